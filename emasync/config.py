@@ -1,0 +1,149 @@
+"""Settings: every number a user may want to change, and where log-in data comes from.
+
+Owns: defaults with their reasons; it is the only reader of the environment and of the profile file.
+May import model and errors. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emasync.model import Overwrite, Verify
+
+KIB, MIB, MB = 1024, 1024 * 1024, 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds, by phase. There is no total: a transfer may take as long as it makes progress."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    """A body, in either direction, that makes no progress at all for so long is given up."""
+    low_speed_window_s: float = 30.0
+    low_speed_bytes_s: float = 1024.0
+    """A body that moves, but slower than this over a whole window, is a stall too."""
+    answer_s: float = 60.0
+    long_answer_s: float = 7200.0
+    """After the last byte of an uplink, and for a build or load: the EM works for minutes before it answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Two budgets: errors are counted, waiting for a busy EM is timed. A 423 never uses up a retry."""
+
+    retries: int = 5
+    base_s: float = 0.5
+    cap_s: float = 30.0
+    retry_after_cap_s: float = 300.0
+    busy_timeout_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on what is sent and what is believed, in bytes unless named otherwise."""
+
+    uplink_call: int = 500 * MB
+    """Files of one uplink call; 500 MB is the seed generation's limit, later ones take 2 GB."""
+    uplink_files: int = 100
+    """Files of one uplink call, by count: a Django default behind the EM API answers more with a bare 400."""
+    json_reply: int = 64 * MIB
+    """A whole JSON reply (a listing of 100,000 files is about 20 MiB)."""
+    error_reply: int = 64 * KIB
+    json_depth: int = 64
+    """Nesting of values in a downlink's envelope that are not the content."""
+    overrun: int = 64 * KIB
+    """How far a downlink may run past the size that was promised before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a `Client` behaves. All of it has a sensible default; `Settings()` is right for the documented EM."""
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 8
+    overwrite: Overwrite = "replace"
+    verify: Verify = "content"
+    durable: bool = True
+    """fsync files and folders before a file counts as done. Off is for data you can afford to lose in a power cut."""
+    volume_fields: tuple[str, ...] = ("pod_name", "pvc_name")
+    """The request fields that name a volume. Servers of late 2025 read the first, some calls of early 2026 the second,
+    and each ignores the other; without a volume neither is sent."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Which EM, and who. The password is not part of the repr."""
+
+    url: str
+    username: str
+    password: str = field(repr=False)
+    volume: str | None = None
+
+
+def login_from_env(profile: str | None = None, *, env: Mapping[str, str] | None = None) -> Login:
+    """Log-in data from ``EMASYNC_URL``, ``_USERNAME``, ``_PASSWORD`` (or ``_PASSWORD_FILE``) and ``_VOLUME``.
+
+    What the environment leaves open comes from the profile: the named one, else ``EMASYNC_PROFILE``, else
+    ``default``. ValueError names every value that is still missing and how to give it; LookupError an unknown profile.
+    """
+    environ = os.environ if env is None else env
+    wanted = profile or environ.get("EMASYNC_PROFILE")
+    saved = read_profile(wanted or "default", must_exist=wanted is not None, env=environ)
+
+    def value(name: str) -> str | None:
+        return environ.get(f"EMASYNC_{name.upper()}") or saved.get(name)
+
+    password = value("password")
+    if not password and (file := value("password_file")):
+        password = Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    found = {"url": value("url"), "username": value("username"), "password": password}
+    if missing := [name for name, text in found.items() if not text]:
+        names = ", ".join(f"EMASYNC_{name.upper()}" for name in missing)
+        raise ValueError(
+            f"no {' or '.join(missing)} for the EM: set {names}, or write a profile to {profile_file(environ)}"
+        )
+    return Login(
+        url=found["url"] or "",
+        username=found["username"] or "",
+        password=found["password"] or "",
+        volume=value("volume"),
+    )
+
+
+def profile_file(env: Mapping[str, str] | None = None) -> Path:
+    """Where profiles are kept: ``EMASYNC_CONFIG``, else ``config.toml`` in the user's configuration folder."""
+    import platformdirs  # not needed by those who hand in all arguments
+
+    environ = os.environ if env is None else env
+    named = environ.get("EMASYNC_CONFIG")
+    return Path(named) if named else platformdirs.user_config_path("emasync") / "config.toml"
+
+
+def read_profile(name: str, *, must_exist: bool, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """One table of the profile file as strings; empty where there is none and `must_exist` is off."""
+    file = profile_file(env)
+    try:
+        tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        tables = {}
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is not valid TOML: {error}") from None
+    table = tables.get(name)
+    if table is None and not must_exist:
+        return {}
+    if not isinstance(table, dict):
+        known = ", ".join(sorted(tables)) or "none"
+        raise LookupError(f"no profile {name!r} in {file} (there: {known})")
+    return {key: str(value) for key, value in table.items()}

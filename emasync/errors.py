@@ -1,0 +1,181 @@
+"""Every error emasync raises on purpose, as one tree.
+
+Owns: what can go wrong, said in facts (attributes) and in one sentence (the message).
+Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
+
+    EMError
+    +-- BusyError             the EM stayed locked (423) or overloaded (429, 503) beyond the busy budget
+    +-- AuthError             log-in refused, or a fresh token refused
+    +-- NotFoundError         404; also a FileNotFoundError
+    +-- ForbiddenError        403; also a PermissionError
+    +-- BadRequestError       any other 4xx: .code, .log_tail, .fields
+    |   +-- BuildFailedError  BUILD_FAILED: .log_tail has the last lines of the build
+    |   +-- ImageLoadError    IMAGE_LOAD_FAILED
+    |   +-- TooLargeError     413, or MAX_UPLINK_SIZE_EXCEEDED
+    +-- ServerError           5xx
+    +-- UnreachableError      no connection, or it broke; .sent: it may have arrived; also a ConnectionError
+    +-- TimedOutError         .phase says where: connect, send, answer, receive, pod; also a TimeoutError
+    +-- ProtocolError         the answer is not what the EM API says
+    +-- IntegrityError        bytes arrived, but not the right ones
+    +-- UnsafePathError       a name that must not become a path; also a ValueError
+    +-- SourceChangedError    a local file changed while it was read
+    +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
+    +-- UnknownOutcomeError   the request may or may not have taken effect; the message says how to find out
+
+Misuse (a naive datetime, an empty path) is ValueError or TypeError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from emasync.model import PodStatus
+
+
+class EMError(Exception):
+    """Base of all. `call` is the request as ``POST em/files/uplink``; `status` the HTTP status, if one came.
+
+    `detail` is what the server said, untrusted: pass it through `emasync.model.safe` before it reaches a terminal.
+    """
+
+    def __init__(
+        self, message: str, *, call: str | None = None, status: int | None = None, detail: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.call = call
+        self.status = status
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class BusyError(EMError):
+    """423, 429 or 503. `waited_s`: how long emasync waited in all; `retry_after_s`: the server's own wish."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: str | None = None,
+        status: int | None = None,
+        detail: str | None = None,
+        waited_s: float = 0.0,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, call=call, status=status, detail=detail)
+        self.waited_s = waited_s
+        self.retry_after_s = retry_after_s
+
+
+class AuthError(EMError):
+    """The user name or password is wrong, or the server refuses every fresh token."""
+
+
+class NotFoundError(EMError, FileNotFoundError):
+    """404: no such file, image or pod, or no such endpoint in this server's generation."""
+
+
+class ForbiddenError(EMError, PermissionError):
+    """403: a path outside the user's volume, or a right the user does not have."""
+
+
+class BadRequestError(EMError):
+    """A 4xx that the caller can mend. `code` is the EM's own (``NO_FILES``); `fields`: validation errors by field."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: str | None = None,
+        status: int | None = None,
+        detail: str | None = None,
+        code: str | None = None,
+        log_tail: Sequence[str] = (),
+        fields: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(message, call=call, status=status, detail=detail)
+        self.code = code
+        self.log_tail = tuple(log_tail)
+        self.fields = dict(fields or {})
+
+
+class BuildFailedError(BadRequestError):
+    """The image did not build; `log_tail` holds the last lines the builder printed (at most 100)."""
+
+
+class ImageLoadError(BadRequestError):
+    """The image tar could not be loaded."""
+
+
+class TooLargeError(BadRequestError):
+    """One uplink call carried more than the server takes (500 MB in the seed generation, 2 GB later)."""
+
+
+class ServerError(EMError):
+    """5xx other than 503: the server failed; the request may have taken effect."""
+
+
+class UnreachableError(EMError, ConnectionError):
+    """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived."""
+
+    def __init__(self, message: str, *, call: str | None = None, sent: bool = False) -> None:
+        super().__init__(message, call=call)
+        self.sent = sent
+
+
+class TimedOutError(EMError, TimeoutError):
+    """Nothing happened for too long. `phase`: connect, send, answer, receive or pod; `sent` as in UnreachableError."""
+
+    def __init__(self, message: str, *, call: str | None = None, phase: str = "answer", sent: bool = False) -> None:
+        super().__init__(message, call=call)
+        self.phase = phase
+        self.sent = sent
+
+
+class ProtocolError(EMError):
+    """The answer is not one the EM API gives: a redirect, HTML with 200, broken JSON, a compressed or endless body."""
+
+
+class IntegrityError(EMError):
+    """Size, checksum or content tag differ from what was promised. `expected` and `actual` name both sides."""
+
+    def __init__(
+        self, message: str, *, call: str | None = None, expected: str | None = None, actual: str | None = None
+    ) -> None:
+        super().__init__(message, call=call)
+        self.expected = expected
+        self.actual = actual
+
+
+class UnsafePathError(EMError, ValueError):
+    """A name that must not become a path here. `name` is the offending name, `reason` why it is refused."""
+
+    def __init__(self, message: str, *, name: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.reason = reason
+
+
+class SourceChangedError(EMError):
+    """A local file changed (size, times or inode) between planning and the last byte read; what was sent is void."""
+
+
+class PodFailedError(EMError):
+    """The pod can never start (ImagePullBackOff ...) or ended with a non-zero exit. `pod` is the last PodStatus."""
+
+    def __init__(self, message: str, *, pod: PodStatus) -> None:
+        super().__init__(message, detail=pod.message)
+        self.pod = pod
+        self.reason = pod.reason
+
+
+class UnknownOutcomeError(EMError):
+    """The request left, no answer came, and emasync will not repeat it blindly. `cause` is what went wrong."""
+
+    def __init__(self, message: str, *, call: str | None = None, cause: EMError | None = None) -> None:
+        super().__init__(message, call=call)
+        self.cause = cause

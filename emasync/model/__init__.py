@@ -1,0 +1,33 @@
+"""The nouns: values that cross every border of emasync.
+
+Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and nothing that waits.
+May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
+"""
+
+from emasync.model.files import FileEntry, FileTree
+from emasync.model.images import Image
+from emasync.model.outcome import Direction, Outcome, OutcomeState, Overwrite, TransferReport, Verified, Verify
+from emasync.model.paths import RemotePath
+from emasync.model.pods import Node, NodeStatus, PodPhase, PodStatus
+from emasync.model.text import safe
+from emasync.model.token import Token
+
+__all__ = [
+    "Direction",
+    "FileEntry",
+    "FileTree",
+    "Image",
+    "Node",
+    "NodeStatus",
+    "Outcome",
+    "OutcomeState",
+    "Overwrite",
+    "PodPhase",
+    "PodStatus",
+    "RemotePath",
+    "Token",
+    "TransferReport",
+    "Verified",
+    "Verify",
+    "safe",
+]

@@ -1,0 +1,87 @@
+"""`RemotePath`: where a file lies in a volume, and how patterns select such places.
+
+Owns: the one normal form of a path on the EM. Imports nothing. Knows nothing of local disks: a RemotePath becomes a
+local path only through `emasync.disk`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+
+class RemotePath(str):
+    """A path in a volume in normal form: ``/``-separated, no leading slash, ``.`` or empty parts; ``""`` is the root.
+
+    It is a str, so it compares, hashes and prints as one. ``..`` is kept as it is: what it means is the server's
+    business, and `emasync.disk` refuses to follow it.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str = "") -> RemotePath:
+        return super().__new__(cls, "/".join(part for part in text.split("/") if part not in ("", ".")))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names from the root down; empty for the root."""
+        return tuple(self.split("/")) if self else ()
+
+    @property
+    def name(self) -> str:
+        """The last part; empty for the root."""
+        return self.rpartition("/")[2]
+
+    @property
+    def parent(self) -> RemotePath:
+        """The folder that holds it; the root's parent is the root."""
+        return RemotePath(self.rpartition("/")[0])
+
+    def __truediv__(self, other: str) -> RemotePath:
+        return RemotePath(f"{self}/{other}")
+
+    def below(self, folder: str) -> bool:
+        """Whether it lies inside `folder` (at any depth, not the folder itself)."""
+        root = RemotePath(folder)
+        return bool(self) and (not root or self.startswith(f"{root}/"))
+
+    def relative_to(self, folder: str) -> RemotePath:
+        """The rest of the path below `folder`; ValueError if it does not lie there."""
+        root = RemotePath(folder)
+        if not self.below(root):
+            raise ValueError(f"{self!r} does not lie below {root!r}")
+        return RemotePath(self[len(root) :])
+
+
+def has_magic(text: str) -> bool:
+    """Whether `text` is a pattern (holds ``*``, ``?`` or ``[``) and not a plain path."""
+    return any(char in text for char in "*?[")
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether the whole of `path` matches `pattern` as in a shell: ``*`` and ``?`` stop at ``/``, ``**`` does not."""
+    return _compiled(RemotePath(pattern)).fullmatch(path) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = pattern.split("/")
+    folders = ["(?:[^/]+/)*" if part == "**" else f"{_part(part)}/" for part in parts[:-1]]
+    return re.compile("".join(folders) + (".*" if parts[-1] == "**" else _part(parts[-1])), re.DOTALL)
+
+
+def _part(part: str) -> str:
+    out, i = "", 0
+    while i < len(part):
+        char = part[i]
+        i += 1
+        if char == "*":
+            out += "[^/]*"
+        elif char == "?":
+            out += "[^/]"
+        elif char == "[" and (end := part.find("]", i + 1 + (part[i : i + 1] in "!^"))) > 0:
+            body, i = part[i:end].replace("\\", "\\\\").replace("[", "\\["), end + 1
+            out += f"[^/{body[1:]}]" if body[0] in "!^" else f"(?!/)[{body}]"
+        else:
+            out += re.escape(char)
+    return out
