@@ -1,0 +1,85 @@
+"""emasync: async transfer engine, client and simulator for DPhi Space's EM API.
+
+Owns: the public names. `Client` is the door; `emasync.simulator.Simulator` is an EM in a box.
+"""
+
+from emasync._version import __version__
+from emasync.client import Client
+from emasync.config import Limits, RetryPolicy, Settings, Timeouts
+from emasync.errors import (
+    AuthError,
+    BadRequestError,
+    BuildFailedError,
+    BusyError,
+    EMError,
+    ForbiddenError,
+    ImageLoadError,
+    IntegrityError,
+    NotFoundError,
+    PodFailedError,
+    ProtocolError,
+    ServerError,
+    SourceChangedError,
+    TimedOutError,
+    TooLargeError,
+    UnknownOutcomeError,
+    UnreachableError,
+    UnsafePathError,
+)
+from emasync.model import (
+    Direction,
+    FileEntry,
+    FileTree,
+    Image,
+    Node,
+    NodeStatus,
+    Outcome,
+    OutcomeState,
+    PodPhase,
+    PodStatus,
+    RemotePath,
+    TransferReport,
+    Verified,
+)
+from emasync.transfer.transfer import Transfer
+
+__all__ = [
+    "AuthError",
+    "BadRequestError",
+    "BuildFailedError",
+    "BusyError",
+    "Client",
+    "Direction",
+    "EMError",
+    "FileEntry",
+    "FileTree",
+    "ForbiddenError",
+    "Image",
+    "ImageLoadError",
+    "IntegrityError",
+    "Limits",
+    "Node",
+    "NodeStatus",
+    "NotFoundError",
+    "Outcome",
+    "OutcomeState",
+    "PodFailedError",
+    "PodPhase",
+    "PodStatus",
+    "ProtocolError",
+    "RemotePath",
+    "RetryPolicy",
+    "ServerError",
+    "Settings",
+    "SourceChangedError",
+    "TimedOutError",
+    "Timeouts",
+    "TooLargeError",
+    "Transfer",
+    "TransferReport",
+    "UnknownOutcomeError",
+    "UnreachableError",
+    "UnsafePathError",
+    "Verified",
+    "__version__",
+]

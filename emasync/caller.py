@@ -1,0 +1,227 @@
+"""The one request path: token, gate, one send, and what the retry table says about its end.
+
+Owns: the loop of attempts of a single call. May import auth, transport, retry, gate, wire and below.
+Knows nothing of files on disk or of many files; what a reply means is the reader's, which is handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+
+from emasync.auth import TokenStore
+from emasync.config import RetryPolicy
+from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError
+from emasync.gate import Gate, Priority
+from emasync.model import Token
+from emasync.retry import History, Next, decide
+from emasync.transport import Body, Reply, Transport
+from emasync.wire.calls import Call, Kind
+
+T = TypeVar("T")
+_log = logging.getLogger("emasync")
+
+_HOW_TO_CHECK = {
+    "em/pod/run": "`pods.status()` shows what runs now",
+    "em/pod/image/build": "`images.list()` shows whether it was built",
+    "em/pod/image/load": "`images.list()` shows whether it was loaded",
+    "em/files/delete": "`files.list()` shows what is there",
+    "em/files/uplink": "`files.list()` shows what arrived",
+}
+
+
+@dataclass(slots=True)
+class Account:
+    """What calls cost, counted by the request path, here and in `parent`: requests sent, seconds spent waiting for a
+    busy EM, failures sent again. `error_budget`: how many failures all calls on this account may have in all."""
+
+    parent: Account | None = None
+    error_budget: float = math.inf
+    requests: int = 0
+    busy_s: float = 0.0
+    errors: int = 0
+
+    def charge(self, *, requests: int = 0, busy_s: float = 0.0, errors: int = 0) -> None:
+        """Add to the sums."""
+        self.requests += requests
+        self.busy_s += busy_s
+        self.errors += errors
+        if self.parent is not None:
+            self.parent.charge(requests=requests, busy_s=busy_s, errors=errors)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the error budget, here or in `parent`, is used up."""
+        return self.errors > self.error_budget or (self.parent is not None and self.parent.spent)
+
+
+@dataclass(slots=True)
+class _Story:
+    """One call's way through its attempts."""
+
+    call: Call
+    account: Account
+    errors: int = 0
+    refused: int = 0
+    busy_s: float = 0.0
+    token: Token | None = None
+
+
+class Caller:
+    """Sends calls of one user to one EM. All waiting (back-off, busy EM) happens here, and holds no connection."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        username: str,
+        password: str,
+        gate: Gate,
+        policy: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self.tokens = TokenStore(username, password, exchange=self._exchange)
+        self._transport = transport
+        self._gate = gate
+        self._policy = policy
+        self._sleep = sleep
+        self._rand = rand
+
+    async def run(
+        self,
+        call: Call,
+        read: Callable[[Reply], Awaitable[T]],
+        *,
+        body: Callable[[], Body] | None = None,
+        account: Account | None = None,
+    ) -> T:
+        """Send `call` until it is answered, and return what `read` makes of the reply.
+
+        `read` is called once per attempt, with a fresh reply; `body` makes a fresh body per attempt. An EMError that
+        either raises is judged like one of the server's. UnknownOutcomeError when the request may have taken effect and
+        repeating it could do harm: look first. Cancellation drops the connection.
+        """
+        story = _Story(call, account or Account())
+        while True:
+            failure: EMError
+            async with AsyncExitStack() as stack:
+                try:
+                    return await read(await self._send(stack, story, body))
+                except EMError as error:
+                    failure = error
+            await self._after(story, failure)
+
+    async def json(self, call: Call, *, account: Account | None = None) -> Any:
+        """`run` for a reply that is one small JSON value."""
+        return await self.run(call, lambda reply: reply.json(), account=account)
+
+    @asynccontextmanager
+    async def open(self, call: Call, *, account: Account | None = None) -> AsyncIterator[Reply]:
+        """Send `call` until its reply begins, and yield the reply. What happens to its body is not repeated."""
+        story = _Story(call, account or Account())
+        async with AsyncExitStack() as opened:
+            while True:
+                failure: EMError
+                async with AsyncExitStack() as stack:
+                    try:
+                        reply = await self._send(stack, story, None)
+                    except EMError as error:
+                        failure = error
+                    else:
+                        opened.push_async_exit(stack.pop_all())
+                        break
+                await self._after(story, failure)
+            yield reply
+
+    async def _send(self, stack: AsyncExitStack, story: _Story, body: Callable[[], Body] | None) -> Reply:
+        """One attempt. The gate and the connection stay open in `stack`."""
+        call = story.call
+        token = None if call.kind is Kind.AUTH else await self.tokens.get()
+        story.token = token
+        if call.kind is Kind.AUTH:  # the EM's lock is not on the log-in
+            story.account.charge(requests=1)
+            return await stack.enter_async_context(self._transport.send(call))
+        priority = Priority.BULK if call.kind in (Kind.UPLINK, Kind.DOWNLINK) else Priority.SMALL
+        budget = self._policy.busy_timeout_s - story.busy_s
+        try:
+            leave = await stack.enter_async_context(self._gate.enter(priority, busy_budget_s=budget))
+        except BusyError as error:
+            story.busy_s += max(error.waited_s, budget)  # the gate gave up: so does the call
+            raise
+        story.busy_s += leave.waited_s
+        story.account.charge(busy_s=leave.waited_s)
+        story.account.charge(requests=1)
+        try:
+            sending = self._transport.send(
+                call, token=token.access if token else None, body=body() if body is not None else None
+            )
+            reply = await stack.enter_async_context(sending)
+        except BusyError as error:
+            leave.refused(error.retry_after_s)
+            raise
+        leave.passed()
+        return reply
+
+    async def _after(self, story: _Story, error: EMError) -> None:
+        """Do what the table says; return to have the call sent again, or raise."""
+        call = story.call
+        if isinstance(error, AuthError):
+            story.refused += 1
+        elif not isinstance(error, BusyError):
+            story.errors += 1
+            story.account.charge(errors=1)
+        spent = self._policy.retries + 1 if story.account.spent else 0
+        history = History(errors=max(story.errors, spent), refused=story.refused)
+        verdict = decide(call.kind, error, history=history, policy=self._policy, rand=self._rand())
+        _log.debug("%s: %s: %s", call, type(error).__name__, verdict.next)
+        if verdict.next is Next.WAIT and call.kind is Kind.AUTH:
+            await self._wait_for_auth(story, error)
+        elif verdict.next is Next.WAIT:
+            self._check_busy_budget(story, error)
+        elif verdict.next is Next.RETRY:
+            await self._sleep(verdict.delay_s)
+        elif verdict.next is Next.LOG_IN and story.token is not None:
+            await self.tokens.replace(story.token)
+        elif verdict.next in (Next.RECONCILE, Next.UNKNOWN):
+            check = _HOW_TO_CHECK.get(call.path, "list to see")
+            raise UnknownOutcomeError(
+                f"{call}: sent, but the answer was lost ({error}); it may have taken effect, {check}",
+                call=str(call),
+                cause=error,
+            ) from None
+        else:
+            raise error
+
+    def _check_busy_budget(self, story: _Story, error: EMError) -> None:
+        if story.busy_s >= self._policy.busy_timeout_s:
+            raise self._too_busy(story, error)
+
+    async def _wait_for_auth(self, story: _Story, error: EMError) -> None:
+        """A log-in that is told to wait has no gate to wait at: back off here, within the same budget."""
+        wish = error.retry_after_s if isinstance(error, BusyError) else None
+        delay = max(self._policy.base_s * (0.5 + self._rand()), min(wish or 0.0, self._policy.retry_after_cap_s))
+        if story.busy_s + delay > self._policy.busy_timeout_s:
+            raise self._too_busy(story, error)
+        story.busy_s += delay
+        story.account.charge(busy_s=delay)
+        await self._sleep(delay)
+
+    def _too_busy(self, story: _Story, error: EMError) -> BusyError:
+        return BusyError(
+            f"{error}; the EM stayed busy for {story.busy_s:.0f} s, which is all the busy budget allows",
+            call=error.call,
+            status=error.status,
+            detail=error.detail,
+            waited_s=story.busy_s,
+        )
+
+    async def _exchange(self, call: Call) -> Any:
+        return await self.json(call)

@@ -1,0 +1,186 @@
+"""`Client`: the front door.
+
+Owns: what belongs together for one user on one EM, its opening and closing, and the names a user calls.
+May import transfer and below; decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+
+import aiohttp
+
+from emasync.caller import Caller
+from emasync.config import Settings, login_from_env
+from emasync.disk import FileThreads
+from emasync.endpoints import Files, Images, Pods
+from emasync.model import NodeStatus, Overwrite, Verify
+from emasync.transfer import engine
+from emasync.transfer.events import OnEvent
+from emasync.transfer.journal_rows import journal_scope
+from emasync.transfer.lane import Lane
+from emasync.transfer.link import Link, Options
+from emasync.transfer.plan import Order
+from emasync.transfer.tags import TagRule
+from emasync.transfer.transfer import Transfer
+from emasync.transport import Transport
+from emasync.wire import calls, replies
+
+
+class Client:
+    """One user on one EM; use it as ``async with Client(url, username=..., password=...) as em:``.
+
+    `em.files`, `em.images`, `em.pods` are single calls and raise; `uplink` and `downlink` move many files and report.
+    Any number of tasks may use one Client: they share one token, one connection pool and one view of the EM's lock.
+    The first call logs in. A `session` that is handed in stays open at the end; `ssl_context` is for a private CA.
+    ValueError for a base URL that cannot be one, or holds credentials.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str,
+        password: str,
+        volume: str | None = None,
+        settings: Settings | None = None,
+        session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.username = username
+        self._volume = calls.Volume(name=volume, fields=self.settings.volume_fields)
+        self._transport = Transport(
+            url,
+            timeouts=self.settings.timeouts,
+            limits=self.settings.limits,
+            session=session,
+            ssl_context=ssl_context,
+        )
+        self.url = str(self._transport.base_url)
+        self._lane = Lane()
+        self._caller = Caller(
+            self._transport, username=username, password=password, gate=self._lane, policy=self.settings.retry
+        )
+        self._stack: AsyncExitStack | None = None
+        self._link: Link | None = None
+        self.files = Files(self._caller, self._volume, limits=self.settings.limits)
+        self.images = Images(self._caller, self._volume)
+        self.pods = Pods(self._caller, self._volume)
+
+    @classmethod
+    def from_env(cls, profile: str | None = None, *, settings: Settings | None = None) -> Client:
+        """A Client from ``EMASYNC_URL``, ``EMASYNC_USERNAME``, ``EMASYNC_PASSWORD`` (or ``_PASSWORD_FILE``) and
+        ``EMASYNC_VOLUME``; what is not set there comes from `profile` in the configuration file. ValueError names what
+        is missing, LookupError an unknown profile."""
+        login = login_from_env(profile)
+        return cls(login.url, username=login.username, password=login.password, volume=login.volume, settings=settings)
+
+    def __repr__(self) -> str:
+        volume = f", volume={self._volume.name!r}" if self._volume.name else ""
+        return f"<Client of {self.username!r} on {self.url}{volume}>"
+
+    async def __aenter__(self) -> Client:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._transport)
+            threads = await stack.enter_async_context(FileThreads(size=max(4, min(self.settings.workers, 16))))
+            self._link = Link(
+                caller=self._caller,
+                files=self.files,
+                volume=self._volume,
+                threads=threads,
+                settings=self.settings,
+                tags=TagRule(),
+                scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack, self._link = self._stack, None, None
+        if stack is not None:
+            await stack.aclose()
+
+    async def nodes(self) -> list[NodeStatus]:
+        """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""
+        return replies.nodes(await self._caller.json(calls.nodes_status()))
+
+    def uplink(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        dest: str = "",
+        *,
+        workers: int | None = None,
+        overwrite: Overwrite | None = None,
+        verify: Verify | None = None,
+        on_event: OnEvent | None = None,
+        journal: str | Path | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> Transfer:
+        """Send local files to the folder `dest` of the volume (``""`` is its root), in as few calls as possible.
+
+        A folder keeps its tree, ``src/`` means its contents, globs are understood. Await the Transfer for a report, or
+        walk through it. A file counts as done when a listing of the volume shows it as it was sent; see
+        `Outcome.verified`. `workers`: calls under way at once, a ceiling. `overwrite` and `verify` default to the
+        settings. `include` and `exclude` are gitignore patterns. `on_event` is called in the event loop.
+        """
+        options = self._options(workers, overwrite, verify, on_event, journal, include, exclude)
+        return engine.uplink(self._opened, sources, dest=dest, options=options)
+
+    def downlink(
+        self,
+        paths: str | Sequence[str],
+        into: str | Path = "downlink",
+        *,
+        workers: int | None = None,
+        overwrite: Overwrite | None = None,
+        verify: Verify | None = None,
+        on_event: OnEvent | None = None,
+        journal: str | Path | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        order: Order = "largest",
+    ) -> Transfer:
+        """Bring files of the volume to the local folder `into`, which is made if missing.
+
+        A file lands under its base name, a folder keeps its tree, ``results/`` means its contents, globs are
+        understood. Every file appears under its final name whole and verified, or not at all. Nothing is written
+        outside `into`, whatever names the server sends. Keywords as in `uplink`; `workers`: files at once.
+        """
+        options = self._options(workers, overwrite, verify, on_event, journal, include, exclude, order)
+        return engine.downlink(self._opened, paths, into=into, options=options)
+
+    @property
+    def _opened(self) -> Link:
+        if self._link is None:
+            raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
+        return self._link
+
+    def _options(
+        self,
+        workers: int | None,
+        overwrite: Overwrite | None,
+        verify: Verify | None,
+        on_event: OnEvent | None,
+        journal: str | Path | None,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        order: Order = "largest",
+    ) -> Options:
+        return Options(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=None if journal is None else Path(journal),
+            include=tuple(include),
+            exclude=tuple(exclude),
+            order=order,
+        )

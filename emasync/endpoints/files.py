@@ -1,0 +1,136 @@
+"""`em.files`: the volume's files, one call at a time.
+
+Owns: listing, deleting, reading one file. May import caller and below. Many files, and files on disk, are
+`emasync.transfer`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from emasync.caller import Account, Caller
+from emasync.config import Limits
+from emasync.errors import BadRequestError, IntegrityError, NotFoundError, UnknownOutcomeError
+from emasync.model import FileTree
+from emasync.transport import Reply
+from emasync.wire import calls, replies
+from emasync.wire.downlink import DownlinkFacts, open_reader, verify
+
+_DELETE_ROUNDS = 3
+
+
+class Content:
+    """The decoded bytes of one downlink, as they arrive. At the end `facts` are the server's claims (size, SHA-256) and
+    `size` is what came. It verifies nothing but that the body is whole and well-formed.
+
+    `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than the limit.
+    """
+
+    def __init__(self, reply: Reply, limits: Limits, *, expected_size: int | None = None) -> None:
+        self._reply = reply
+        self._reader = open_reader(reply.headers, limits)
+        self._bound = None if expected_size is None else expected_size + limits.overrun
+        self.size = 0
+        self.facts = DownlinkFacts()
+
+    async def receive(self) -> bytes:
+        """The next piece of the file, never empty before the end; then empty, and `facts` are known."""
+        while chunk := await self._reply.receive():
+            if data := self._reader.feed(chunk):
+                self.size += len(data)
+                self._check_bound()
+                return data
+        self.facts = self._reader.finish()
+        return b""
+
+    def _check_bound(self) -> None:
+        if self._bound is not None and self.size > self._bound:
+            raise IntegrityError(
+                f"{self._reply.call} ({self._reply.call.subject}): the answer runs past {self._bound} bytes, "
+                "more than the listed size allows",
+                expected=f"at most {self._bound}",
+                actual=f"more than {self.size}",
+            )
+
+
+class Files:
+    """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
+
+    def __init__(self, caller: Caller, volume: calls.Volume, *, limits: Limits) -> None:
+        self._caller = caller
+        self._volume = volume
+        self._limits = limits
+
+    async def list(self, *, account: Account | None = None) -> FileTree:
+        """Everything in the volume (``em/files/list``); one call, however many files."""
+        return replies.file_tree(await self._caller.json(calls.list_files(self._volume), account=account))
+
+    async def delete(self, path: str) -> None:
+        """Delete a file, or a folder with all that is in it (``em/files/delete``).
+
+        BadRequestError or NotFoundError when it is not there. When an answer is lost the volume is listed: a path that
+        is gone counts as deleted. ValueError for the root of the volume.
+        """
+        doubted = False
+        for _ in range(_DELETE_ROUNDS):
+            try:
+                await self._caller.json(calls.delete(self._volume, path))
+            except (NotFoundError, BadRequestError):
+                if not doubted:
+                    raise
+                return
+            except UnknownOutcomeError as error:
+                doubted, lost = True, error
+                tree = await self.list()
+                if path not in tree and not tree.is_folder(path):
+                    return
+            else:
+                return
+        raise lost
+
+    async def read(self, path: str) -> bytes:
+        """The whole file in memory, verified as far as the server gives size and SHA-256.
+
+        NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
+        `stream`, or `Client.downlink` to disk.
+        """
+
+        async def read(reply: Reply) -> bytes:
+            content = Content(reply, self._limits)
+            parts: list[bytes] = []
+            while chunk := await content.receive():
+                parts.append(chunk)
+            data = b"".join(parts)
+            verify_content(content, hashlib.sha256(data).hexdigest())
+            return data
+
+        return await self._caller.run(calls.downlink(self._volume, path), read)
+
+    @asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """``async with em.files.stream(path) as chunks: async for chunk in chunks: ...``
+
+        Decoded bytes as they arrive, in bounded memory. What was announced is verified at the end: the last step raises
+        IntegrityError if size or SHA-256 differ, so nothing is proved before the iteration has ended. A break in the
+        middle is raised, not retried; leaving the block early drops the connection.
+        """
+        async with (
+            self._caller.open(calls.downlink(self._volume, path)) as reply,
+            aclosing(_verified(Content(reply, self._limits))) as chunks,
+        ):
+            yield chunks
+
+
+async def _verified(content: Content) -> AsyncGenerator[bytes, None]:
+    digest = hashlib.sha256()
+    while chunk := await content.receive():
+        digest.update(chunk)
+        yield chunk
+    verify_content(content, digest.hexdigest())
+
+
+def verify_content(content: Content, sha256: str) -> None:
+    """Compare what came with what the answer itself announced; IntegrityError if they differ."""
+    verify(content.facts, size=content.size, sha256=sha256, listed_size=None, listed_tag=None, tag=None)

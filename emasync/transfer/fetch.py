@@ -1,0 +1,200 @@
+"""One file down: request, decode, save, verify, put in place.
+
+Owns: the way of a single downlink and its Outcome. May import link, plan, disk, endpoints and below.
+Knows nothing of the other files, but for one shared listing it may ask to be made anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from emasync.caller import Account
+from emasync.config import MIB
+from emasync.disk import Save, Saved, exists, saving
+from emasync.endpoints.files import Content
+from emasync.errors import EMError, IntegrityError
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.events import Confirmed, Progress, Retrying, Started
+from emasync.transfer.link import Link, Options
+from emasync.transfer.plan import DownlinkItem
+from emasync.transport import Reply
+from emasync.wire import calls
+from emasync.wire.downlink import DownlinkFacts, verify
+
+_BATCH = MIB  # what one hop to a file thread writes and hashes; also what a file's buffer is bounded by
+_LISTINGS = 2  # the file may change on the EM between listing and downlink: look again this often
+
+
+@dataclass(slots=True)
+class _Landed:
+    """What one answer brought: a whole file, verified against what the answer itself claims, not yet in place."""
+
+    save: Save
+    facts: DownlinkFacts
+
+
+class Fetch:
+    """Brings files below `into`. `relist` gives a listing made after it is called."""
+
+    def __init__(
+        self,
+        link: Link,
+        options: Options,
+        *,
+        into: Path,
+        relist: Callable[[], Awaitable[FileTree]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link = link
+        self._options = options
+        self._into = into
+        self._relist = relist
+        self._clock = clock
+
+    async def run(self, item: DownlinkItem, account: Account) -> Outcome:
+        """The end of one file; errors of the server and of the disk become a failed Outcome.
+
+        Cancellation removes the temporary file, and returns when that is done.
+        """
+        mine = Account(parent=account)
+        began = self._clock()
+        local = self._into / item.local
+        state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
+        try:
+            if self._options.overwrite != "replace" and await self._there(item):
+                if self._options.overwrite == "error":
+                    raise FileExistsError(f"{local} exists; overwrite='replace' or 'skip' decides what to do with it")
+                state, reason = OutcomeState.SKIPPED, "a file of this name is there"
+            else:
+                saved, how = await self._fetch(item, mine)
+        except (EMError, OSError) as failure:
+            state, error = OutcomeState.FAILED, failure
+        return Outcome(
+            path=item.remote,
+            local=local,
+            direction=Direction.DOWNLINK,
+            state=state,
+            bytes=saved.size if saved else 0,
+            sha256=saved.sha256 if saved else None,
+            verified=how,
+            attempts=mine.requests,
+            seconds=self._clock() - began,
+            busy_seconds=mine.busy_s,
+            reason=reason,
+            error=error,
+        )
+
+    async def _there(self, item: DownlinkItem) -> bool:
+        return await exists(self._link.threads, self._into, RemotePath(item.local.as_posix()))
+
+    async def _fetch(self, item: DownlinkItem, account: Account) -> tuple[Saved, Verified]:
+        """Fetch until what came is also what the listing shows, a fresh one if need be; then put it in place."""
+        entry = item.entry
+        previous: str | None = None
+        for remaining in reversed(range(_LISTINGS)):
+            async with AsyncExitStack() as kept:
+                landed = await self._receive(item, entry, kept, account)
+                try:
+                    how = self._judge(landed, entry)
+                except IntegrityError:
+                    if self._options.verify == "none":
+                        how = Verified.NONE
+                    elif self._same_again(landed, entry, previous):
+                        how = Verified.SIZE  # the same bytes twice: this server's tags follow another rule
+                        self._link.tags.learn(entry.content_tag if entry else None, landed.save.tag)
+                    elif not remaining:
+                        raise
+                    else:
+                        previous = landed.save.sha256
+                        fresh = (await self._relist()).get(item.remote)
+                        try:
+                            how = self._judge(landed, fresh)
+                        except IntegrityError as error:
+                            self._options.tell(
+                                Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
+                            )
+                            entry = fresh
+                            continue
+                save = landed.save
+                path = await save.commit()
+                self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
+                return Saved(path=path, size=save.size, sha256=save.sha256, tag=save.tag), how
+        raise AssertionError("the last round returns or raises")
+
+    def _same_again(self, landed: _Landed, entry: FileEntry | None, previous: str | None) -> bool:
+        """Whether the same bytes of the listed size came twice, while nothing is known of this server's tags yet."""
+        same = landed.save.sha256 == previous and entry is not None and landed.save.size == entry.size
+        return same and not self._link.tags.proven
+
+    async def _receive(
+        self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: Account
+    ) -> _Landed:
+        """One whole answer on disk under a temporary name, which lives as long as `kept`; a new one per attempt."""
+        attempt = 0
+
+        async def read(reply: Reply) -> _Landed:
+            nonlocal attempt
+            attempt += 1
+            await kept.aclose()  # the temporary file of an attempt that failed
+            size = entry.size if entry else None
+            self._tell_started(item, size, attempt)
+            save = await kept.enter_async_context(
+                saving(
+                    self._link.threads,
+                    self._into,
+                    RemotePath(item.local.as_posix()),
+                    overwrite=self._options.overwrite,
+                    durable=self._link.settings.durable,
+                )
+            )
+            if size:
+                await save.check_space(size)
+            content = Content(reply, self._link.settings.limits, expected_size=size)
+            await self._store(content, save, item, size)
+            if self._options.verify != "none":
+                self._check_claims(content, save)
+            return _Landed(save, content.facts)
+
+        return await self._link.caller.run(calls.downlink(self._link.volume, item.remote), read, account=account)
+
+    async def _store(self, content: Content, save: Save, item: DownlinkItem, size: int | None) -> None:
+        batch = bytearray()
+        while data := await content.receive():
+            batch += data
+            if len(batch) >= _BATCH:
+                await save.write(batch)
+                batch.clear()
+            self._options.tell(Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size))
+        if batch:
+            await save.write(batch)
+
+    def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
+        self._options.tell(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
+
+    def _check_claims(self, content: Content, save: Save) -> None:
+        facts = content.facts
+        if self._options.verify == "size":
+            facts = DownlinkFacts(filename=facts.filename, size=facts.size)
+        verify(facts, size=save.size, sha256=save.sha256, listed_size=None, listed_tag=None, tag=None)
+
+    def _judge(self, landed: _Landed, entry: FileEntry | None) -> Verified:
+        """How well what landed is proved, the listing taken in; IntegrityError if that says otherwise."""
+        if self._options.verify == "none":
+            return Verified.NONE
+        save, tags = landed.save, self._link.tags
+        by_content = self._options.verify == "content"
+        size = entry.size if entry else None
+        if by_content and landed.facts.sha256 and entry and size == save.size:
+            tags.learn(entry.content_tag, save.tag)
+        return verify(
+            landed.facts if by_content else DownlinkFacts(size=landed.facts.size),
+            size=save.size,
+            sha256=save.sha256,
+            listed_size=size,
+            listed_tag=entry.content_tag if entry else None,
+            tag=save.tag if by_content and tags.trust is not tags.trust.REFUTED else None,
+        )

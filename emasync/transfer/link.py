@@ -1,0 +1,63 @@
+"""What the engine needs of a `Client`, and what the caller of a transfer may choose.
+
+Owns: these two values. May import caller, endpoints, disk, config and below. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emasync.caller import Caller
+from emasync.config import Settings
+from emasync.disk import FileThreads
+from emasync.endpoints import Files
+from emasync.model import Overwrite, Verify
+from emasync.transfer.events import Event, OnEvent
+from emasync.transfer.plan import Order
+from emasync.transfer.tags import TagRule
+from emasync.wire.calls import Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One client's way to one EM: everything here is shared by all its transfers and owned by the client.
+
+    `scope` names EM, user and volume in a journal.
+    """
+
+    caller: Caller
+    files: Files
+    volume: Volume
+    threads: FileThreads
+    settings: Settings
+    tags: TagRule
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a transfer was asked for. `workers`: files (down) or calls (up) under way at once, a ceiling."""
+
+    workers: int
+    overwrite: Overwrite
+    verify: Verify
+    on_event: OnEvent | None = None
+    journal: Path | None = None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    order: Order = "largest"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.workers, bool) or self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers!r}")
+        if self.overwrite not in ("replace", "skip", "error"):
+            raise ValueError(f'overwrite is "replace", "skip" or "error", not {self.overwrite!r}')
+        if self.verify not in ("none", "size", "content"):
+            raise ValueError(f'verify is "none", "size" or "content", not {self.verify!r}')
+
+    def tell(self, event: Event) -> None:
+        """Hand `event` to the caller's `on_event`; what that raises ends the transfer."""
+        if self.on_event is not None:
+            self.on_event(event)

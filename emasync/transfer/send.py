@@ -1,0 +1,172 @@
+"""One uplink call: send it, and say what is known of each of its files after it.
+
+Owns: the single call with its progress, and what each kind of failure means for the files in it.
+May import link, plan, body and below. Whether files arrived is not decided here but by a listing, in `uplink`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from emasync.caller import Account
+from emasync.errors import (
+    BadRequestError,
+    EMError,
+    SourceChangedError,
+    TooLargeError,
+    UnknownOutcomeError,
+    UnsafePathError,
+)
+from emasync.model import Direction
+from emasync.transfer.body import UplinkBody
+from emasync.transfer.events import Forwarding, Progress, Started
+from emasync.transfer.link import Link, Options
+from emasync.transfer.plan import UplinkCall, UplinkItem
+from emasync.transport import Reply
+from emasync.wire import calls
+from emasync.wire.replies import UplinkReceipt, uplink_receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
+    `sends` counts how often it has left so far; `why` is what the last listing said against it."""
+
+    item: UplinkItem
+    call: UplinkCall
+    receipt: bool
+    sha256: str | None
+    tag: int | None
+    sends: int
+    seconds: float = 0.0
+    busy_s: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnd:
+    """What became of one call. `sent` may have arrived and need a look; `unsent` did not leave and may be sent in
+    another call; `failed` are final. `split`: the call was too large, its files go again in halves."""
+
+    sent: tuple[Sent, ...] = ()
+    unsent: tuple[UplinkItem, ...] = ()
+    failed: tuple[tuple[UplinkItem, Exception], ...] = ()
+    split: bool = False
+
+
+class Sender:
+    """Sends calls, one at a time per task."""
+
+    def __init__(self, link: Link, options: Options, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link = link
+        self._options = options
+        self._clock = clock
+
+    async def send(self, call: UplinkCall, *, sends: dict[UplinkItem, int], account: Account) -> CallEnd:
+        """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
+
+        `sends` is counted up for each item that leaves. Cancellation drops the connection and closes the files.
+        """
+        mine = Account(parent=account)
+        began = self._clock()
+        bodies: list[UplinkBody] = []
+
+        def body() -> UplinkBody:
+            for item in call.items:
+                sends[item] = sends.get(item, 0) + 1
+            bodies.append(self._body(call, sends))
+            return bodies[-1]
+
+        async def read(reply: Reply) -> UplinkReceipt:
+            return uplink_receipt(await reply.json())
+
+        try:
+            receipt = await self._link.caller.run(calls.uplink(), read, body=body, account=mine)
+        except UnknownOutcomeError:
+            counted = False
+        except (EMError, OSError) as error:
+            return self._failed(call, error, bodies[-1] if bodies else None, sends)
+        else:
+            counted = receipt.file_count is None or receipt.file_count == len(call.items)
+        last = bodies[-1]
+        took, busy_s = self._clock() - began, mine.busy_s
+        return CallEnd(
+            sent=tuple(
+                Sent(
+                    item=item,
+                    call=call,
+                    receipt=counted,
+                    sha256=last.sha256.get(index),
+                    tag=last.tags.get(index),
+                    sends=sends[item],
+                    seconds=took,
+                    busy_s=busy_s,
+                )
+                for index, item in enumerate(call.items)
+            )
+        )
+
+    def _failed(
+        self, call: UplinkCall, error: Exception, body: UplinkBody | None, sends: dict[UplinkItem, int]
+    ) -> CallEnd:
+        if len(call.items) > 1 and _too_many(error):
+            return CallEnd(unsent=call.items, split=True)
+        if body is not None and body.reading is not None and _of_a_file(error):
+            culprit = call.items[body.reading]
+            before, after = call.items[: body.reading], call.items[body.reading + 1 :]
+            doubtful = tuple(
+                Sent(
+                    item=item,
+                    call=call,
+                    receipt=False,
+                    sha256=body.sha256.get(index),
+                    tag=body.tags.get(index),
+                    sends=sends[item],
+                )
+                for index, item in enumerate(before)
+            )
+            return CallEnd(sent=doubtful, unsent=after, failed=((culprit, error),))
+        return CallEnd(failed=tuple((item, error) for item in call.items))
+
+    def _body(self, call: UplinkCall, sends: dict[UplinkItem, int]) -> UplinkBody:
+        for item in call.items:
+            size = item.fingerprint.size
+            self._options.tell(Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=sends[item]))
+
+        def progress(index: int, done: int) -> None:
+            item = call.items[index]
+            size = item.fingerprint.size
+            self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
+
+        def handed_over() -> None:
+            self._options.tell(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
+
+        return UplinkBody(
+            call.items,
+            fields=calls.uplink_fields(self._link.volume, call.dest),
+            threads=self._link.threads,
+            on_progress=progress,
+            on_sent=handed_over,
+        )
+
+
+def halves(call: UplinkCall) -> tuple[UplinkCall, UplinkCall]:
+    """`call` as two, for a server that takes fewer files or bytes in one."""
+    middle = len(call.items) // 2
+    first, second = call.items[:middle], call.items[middle:]
+    return replace(call, items=first), replace(call, items=second)
+
+
+def _of_a_file(error: Exception) -> bool:
+    """Whether reading a local file raised it, and not the server or the connection."""
+    local = isinstance(error, OSError) and not isinstance(error, EMError)
+    return local or isinstance(error, SourceChangedError | UnsafePathError)
+
+
+def _too_many(error: Exception) -> bool:
+    """Whether smaller calls may pass: a size limit, or the bare 400 of a limit on the number of parts."""
+    if isinstance(error, TooLargeError):
+        return True
+    return isinstance(error, BadRequestError) and error.status == 400 and error.code is None and not error.fields

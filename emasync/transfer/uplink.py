@@ -1,0 +1,226 @@
+"""Many files up: rounds of calls, and a listing that says what of them arrived.
+
+Owns: the rounds, when the volume is listed, and each file's end. May import send, verdicts, pool, plan and below.
+Knows nothing of how one call is sent, nor of sources on disk (the plan has them).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import anyio
+
+from emasync.caller import Account
+from emasync.disk import digest_file
+from emasync.errors import AuthError, BusyError, EMError, IntegrityError
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, Verified
+from emasync.transfer.events import Confirmed, Noted, Retrying
+from emasync.transfer.link import Link, Options
+from emasync.transfer.packing import plan_uplink
+from emasync.transfer.plan import Found, UplinkCall, UplinkItem
+from emasync.transfer.pool import run_pool
+from emasync.transfer.send import CallEnd, Sender, Sent, halves
+from emasync.transfer.tags import TagTrust
+from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
+
+_MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
+_LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
+_LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
+_FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
+
+Settle = Callable[[Outcome], Awaitable[None]]
+
+
+class Uplink:
+    """One run over the calls of a plan."""
+
+    def __init__(
+        self,
+        link: Link,
+        options: Options,
+        *,
+        settle: Settle,
+        account: Account,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._link = link
+        self._options = options
+        self._settle = settle
+        self._account = account
+        self._clock = clock
+        self._sleep = sleep
+        self._sender = Sender(link, options, clock=clock)
+        self._sends: dict[UplinkItem, int] = {}
+        self._sent: list[Sent] = []
+        self._again: list[UplinkItem] = []
+        self._listed_at = clock()
+        self._looking = anyio.Lock()
+        self._over: Exception | None = None
+        self._told_fall_back = False
+
+    async def run(self, calls: Sequence[UplinkCall]) -> None:
+        """Send `calls`, settle each of their files exactly once."""
+        waiting = list(calls)
+        while waiting:
+            await run_pool(waiting, self._one_call, workers=min(self._options.workers, len(waiting)))
+            await self._look(last=True)
+            waiting = self._repacked()
+
+    async def _one_call(self, call: UplinkCall) -> None:
+        if self._over is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
+            for item in call.items:
+                await self._fail(item, self._over)
+            return
+        end = await self._sender.send(call, sends=self._sends, account=self._account)
+        if end.split:
+            for half in halves(call):
+                await self._one_call(half)
+            return
+        await self._take(end)
+        if self._clock() - self._listed_at >= _LIST_EVERY_S:
+            await self._look(last=False)
+
+    async def _take(self, end: CallEnd) -> None:
+        self._sent.extend(end.sent)
+        self._again.extend(end.unsent)
+        for item, error in end.failed:
+            if isinstance(error, AuthError | BusyError):
+                self._over = error
+            await self._fail(item, error)
+
+    async def _look(self, *, last: bool) -> None:
+        """Settle what the listing shows to have arrived. After the `last` call, what it does not show goes again."""
+        async with self._looking:
+            if self._options.verify == "none":
+                await self._believe()
+            for delay in _LOOKS_S if last else _LOOKS_S[:1]:
+                if not self._sent:
+                    return
+                await self._sleep(delay)
+                self._listed_at = self._clock()
+                looked, self._sent = self._sent, []
+                try:
+                    tree = await self._link.files.list(account=self._account)
+                except EMError as error:
+                    await self._give_up(looked, error)
+                    return
+                await self._judge([await self._with_tag(sent) for sent in looked], tree)
+            if last:
+                missing, self._sent = self._sent, []
+                await self._send_again(missing)
+
+    async def _believe(self) -> None:
+        """With verify="none": a file the server counted is done; only lost answers need a listing."""
+        counted = [sent for sent in self._sent if sent.receipt]
+        self._sent = [sent for sent in self._sent if not sent.receipt]
+        for sent in counted:
+            await self._done(sent, Verified.COUNT)
+
+    async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
+        pairs = [(tree.get(sent.item.remote), sent.tag) for sent in looked if sent.receipt]
+        learn_from_sent(
+            [(entry, tag) for entry, tag in pairs if entry is not None and tag is not None], self._link.tags
+        )
+        if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
+            self._told_fall_back = True
+            self._options.tell(Noted(text=_FALL_BACK))
+        for sent in looked:
+            verdict = self._verdict(sent, tree)
+            if verdict.arrived:
+                await self._done(sent, verdict.how)
+            else:
+                self._sent.append(replace(sent, why=verdict.why))
+
+    def _verdict(self, sent: Sent, tree: FileTree) -> Verdict:
+        return judge_sent(
+            tree.get(sent.item.remote),
+            size=sent.item.fingerprint.size,
+            tag=sent.tag,
+            counted=sent.receipt,
+            tags=self._link.tags,
+            verify=self._options.verify,
+        )
+
+    async def _with_tag(self, sent: Sent) -> Sent:
+        """`sent` with the tag of the local file, if the call broke off before it was read."""
+        if sent.tag is not None:
+            return sent
+        try:
+            digest = await self._link.threads.run(digest_file, sent.item.local)
+        except (OSError, EMError):
+            return sent  # changed or gone meanwhile: sending it again will say so
+        return replace(sent, tag=digest.tag, sha256=digest.sha256)
+
+    async def _send_again(self, missing: list[Sent]) -> None:
+        for sent in missing:
+            if sent.sends >= _MAX_SENDS:
+                await self._lost(sent)
+            else:
+                self._again.append(sent.item)
+        paths = tuple(sent.item.remote for sent in missing if sent.sends < _MAX_SENDS)
+        if paths:
+            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=missing[0].why))
+
+    def _repacked(self) -> list[UplinkCall]:
+        again, self._again = self._again, []
+        found = [Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in again]
+        return list(plan_uplink(found, limits=self._link.settings.limits).calls)
+
+    async def _done(self, sent: Sent, how: Verified) -> None:
+        self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
+        await self._settle(_outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size))
+
+    async def _lost(self, sent: Sent) -> None:
+        """Sent as often as is sensible, and still not there as it should be."""
+        if sent.receipt:
+            error = IntegrityError(f"{sent.item.remote}: sent {sent.sends} times, but {sent.why}")
+            await self._settle(_outcome(sent, OutcomeState.FAILED, error=error))
+        else:
+            await self._settle(_outcome(sent, OutcomeState.UNKNOWN, reason=sent.why))
+
+    async def _give_up(self, looked: list[Sent], error: EMError) -> None:
+        """No listing to be had: nothing is known of what was sent."""
+        self._over = self._over or error
+        for sent in looked:
+            reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
+            await self._settle(_outcome(sent, OutcomeState.UNKNOWN, reason=reason))
+
+    async def _fail(self, item: UplinkItem, error: Exception) -> None:
+        await self._settle(
+            Outcome(
+                path=item.remote,
+                local=item.local,
+                direction=Direction.UPLINK,
+                state=OutcomeState.FAILED,
+                attempts=self._sends.get(item, 0),
+                error=error,
+            )
+        )
+
+
+def _outcome(
+    sent: Sent,
+    state: OutcomeState,
+    *,
+    verified: Verified = Verified.NONE,
+    moved: int = 0,
+    error: Exception | None = None,
+    reason: str | None = None,
+) -> Outcome:
+    return Outcome(
+        path=sent.item.remote,
+        local=sent.item.local,
+        direction=Direction.UPLINK,
+        state=state,
+        bytes=moved,
+        sha256=sent.sha256,
+        verified=verified,
+        attempts=sent.sends,
+        seconds=sent.seconds,
+        busy_seconds=sent.busy_s,
+        reason=reason,
+        error=error,
+    )

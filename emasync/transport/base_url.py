@@ -1,0 +1,25 @@
+"""The base URL a user gives, made into one that every path can be joined to.
+
+Owns: what is refused as a base URL and why. Imports yarl only.
+"""
+
+from __future__ import annotations
+
+from yarl import URL
+
+
+def check_base_url(text: str) -> URL:
+    """The base URL with one trailing slash. ValueError for what cannot be one, or for credentials inside it."""
+    try:
+        url = URL(text.strip())
+    except (ValueError, TypeError):
+        raise ValueError("the base URL cannot be read; it looks like https://em.example.com/") from None
+    if url.user is not None or url.password is not None:
+        raise ValueError(
+            "the base URL must not hold a user name or password: they would end up in logs; pass them apart"
+        )
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"the base URL {text!r} must begin with http:// or https:// and name a host")
+    if url.query_string or url.fragment:
+        raise ValueError(f"the base URL {text!r} must not have a query or fragment")
+    return url if url.path.endswith("/") else url.with_path(url.path + "/")

@@ -1,0 +1,104 @@
+"""An answer whose body is still on the connection.
+
+Owns: reading it in pieces, as JSON or as an error's few bytes, and what counts as a stall or a cut.
+May import wire, config, model and errors, and aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from emasync.config import Limits, Timeouts
+from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
+from emasync.model import safe
+from emasync.wire.calls import Call
+from emasync.wire.json_reply import parse_json
+
+
+class Reply:
+    """A 2xx answer whose body is still on the connection; valid inside the `send` block only."""
+
+    def __init__(self, call: Call, response: aiohttp.ClientResponse, *, timeouts: Timeouts, limits: Limits) -> None:
+        self.call = call
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._timeouts = timeouts
+        self._limits = limits
+        self._moved = 0
+        self._waited_s = 0.0
+
+    async def receive(self) -> bytes:
+        """The next piece of the body, up to a few 100 KiB; empty at its end. A stall, a drip or a cut raises; a body
+        that is shorter than its Content-Length, or lacks its last chunk, is a cut."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        chunk = await self._read()
+        self._moved += len(chunk)
+        self._waited_s += clock() - began  # only waiting counts, not the time the reader takes for what it got
+        if self._waited_s >= self._timeouts.low_speed_window_s:
+            if chunk and self._moved < self._waited_s * self._timeouts.low_speed_bytes_s:
+                raise self._stalled(f"only {self._moved} bytes in {self._waited_s:.0f} s")
+            self._moved, self._waited_s = 0, 0.0
+        return chunk
+
+    async def json(self) -> Any:
+        """The whole body as strict JSON. ProtocolError when it is not JSON (an HTML page with 200) or too large."""
+        encoding = self.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.receive():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > self._limits.json_reply:
+                raise ProtocolError(f"{self.call}: the answer is larger than {self._limits.json_reply} bytes")
+        body = b"".join(parts)
+        try:
+            return parse_json(body)
+        except ProtocolError as error:
+            hint = " (an HTML page: is the base URL right?)" if body.lstrip()[:1] == b"<" else ""
+            raise ProtocolError(f"{self.call}: {error}{hint}", call=str(self.call)) from None
+
+    async def error_body(self) -> bytes:
+        """Up to the limit of an error's body; what cannot be read of it is left out, the status says enough."""
+        body = b""
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                while len(body) < self._limits.error_reply and (chunk := await self._read()):
+                    body += chunk
+        except (EMError, TimeoutError):
+            pass
+        return body[: self._limits.error_reply]
+
+    async def _read(self) -> bytes:
+        failure: EMError
+        try:
+            async with asyncio.timeout(self._timeouts.stall_s):
+                return await self._response.content.readany()
+        except TimeoutError:
+            failure = self._stalled(f"nothing for {self._timeouts.stall_s:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            why = safe(reason_of(error), limit=200)
+            failure = UnreachableError(f"{self.call}: the answer was cut: {why}", call=str(self.call), sent=True)
+        raise failure
+
+    def _stalled(self, what: str) -> TimedOutError:
+        return TimedOutError(
+            f"{self.call}: the answer stalled: {what}", call=str(self.call), phase="receive", sent=True
+        )
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception of aiohttp says, without the request it carries."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+        return str(error.os_error.strerror)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    return str(error) or type(error).__name__

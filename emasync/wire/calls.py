@@ -1,0 +1,211 @@
+"""The EM API's requests, as values: one function an endpoint.
+
+Owns: method, path, fields and patience of every call. May import model and config. Does no I/O.
+Knows the seed generation and the optional fields of the later ones; a field that is unset is never part of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from emasync.model import Node
+
+
+class Kind(StrEnum):
+    """What a call does to the EM: the row of the retry table it follows."""
+
+    READ = "read"  # list, status, images, nodes: repeating it changes nothing
+    DOWNLINK = "downlink"
+    UPLINK = "uplink"
+    DELETE = "delete"
+    JOB = "job"  # build, load, run: a second one would do something twice
+    AUTH = "auth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request. `form` and `json` exclude each other; an uplink's body is handed to the transport beside the call.
+
+    `long` marks the calls whose answer may take hours after the last byte was sent.
+    """
+
+    kind: Kind
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    long: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def subject(self) -> str | None:
+        """What the call is about (a path in the volume or an image), for messages."""
+        given = {**self.query, **(self.form or {}), **(self.json or {})}
+        return next(
+            (str(given[name]) for name in ("filepath", "tarfile", "dockerfile", "image") if name in given), None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Which volume and pod the calls mean; `name` None is the user's default one and adds nothing to any call."""
+
+    name: str | None = None
+    fields: tuple[str, ...] = ("pod_name", "pvc_name")
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not self.name.strip():
+            raise ValueError("a volume name must not be empty; None means the default volume")
+
+    def into(self, values: Mapping[str, str]) -> dict[str, str]:
+        """`values` with the fields that name the volume, if one is named."""
+        return {**values, **(dict.fromkeys(self.fields, self.name) if self.name is not None else {})}
+
+
+def log_in(username: str, password: str) -> Call:
+    """``POST auth/`` with a form."""
+    return Call(kind=Kind.AUTH, method="POST", path="auth/", form={"username": username, "password": password})
+
+
+def refresh(token: str) -> Call:
+    """``POST auth/refresh`` with JSON."""
+    return Call(kind=Kind.AUTH, method="POST", path="auth/refresh", json={"refresh": token})
+
+
+def list_files(volume: Volume) -> Call:
+    """``GET em/files/list``."""
+    return Call(kind=Kind.READ, method="GET", path="em/files/list", query=volume.into({}))
+
+
+def downlink(volume: Volume, path: str) -> Call:
+    """``GET em/files/downlink``; `path` is sent as given."""
+    return Call(
+        kind=Kind.DOWNLINK,
+        method="GET",
+        path="em/files/downlink",
+        query=volume.into({"filepath": _path(path, "filepath")}),
+    )
+
+
+def uplink() -> Call:
+    """``POST em/files/uplink``; the fields of `uplink_fields` and the files are in the multipart body."""
+    return Call(kind=Kind.UPLINK, method="POST", path="em/files/uplink", long=True)
+
+
+def uplink_fields(volume: Volume, dest: str) -> dict[str, str]:
+    """The form fields beside the files: ``dest_path`` (``""`` is the root of the volume) and the volume."""
+    return volume.into({"dest_path": dest})
+
+
+def delete(volume: Volume, path: str) -> Call:
+    """``POST em/files/delete``. The root of the volume cannot be meant: ValueError."""
+    if not _path(path, "filepath").strip("/."):
+        raise ValueError(f"refusing to delete {path!r}: that is the whole volume; name a file or folder in it")
+    return Call(kind=Kind.DELETE, method="POST", path="em/files/delete", form=volume.into({"filepath": path}))
+
+
+def build_image(volume: Volume, image: str, *, dockerfile: str, context: str) -> Call:
+    """``POST em/pod/image/build``; both paths lie in the volume."""
+    form = {"dockerfile": _path(dockerfile, "dockerfile"), "image": _name(image), "context": _path(context, "context")}
+    return Call(kind=Kind.JOB, method="POST", path="em/pod/image/build", form=volume.into(form), long=True)
+
+
+def load_image(volume: Volume, image: str, *, tarfile: str) -> Call:
+    """``POST em/pod/image/load``; the tar lies in the volume."""
+    form = {"tarfile": _path(tarfile, "tarfile"), "image": _name(image)}
+    return Call(kind=Kind.JOB, method="POST", path="em/pod/image/load", form=volume.into(form), long=True)
+
+
+def list_images(volume: Volume) -> Call:
+    """``GET em/pod/image/list``."""
+    return Call(kind=Kind.READ, method="GET", path="em/pod/image/list", query=volume.into({}))
+
+
+def run_pod(
+    volume: Volume,
+    image: str,
+    *,
+    node: Node,
+    max_duration: int | timedelta,
+    command: str | None = None,
+    scheduled_time: datetime | None = None,
+    args: Sequence[str] | None = None,
+    envs: Mapping[str, str] | None = None,
+    ports: Sequence[int] | None = None,
+) -> Call:
+    """``POST em/pod/run``: a form, or JSON when `args`, `envs` or `ports` (which only JSON can carry) are there."""
+    fields: dict[str, Any] = {"image": _name(image), "node": Node(node).value, "max_duration": minutes(max_duration)}
+    if command is not None:
+        fields["command"] = command
+    if scheduled_time is not None:
+        fields["scheduled_time"] = aware(scheduled_time, "scheduled_time").isoformat()
+    if args is None and envs is None and ports is None:
+        form = volume.into({name: str(value) for name, value in fields.items()})
+        return Call(kind=Kind.JOB, method="POST", path="em/pod/run", form=form)
+    if isinstance(args, str):
+        raise TypeError(f"args is a list of strings, not the string {args!r}")
+    later = {
+        "args": None if args is None else list(args),
+        "envs": None if envs is None else dict(envs),
+        "ports": None if ports is None else list(ports),
+    }
+    fields |= {name: value for name, value in later.items() if value is not None}
+    return Call(kind=Kind.JOB, method="POST", path="em/pod/run", json={**fields, **volume.into({})})
+
+
+def pod_status(volume: Volume) -> Call:
+    """``GET em/pod/status``."""
+    return Call(kind=Kind.READ, method="GET", path="em/pod/status", query=volume.into({}))
+
+
+def nodes_status() -> Call:
+    """``GET em/nodes/status`` (later generations)."""
+    return Call(kind=Kind.READ, method="GET", path="em/nodes/status")
+
+
+def minutes(duration: int | timedelta) -> int:
+    """`max_duration` as the EM takes it: whole minutes, at least one. ValueError for a fraction of a minute."""
+    if isinstance(duration, timedelta):
+        whole, rest = divmod(duration, timedelta(minutes=1))
+        if rest:
+            raise ValueError(
+                f"max_duration {duration} is not a whole number of minutes; the EM counts whole minutes only"
+            )
+    elif isinstance(duration, bool) or not isinstance(duration, int):
+        raise TypeError(f"max_duration is whole minutes as an int, or a timedelta, not {duration!r}")
+    else:
+        whole = duration
+    if whole < 1:
+        raise ValueError(f"max_duration must be at least one minute, not {duration!r}")
+    return whole
+
+
+def aware(moment: datetime, what: str) -> datetime:
+    """`moment` if it names its offset; otherwise ValueError: the EM would read a naive time in a zone of its own."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise ValueError(
+            f"{what} {moment.isoformat()} has no time zone, so the EM and you could mean different moments; "
+            f"write datetime(..., tzinfo=UTC) or {moment.isoformat()}+00:00"
+        )
+    return moment
+
+
+def _path(path: str, what: str) -> str:
+    if not path:
+        raise ValueError(f"{what} must not be empty")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in path):
+        raise ValueError(f"{what} {path!r} holds a control character")
+    return path
+
+
+def _name(image: str) -> str:
+    if not image.strip():
+        raise ValueError("image must not be empty")
+    return image

@@ -1,0 +1,140 @@
+"""What an answer other than 2xx means: status, headers and a small body to one error of the tree.
+
+Owns: the mapping of the EM's errors, and that no secret survives in their text. May import model and errors.
+Knows nothing of retries: the error carries the facts, `emasync.retry` decides.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from emasync.errors import (
+    AuthError,
+    BadRequestError,
+    BuildFailedError,
+    BusyError,
+    EMError,
+    ForbiddenError,
+    ImageLoadError,
+    NotFoundError,
+    ProtocolError,
+    ServerError,
+    TooLargeError,
+)
+from emasync.model import safe
+from emasync.wire.calls import Call
+
+_BUSY = {423: "the EM is locked by another call", 429: "too many requests", 503: "the service is not available"}
+_BY_CODE: dict[str, type[BadRequestError]] = {
+    "BUILD_FAILED": BuildFailedError,
+    "IMAGE_LOAD_FAILED": ImageLoadError,
+    "MAX_UPLINK_SIZE_EXCEEDED": TooLargeError,
+}
+_LOG_LINES, _LOG_LINE = 100, 2000
+
+
+def refusal(call: Call, status: int, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> EMError:
+    """The error for a `status` outside 2xx. `headers` have lower-case names; `body` may be cut at any byte.
+
+    Whatever stands in `secrets` is struck from every text: a server may echo what it was sent.
+    """
+    text = scrub(body.decode("utf-8", "replace"), secrets)
+    facts = _facts(text)
+    detail = _detail(facts, text)
+    about = f"{call} ({safe(call.subject)})" if call.subject else str(call)
+    said = f": {safe(detail)}" if detail else ""
+    common: dict[str, Any] = {"call": str(call), "status": status, "detail": detail}
+    if 300 <= status < 400:
+        target = scrub(headers.get("location", "nowhere"), secrets)
+        return ProtocolError(
+            f"{about}: the server redirects ({status}) to {safe(target)}; emasync never follows, check the base URL",
+            **common,
+        )
+    if status in _BUSY:
+        wait = retry_after_s(headers)
+        return BusyError(f"{about}: {_BUSY[status]} ({status}){said}", retry_after_s=wait, **common)
+    if status == 401:
+        return AuthError(f"{about}: not authorised (401){said}", **common)
+    if status == 403:
+        return ForbiddenError(f"{about}: forbidden (403){said}", **common)
+    if status == 404:
+        return NotFoundError(f"{about}: not found (404){said}", **common)
+    if 400 <= status < 500:
+        return _bad_request(about, said, facts, common)
+    if status >= 500:
+        return ServerError(f"{about}: the server failed ({status}){said}", **common)
+    return ProtocolError(f"{about}: unexpected status {status}{said}", **common)
+
+
+def _bad_request(about: str, said: str, facts: dict[str, Any], common: dict[str, Any]) -> BadRequestError:
+    code = facts.get("error") if isinstance(facts.get("error"), str) else None
+    tail = facts.get("log_tail")
+    lines = [str(line).rstrip("\r\n")[:_LOG_LINE] for line in tail[-_LOG_LINES:]] if isinstance(tail, list) else []
+    fields = {
+        key: tuple(str(text) for text in value)
+        for key, value in facts.items()
+        if isinstance(value, list) and key != "log_tail"
+    }
+    kind = TooLargeError if common["status"] == 413 else _BY_CODE.get(code or "", BadRequestError)
+    named = f" [{safe(code)}]" if code else ""
+    return kind(
+        f"{about}: refused ({common['status']}){named}{said}", code=code, log_tail=lines, fields=fields, **common
+    )
+
+
+def _facts(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _detail(facts: dict[str, Any], text: str) -> str | None:
+    for key in ("message", "detail", "error"):
+        if isinstance(facts.get(key), str) and facts[key]:
+            return str(facts[key])
+    if facts:
+        fields = [f"{key}: {' '.join(map(str, value))}" for key, value in facts.items() if isinstance(value, list)]
+        return "; ".join(fields) or None
+    if title := re.search(r"<title[^>]*>(.{1,200}?)</title>", text, re.IGNORECASE | re.DOTALL):
+        return " ".join(html.unescape(title[1]).split())
+    return " ".join(text.split())[:200] or None
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Seconds of a ``Retry-After`` header, as a number or an HTTP date; None where there is none that can be read.
+
+    The value is not bounded here (see `emasync.retry`), but never negative.
+    """
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def scrub(text: str, secrets: Sequence[str]) -> str:
+    """`text` with every secret struck out, in the spellings a server may echo it in (JSON, percent, HTML)."""
+    for secret in filter(None, secrets):
+        spellings = (secret, json.dumps(secret)[1:-1], quote(secret), quote_plus(secret), html.escape(secret))
+        for spelling in sorted(set(spellings), key=len, reverse=True):
+            text = text.replace(spelling, "[secret]")
+    return text
