@@ -1,0 +1,144 @@
+"""multipart/form-data as Django reads it: in pieces, forgiving, keeping base names only.
+
+Owns: cutting a body into parts, and what a part's file name becomes. Pure: bytes in, events out, bounded memory.
+Knows nothing of files or HTTP. An unfinished last part is dropped without a word, as on the real server.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+_MAX_HEADERS = 16 * 1024
+_PARAM = re.compile(rb';\s*([\w!#$%&\'*+.^`|~-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
+
+
+class MultipartError(ValueError):
+    """The body is not multipart/form-data with the boundary it promised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartBegin:
+    """A part starts. `filename` None: a plain field. An empty one: a file whose name the server does not keep."""
+
+    name: str
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartData:
+    """The next bytes of the part."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEnd:
+    """The part is complete."""
+
+
+Event = PartBegin | PartData | PartEnd
+
+
+class MultipartParser:
+    """Feed it a body, get events. Keeps no more than one fed piece plus 16 KiB."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._mark = b"\r\n--" + boundary
+        self._buffer = bytearray(b"\r\n")  # so that the first boundary looks like all others
+        self._state = "preamble"  # then: mark, headers, body ... end
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that `data` completes; MultipartError when a part's header makes no sense."""
+        self._buffer += data
+        while (step := self._step()) is not None:
+            yield from step
+
+    def _step(self) -> list[Event] | None:
+        """One step through the buffer; None when it needs more bytes (or none, after the end)."""
+        match self._state:
+            case "preamble" | "body":
+                return self._seek_mark(inside=self._state == "body")
+            case "mark":
+                return self._after_mark()
+            case "headers":
+                return self._headers()
+        self._buffer.clear()
+        return None
+
+    def _seek_mark(self, *, inside: bool) -> list[Event] | None:
+        at = self._buffer.find(self._mark)
+        safe = at if at >= 0 else max(0, len(self._buffer) - len(self._mark) + 1)
+        events: list[Event] = []
+        if inside and safe:
+            with memoryview(self._buffer) as view:  # one copy, not two
+                events.append(PartData(data=bytes(view[:safe])))
+        del self._buffer[: safe if at < 0 else safe + len(self._mark)]
+        if at >= 0:
+            self._state = "mark"
+            return [*events, PartEnd()] if inside else events
+        return events or None
+
+    def _after_mark(self) -> list[Event] | None:
+        if len(self._buffer) < 2:
+            return None
+        if self._buffer.startswith(b"--"):
+            self._state = "end"
+        elif self._buffer.startswith(b"\r\n"):
+            self._state = "headers"
+        else:
+            raise MultipartError("junk behind a boundary")
+        return []
+
+    def _headers(self) -> list[Event] | None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._buffer) > _MAX_HEADERS:
+                raise MultipartError("a part's headers do not end")
+            return None
+        lines = bytes(self._buffer[:end]).split(b"\r\n")
+        del self._buffer[: end + 4]
+        self._state = "body"
+        return [_begin(lines)]
+
+
+def _begin(lines: list[bytes]) -> PartBegin:
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-disposition":
+            params = {key.lower(): _value(key, raw) for key, raw in _PARAM.findall(value)}
+            if b"name" in params:
+                filename = params.get(b"filename*", params.get(b"filename"))
+                return PartBegin(name=params[b"name"], filename=None if filename is None else kept_name(filename))
+    raise MultipartError("a part without a name")
+
+
+def _value(key: bytes, raw: bytes) -> str:
+    text = raw.strip().decode("utf-8", "replace")
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace("\\\\", "\\").replace('\\"', '"')
+    if key.endswith(b"*") and text.count("'") >= 2:
+        charset, _, encoded = text.split("'", 2)
+        text = unquote(encoded, encoding=charset or "utf-8", errors="replace")
+    return text
+
+
+def kept_name(filename: str) -> str:
+    """What Django makes of a part's file name; empty when nothing usable is left and the file is skipped."""
+    name = html.unescape(filename)
+    name = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
+    name = "".join(char for char in name if char.isprintable())
+    return "" if name in {"", ".", ".."} else name
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """The boundary of a multipart/form-data content type; None for any other type."""
+    kind, _, params = content_type.partition(";")
+    if kind.strip().lower() != "multipart/form-data":
+        return None
+    found = {key.lower(): _value(key, raw) for key, raw in _PARAM.findall(b";" + params.encode("latin-1", "replace"))}
+    boundary = found.get(b"boundary")
+    return boundary.encode("latin-1", "replace") if boundary else None

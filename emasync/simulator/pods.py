@@ -1,0 +1,99 @@
+"""A pod's life as a state machine: waiting, running, terminated.
+
+Owns: what a pod was asked to be, and what ``em/pod/status`` says of it at a moment. Pure: the time is handed in.
+Knows nothing of tasks or of what the pod does; whoever runs it calls `begin` and `finish`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from emasync.simulator.clock import Clock
+
+DEADLINE_EXIT = 137  # killed, as Kubernetes reports a pod that outlived its deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSpec:
+    """What was asked for. `image` is the full name, `known` whether the user has it; `scheduled_at` in seconds since
+    the epoch, `max_duration` in minutes."""
+
+    image: str
+    known: bool
+    node: str
+    max_duration: int
+    command: str | None = None
+    scheduled_at: float | None = None
+    args: tuple[str, ...] = ()
+    envs: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodContext:
+    """What a pod's behaviour is given. It may write below `volume`, which the pod would see at ``/data``; it waits on
+    `clock` and is cancelled when the pod is replaced, outlives `max_duration` (minutes) or the simulator ends."""
+
+    volume: Path
+    image: str
+    node: str
+    command: str | None
+    args: tuple[str, ...]
+    envs: Mapping[str, str]
+    max_duration: int
+    clock: Clock
+
+
+Behaviour = Callable[[PodContext], Coroutine[Any, Any, int | None]]
+"""What a pod does; returns its exit code (None is 0). An exception is exit code 1, reason Error."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pod:
+    """One pod. Waits until `begin`, ends with `finish`; both are told the time."""
+
+    spec: PodSpec
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+    def begin(self, *, now: float) -> None:
+        """The container runs."""
+        self.started_at = now
+
+    def finish(self, exit_code: int, *, now: float, reason: str = "", message: str = "") -> None:
+        """The container ended; the reason is Completed or Error when none is given."""
+        self.finished_at = now
+        self.exit_code = exit_code
+        self.reason = reason or ("Error" if exit_code else "Completed")
+        self.message = message
+
+    def state(self, *, now: float) -> dict[str, Any]:
+        """The Kubernetes container state."""
+        if self.finished_at is not None and self.started_at is not None:
+            ended: dict[str, Any] = {"exitCode": self.exit_code, "reason": self.reason}
+            ended |= {"startedAt": moment(self.started_at), "finishedAt": moment(self.finished_at)}
+            return {"terminated": ended | ({"message": self.message} if self.message else {})}
+        if self.started_at is not None:
+            return {"running": {"startedAt": moment(self.started_at)}}
+        scheduled = self.spec.scheduled_at
+        if scheduled is not None and now < scheduled:
+            return _waiting("ContainerCreating", f"scheduled for {moment(scheduled)}")
+        if not self.spec.known:
+            return _waiting("ImagePullBackOff", f'Back-off pulling image "{self.spec.image}"')
+        return _waiting("ContainerCreating", "")
+
+
+def _waiting(reason: str, message: str) -> dict[str, Any]:
+    return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
+
+
+def moment(seconds: float) -> str:
+    """A time as Kubernetes writes it: ``2025-11-20T12:31:12Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

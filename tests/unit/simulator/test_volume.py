@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emasync.simulator.volume import IllegalPathError, Incoming, Volume
+from emasync.wire.content_tag import content_tag
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("s")
+    return Volume(tmp_path / "volume")
+
+
+def test_a_listing_has_the_shape_of_the_documents(volume: Volume) -> None:
+    (volume.root / "echo-test").mkdir()
+    (volume.root / "echo-test" / "a").write_bytes(b"x" * 121)
+    (volume.root / "echo-test" / "b").write_bytes(b"y" * 362)
+    os.utime(volume.root / "echo-test" / "a", (1763641860, 1763641860))
+    (folder,) = volume.listing(now=0.0)
+    assert (folder["type"], folder["name"], folder["size"]) == ("directory", "echo-test", "487")
+    first = folder["contents"][0]
+    assert first == {
+        "type": "file",
+        "name": "a",
+        "size": "121",
+        "time": "2025-11-20-12-31",
+        "hash": content_tag(b"x" * 121),
+    }
+
+
+def test_a_file_rewritten_within_one_tick_has_a_new_hash(volume: Volume) -> None:
+    file = volume.root / "a"
+    file.write_bytes(b"one")
+    about = file.stat()  # what a second write of the same size within the same tick leaves unchanged
+    first = volume._digest(str(file), about, "md5")
+    file.write_bytes(b"two")
+    # Sabotage: remember digests however fresh the file is (_RACY_S = -1).
+    assert volume._digest(str(file), about, "md5") != first
+
+
+def test_an_old_file_is_hashed_once(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    (volume.root / "a").write_bytes(b"abc")
+    os.utime(volume.root / "a", (1000, 1000))
+    first = volume.listing(now=0.0)
+    monkeypatch.setattr("hashlib.new", None)
+    with pytest.raises(TypeError):
+        volume.digest(volume.root / "a", "sha256")  # nothing remembered for this algorithm
+    (volume.root / "b").mkdir()
+    assert volume.listing(now=0.0)[0] == first[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside/secret", "a/../../outside", "link/secret", "link", "a\0b", "loop", "x" * 5000]
+)
+def test_nothing_outside_is_reached(volume: Volume, path: str) -> None:
+    (volume.root / "link").symlink_to(volume.root.parent / "outside")
+    (volume.root / "loop").symlink_to("loop")
+    try:
+        found = volume.resolve(path)
+    except IllegalPathError:
+        return
+    assert found.is_relative_to(volume.root)  # a loop may also resolve to itself, which is no file
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", "./", "a/b", "/a/b", "./a//b"])
+def test_a_leading_slash_is_the_root_of_the_volume(volume: Volume, path: str) -> None:
+    assert volume.resolve(path) in (volume.root, volume.root / "a" / "b")
+
+
+def test_a_listing_shows_no_link_that_leads_outside(volume: Volume) -> None:
+    (volume.root / "folder").symlink_to(volume.root.parent / "outside")
+    (volume.root / "file").symlink_to(volume.root.parent / "outside" / "secret")
+    (volume.root / "real").write_text("r")
+    (volume.root / "inner").symlink_to("real")
+    os.mkfifo(volume.root / "pipe")
+    assert [entry["name"] for entry in volume.listing(now=0.0)] == ["inner", "real"]
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", "./.", "..", "a/..", "../outside", "link/secret"])
+def test_what_may_not_be_deleted_is_refused(volume: Volume, path: str) -> None:
+    (volume.root / "a").mkdir()
+    (volume.root / "link").symlink_to(volume.root.parent / "outside")
+    with pytest.raises(IllegalPathError):
+        volume.delete(path)
+    assert (volume.root.parent / "outside" / "secret").exists()
+
+
+def test_files_folders_and_links_can_be_deleted(volume: Volume) -> None:
+    (volume.root / "folder" / "sub").mkdir(parents=True)
+    (volume.root / "file").touch()
+    (volume.root / "link").symlink_to(volume.root.parent / "outside")
+    for path in ("folder/", "./file", "/link"):
+        volume.delete(path)
+    assert list(volume.root.iterdir()) == []
+    assert (volume.root.parent / "outside" / "secret").exists()
+    with pytest.raises(FileNotFoundError):
+        volume.delete("file")
+
+
+def test_taken_files_replace_and_show_when_their_time_has_come(volume: Volume, tmp_path: Path) -> None:
+    (volume.root / "a").write_bytes(b"old")
+    (tmp_path / "1").write_bytes(b"new")
+    (tmp_path / "2").write_bytes(b"other")
+    incoming = [Incoming(name="a", staged=tmp_path / "1")]
+    volume.take("", incoming, visible_at=10.0)
+    volume.take("x/y", [Incoming(name="b", staged=tmp_path / "2")], visible_at=0.0)
+    assert (volume.root / "a").read_bytes() == b"new"
+    assert [entry["name"] for entry in volume.listing(now=9.9)] == ["x"]
+    assert [entry["name"] for entry in volume.listing(now=10.0)] == ["a", "x"]
+
+
+def test_files_are_not_taken_outside(volume: Volume, tmp_path: Path) -> None:
+    (tmp_path / "1").touch()
+    (volume.root / "link").symlink_to(tmp_path / "outside")
+    for dest in ("../outside", "link"):
+        with pytest.raises(IllegalPathError):
+            volume.take(dest, [Incoming(name="x", staged=tmp_path / "1")], visible_at=0.0)
+    assert [item.name for item in (tmp_path / "outside").iterdir()] == ["secret"]
