@@ -1,0 +1,117 @@
+"""Folders below a destination, opened so that no symbolic link can lead a write elsewhere. POSIX only.
+
+Owns: walking and making folders by file descriptors, and flushing them. Synchronous: runs in a file thread.
+May import errors and model. Knows nothing of the files that are put there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from emasync.errors import UnsafePathError
+from emasync.model import safe
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+
+
+def open_folder(root: Path, parts: Sequence[str], *, durable: bool) -> int:
+    """A descriptor of ``root/parts``, to be closed by the caller; folders that are missing are made.
+
+    `root` is the user's word and may be or pass symbolic links; below it a link is an UnsafePathError, even one that
+    is planted while this runs. `durable`: the entries of new folders are flushed.
+    """
+    try:
+        current = os.open(root, _FOLDER)
+    except FileNotFoundError:
+        _make_root(root, durable=durable)
+        current = os.open(root, _FOLDER)
+    done = 0
+    try:
+        for part in parts:
+            inner = _enter(current, part, make=True, durable=durable)
+            os.close(current)
+            current = inner
+            done += 1
+    except BaseException as error:
+        os.close(current)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(root.joinpath(*parts[: done + 1]))
+        raise
+    return current
+
+
+def leads_to(root: Path, parts: Sequence[str], folder: int) -> bool:
+    """Whether ``root/parts`` still is the folder that `folder` was opened as."""
+    current = -1
+    try:
+        current = os.open(root, _FOLDER)
+        for part in parts:
+            inner = _enter(current, part, make=False, durable=False)
+            os.close(current)
+            current = inner
+        return os.path.samestat(os.fstat(current), os.fstat(folder))
+    except (OSError, UnsafePathError):
+        return False
+    finally:
+        if current >= 0:
+            os.close(current)
+
+
+def flush_folder(folder: Path) -> None:
+    """fsync of a folder: the names in it (new, renamed) survive a power cut from here on."""
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _enter(folder: int, part: str, *, make: bool, durable: bool) -> int:
+    flags = _FOLDER | os.O_NOFOLLOW
+    try:
+        return os.open(part, flags, dir_fd=folder)
+    except FileNotFoundError:
+        if not make:
+            raise
+    except OSError as error:
+        raise _in_the_way(folder, part, error) from None
+    try:
+        os.mkdir(part, dir_fd=folder)
+        if durable:
+            os.fsync(folder)
+    except FileExistsError:
+        pass  # another worker made it in between
+    try:
+        return os.open(part, flags, dir_fd=folder)
+    except OSError as error:
+        raise _in_the_way(folder, part, error) from None
+
+
+def _in_the_way(folder: int, part: str, error: OSError) -> Exception:
+    # Linux says ENOTDIR, others ELOOP, for a link where a folder was wanted: ask what it is.
+    try:
+        is_link = stat.S_ISLNK(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return error
+    if is_link:
+        return UnsafePathError(
+            f"{safe(part)!r} is a symbolic link, and emasync follows none below the destination: remove it, or name "
+            "the folder it points to as the destination",
+            name=part,
+            reason="is a symbolic link",
+        )
+    if error.errno == errno.ENOTDIR:
+        return NotADirectoryError(errno.ENOTDIR, "a file is in the way of a folder", part)
+    return error
+
+
+def _make_root(root: Path, *, durable: bool) -> None:
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    root.mkdir(parents=True, exist_ok=True)
+    if durable:
+        for folder in missing:
+            flush_folder(folder.parent)

@@ -1,0 +1,144 @@
+"""`FileThreads`: the few threads in which all file work of one client is done.
+
+Owns: handing a call to a thread, and waiting for it whatever happens to the caller. Imports only its room.
+Knows nothing of what is done there. The queue is bounded by the callers: each waits for one call (a reader also has
+one ahead).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import ParamSpec, TypeVar, TypeVarTuple
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from emasync.disk.umask import new_file_mode
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+class FileThreads:
+    """At most `size` threads, started when first needed. Use it as ``async with FileThreads(size=4) as threads``.
+
+    They are daemons: the standard library's pool would be joined at interpreter exit, so one call stuck in the kernel
+    (a dead network mount) would keep the process alive for ever.
+    """
+
+    def __init__(self, *, size: int = 4) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1, not {size}")
+        self._pool = _DaemonPool(size)
+        self.new_file_mode = new_file_mode()
+        """The mode of new files, read once: it costs as much as the rest of saving a small file."""
+
+    @property
+    def executor(self) -> Executor:
+        """For libraries that take one; it ends with these threads, do not shut it down."""
+        return self._pool
+
+    async def run(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """``fn(*args)`` in a thread: its result or its exception.
+
+        Cancellation never abandons a call that has begun: it waits for its end. A cancelled scope then goes on with
+        the result (and is noticed by the next call); ``task.cancel()`` raises once the call has ended, and the result
+        is lost, so a call that acquires something must leave it where its owner's cleanup finds it.
+        """
+        await checkpoint_if_cancelled()  # a shield alone would let a loop of calls outlive its cancelled scope
+        return await finish(self.start(fn, *args))
+
+    def start(self, fn: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Begin ``fn(*args)`` without waiting; the caller must `finish` it. RuntimeError after `aclose`."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+
+    async def aclose(self, *, grace_s: float = 5.0) -> None:
+        """Take no more calls and wait up to `grace_s` seconds for those that were accepted; what is stuck is left."""
+        with anyio.CancelScope(shield=True):
+            if ends := self._pool.stop():
+                await asyncio.wait([asyncio.wrap_future(end) for end in ends], timeout=grace_s)
+
+    async def __aenter__(self) -> FileThreads:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+async def finish(job: asyncio.Future[T]) -> T:
+    """The result of a call begun by `FileThreads.start`; waits for its end even when cancelled, as `run` does."""
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not job.done():
+            try:
+                # wait() leaves the job alone when it is cancelled itself; awaiting the job would cancel it.
+                await asyncio.wait((job,))
+            except asyncio.CancelledError as error:  # task.cancel(), which no scope can hold off
+                cancelled = error
+    if cancelled is not None:
+        if not job.cancelled():
+            job.exception()  # looked at, so that nobody reports it as never retrieved
+        raise cancelled
+    return job.result()
+
+
+class _DaemonPool(Executor):
+    """As much of a ThreadPoolExecutor as asyncio and aiofiles use, on daemon threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._ends: list[Future[None]] = []
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = fn(*args, **kwargs)
+                except BaseException as error:  # noqa: BLE001 - handed to whoever waits, as every executor does
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        with self._lock:
+            if self._stopped:
+                raise RuntimeError("the file threads are closed")
+            self._jobs.put(job)
+            if not self._idle.acquire(blocking=False) and len(self._ends) < self._size:
+                end: Future[None] = Future()
+                self._ends.append(end)
+                threading.Thread(
+                    target=self._work, args=(end,), name=f"emasync-file-{len(self._ends)}", daemon=True
+                ).start()
+        return future
+
+    def _work(self, end: Future[None]) -> None:
+        job = self._jobs.get()
+        while job is not None:
+            job()
+            del job  # an idle thread must not keep the last chunk alive
+            self._idle.release()
+            job = self._jobs.get()
+        end.set_result(None)
+
+    def stop(self) -> list[Future[None]]:
+        """Take no more jobs; the futures are done when the threads have ended."""
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                for _ in self._ends:
+                    self._jobs.put(None)
+            return list(self._ends)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        raise RuntimeError("FileThreads.aclose() ends these threads")
