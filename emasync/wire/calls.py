@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from posixpath import normpath
 from typing import Any
 
 from emasync.model import Node
@@ -106,7 +107,7 @@ def uplink_fields(volume: Volume, dest: str) -> dict[str, str]:
 
 def delete(volume: Volume, path: str) -> Call:
     """``POST em/files/delete``. The root of the volume cannot be meant: ValueError."""
-    if not _path(path, "filepath").strip("/."):
+    if normpath(f"/{_path(path, 'filepath')}").strip("/") == "":  # also "a/.."
         raise ValueError(f"refusing to delete {path!r}: that is the whole volume; name a file or folder in it")
     return Call(kind=Kind.DELETE, method="POST", path="em/files/delete", form=volume.into({"filepath": path}))
 

@@ -19,7 +19,7 @@ def parse_json(data: bytes) -> Any:
     except UnicodeDecodeError:
         raise ProtocolError("the answer is not valid UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ProtocolError(f"the answer is not valid JSON: {error.msg} at byte {error.pos}") from None
+        raise ProtocolError(f"the answer is not valid JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise ProtocolError("the answer is nested too deeply") from None
     except ValueError as error:  # an integer of more than 4300 digits

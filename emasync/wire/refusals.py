@@ -49,6 +49,7 @@ def refusal(call: Call, status: int, *, headers: Mapping[str, str], body: bytes,
     text = scrub(body.decode("utf-8", "replace"), secrets)
     facts = _facts(text)
     detail = _detail(facts, text)
+    detail = scrub(detail, secrets) if detail else None  # again: JSON and HTML have more spellings than `scrub` knows
     about = f"{call} ({safe(call.subject)})" if call.subject else str(call)
     said = f": {safe(detail)}" if detail else ""
     common: dict[str, Any] = {"call": str(call), "status": status, "detail": detail}
@@ -68,18 +69,23 @@ def refusal(call: Call, status: int, *, headers: Mapping[str, str], body: bytes,
     if status == 404:
         return NotFoundError(f"{about}: not found (404){said}", **common)
     if 400 <= status < 500:
-        return _bad_request(about, said, facts, common)
+        return _bad_request(about, said, facts, common, secrets)
     if status >= 500:
         return ServerError(f"{about}: the server failed ({status}){said}", **common)
     return ProtocolError(f"{about}: unexpected status {status}{said}", **common)
 
 
-def _bad_request(about: str, said: str, facts: dict[str, Any], common: dict[str, Any]) -> BadRequestError:
-    code = facts.get("error") if isinstance(facts.get("error"), str) else None
+def _bad_request(
+    about: str, said: str, facts: dict[str, Any], common: dict[str, Any], secrets: Sequence[str]
+) -> BadRequestError:
+    def clean(value: object) -> str:
+        return scrub(str(value), secrets)
+
+    code = clean(facts["error"]) if isinstance(facts.get("error"), str) else None
     tail = facts.get("log_tail")
-    lines = [str(line).rstrip("\r\n")[:_LOG_LINE] for line in tail[-_LOG_LINES:]] if isinstance(tail, list) else []
+    lines = [clean(line).rstrip("\r\n")[:_LOG_LINE] for line in tail[-_LOG_LINES:]] if isinstance(tail, list) else []
     fields = {
-        key: tuple(str(text) for text in value)
+        clean(key): tuple(clean(text) for text in value)
         for key, value in facts.items()
         if isinstance(value, list) and key != "log_tail"
     }
@@ -123,18 +129,19 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) ->
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def scrub(text: str, secrets: Sequence[str]) -> str:
     """`text` with every secret struck out, in the spellings a server may echo it in (JSON, percent, HTML)."""
     for secret in filter(None, secrets):
-        spellings = (secret, json.dumps(secret)[1:-1], quote(secret), quote_plus(secret), html.escape(secret))
-        for spelling in sorted(set(spellings), key=len, reverse=True):
-            text = text.replace(spelling, "[secret]")
+        percent = (quote(secret), quote(secret, safe=""), quote_plus(secret))
+        spellings = {secret, json.dumps(secret)[1:-1], *percent, html.escape(secret)}
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)  # %2f is %2F
     return text

@@ -6,7 +6,8 @@ A value that cannot be read is None and stays in `.raw`; an answer of the wrong 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,25 +39,29 @@ def file_tree(reply: Any) -> FileTree:
     data = _object(reply, "listing").get("data")
     files: list[FileEntry] = []
     folders: list[str] = []
-    pending: list[tuple[str, Any]] = [("", [] if data is None else data)]
-    while pending:  # a loop, not recursion: depth is the server's choice
-        folder, entries = pending.pop()
-        if not isinstance(entries, list):
-            raise ProtocolError("a folder of the listing is not a list")
-        below: list[tuple[str, Any]] = []
-        for raw in entries:
-            entry = _object(raw, "listing entry")
-            name = entry.get("name")
-            if not isinstance(name, str) or not name:
-                raise ProtocolError("an entry of the listing has no name")
-            path = f"{folder}/{name}" if folder else name
-            if entry.get("type") == "directory" or "contents" in entry:
-                folders.append(path)
-                below.append((path, entry.get("contents") or []))
-            else:
-                files.append(_entry(path, entry))
-        pending.extend(reversed(below))
+    open_folders = [("", _entries(data))]
+    while open_folders:  # a loop, not recursion: depth is the server's choice
+        folder, entries = open_folders[-1]
+        raw = next(entries, None)
+        if raw is None:
+            open_folders.pop()
+            continue
+        name = raw.get("name")
+        if not isinstance(name, str) or not name:
+            raise ProtocolError("an entry of the listing has no name")
+        path = f"{folder}/{name}" if folder else name
+        if raw.get("type") == "directory" or "contents" in raw:
+            folders.append(path)
+            open_folders.append((path, _entries(raw.get("contents"))))
+        else:
+            files.append(_entry(path, raw))
     return FileTree(files, folders=folders, raw=reply)
+
+
+def _entries(value: Any) -> Iterator[dict[str, Any]]:
+    if value is not None and not isinstance(value, list):
+        raise ProtocolError("a folder of the listing is not a list")
+    return (_object(raw, "listing entry") for raw in value or ())
 
 
 def _entry(path: str, raw: Mapping[str, Any]) -> FileEntry:
@@ -79,7 +84,9 @@ def uplink_receipt(reply: Any) -> UplinkReceipt:
     size = data.get("total_size_kb")
     try:
         size_kb = float(size) if isinstance(size, int | float | str) and not isinstance(size, bool) else None
-    except ValueError:
+    except (ValueError, OverflowError):
+        size_kb = None
+    if size_kb is not None and not math.isfinite(size_kb):
         size_kb = None
     return UplinkReceipt(file_count=whole(data.get("file_count")), total_size_kb=size_kb)
 
@@ -105,7 +112,7 @@ def _image(element: Any) -> Image:
             if isinstance(value, str) and value:
                 return Image(name=value, raw=element)
         return Image(name="", raw=element)
-    return Image(name=str(element), raw={"name": element})
+    return Image(name="", raw={"name": element})
 
 
 def nodes(reply: Any) -> list[NodeStatus]:
