@@ -27,8 +27,8 @@ class Pass(Protocol):
     def passed(self) -> None:
         """The server took the call."""
 
-    def refused(self, retry_after_s: float | None) -> None:
-        """The server answered 423, 429 or 503; `retry_after_s` is its own wish, if it had one."""
+    def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        """The server answered 423, or 429 or 503 (`overloaded`); `retry_after_s` is its own wish, if it had one."""
 
 
 class Gate(Protocol):
