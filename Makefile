@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench picture clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -29,6 +29,9 @@ check: $(READY)  ## all that CI runs: format, lint, types, layers, tests
 bench: $(READY)  ## the benchmark programs (a few minutes)
 	@$(BIN)/python -m benchmarks
 
-clean:
+picture: $(READY)  ## draw the README's picture from a real run of the demo
+	@$(BIN)/python docs/picture.py
+
+clean:  ## remove everything that make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

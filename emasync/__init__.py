@@ -38,6 +38,7 @@ from emasync.model import (
     PodPhase,
     PodStatus,
     RemotePath,
+    SyncDecision,
     TransferReport,
     Verified,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "ServerError",
     "Settings",
     "SourceChangedError",
+    "SyncDecision",
     "TimedOutError",
     "Timeouts",
     "TooLargeError",

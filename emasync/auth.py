@@ -16,7 +16,6 @@ from emasync.errors import (
     AuthError,
     BadRequestError,
     BusyError,
-    EMError,
     ForbiddenError,
     NotFoundError,
     ProtocolError,
@@ -83,6 +82,7 @@ class TokenStore:
         async with self._lock:
             if self._token is not None and self._token is not refused:
                 return self._token
+            self._token = None  # whoever comes while there is no new one must not send this one again
             return await self._renew(refused)
 
     async def _renew(self, old: Token) -> Token:
@@ -106,9 +106,6 @@ class TokenStore:
                 status=error.status,
                 detail=error.detail,
             )
-        except EMError:
-            self._token = None
-            raise
         else:
             return self._keep(reply)
         raise self._denied

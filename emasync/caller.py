@@ -40,21 +40,23 @@ _HOW_TO_CHECK = {
 @dataclass(slots=True)
 class Account:
     """What calls cost, counted by the request path, here and in `parent`: requests sent, seconds spent waiting for a
-    busy EM, failures sent again. `error_budget`: how many failures all calls on this account may have in all."""
+    busy EM, failures, payload bytes `moved`. `error_budget`: how many failures all calls on this account may have."""
 
     parent: Account | None = None
     error_budget: float = math.inf
     requests: int = 0
     busy_s: float = 0.0
     errors: int = 0
+    moved: int = 0
 
-    def charge(self, *, requests: int = 0, busy_s: float = 0.0, errors: int = 0) -> None:
+    def charge(self, *, requests: int = 0, busy_s: float = 0.0, errors: int = 0, moved: int = 0) -> None:
         """Add to the sums."""
         self.requests += requests
         self.busy_s += busy_s
         self.errors += errors
+        self.moved += moved
         if self.parent is not None:
-            self.parent.charge(requests=requests, busy_s=busy_s, errors=errors)
+            self.parent.charge(requests=requests, busy_s=busy_s, errors=errors, moved=moved)
 
     @property
     def spent(self) -> bool:
@@ -72,6 +74,7 @@ class _Story:
     refused: int = 0
     busy_s: float = 0.0
     token: Token | None = None
+    unsent: bool = False  # there was no token to send it with
 
 
 class Caller:
@@ -141,31 +144,55 @@ class Caller:
                 await self._after(story, failure)
             yield reply
 
+    async def probe(self, call: Call) -> bool:
+        """Whether the EM takes `call`, a cheap one, now; past the gate and without patience. False for 423, 429, 503.
+
+        Any other failure counts as taken: what it means is for the call that comes after it to find out.
+        """
+        try:
+            token = await self.tokens.get()
+            async with self._transport.send(call, token=token.access) as reply:
+                await reply.json()
+        except BusyError:
+            return False
+        except EMError:
+            pass
+        return True
+
+    async def _authorise(self, story: _Story) -> Token:
+        """A token to send at once. What fails here ends the call: the log-in had its own row of the table, and the
+        call itself was not sent."""
+        try:
+            story.token = await self.tokens.get()
+        except EMError:
+            story.unsent = True
+            raise
+        return story.token
+
     async def _send(self, stack: AsyncExitStack, story: _Story, body: Callable[[], Body] | None) -> Reply:
         """One attempt. The gate and the connection stay open in `stack`."""
         call = story.call
-        token = None if call.kind is Kind.AUTH else await self.tokens.get()
-        story.token = token
         if call.kind is Kind.AUTH:  # the EM's lock is not on the log-in
             story.account.charge(requests=1)
             return await stack.enter_async_context(self._transport.send(call))
+        await self._authorise(story)  # a log-in holds no place in the gate
         priority = Priority.BULK if call.kind in (Kind.UPLINK, Kind.DOWNLINK) else Priority.SMALL
         budget = self._policy.busy_timeout_s - story.busy_s
         try:
             leave = await stack.enter_async_context(self._gate.enter(priority, busy_budget_s=budget))
         except BusyError as error:
             story.busy_s += max(error.waited_s, budget)  # the gate gave up: so does the call
+            story.account.charge(busy_s=error.waited_s)
             raise
         story.busy_s += leave.waited_s
         story.account.charge(busy_s=leave.waited_s)
+        token = await self._authorise(story)  # again, at no cost unless it grew old in the wait
         story.account.charge(requests=1)
         try:
-            sending = self._transport.send(
-                call, token=token.access if token else None, body=body() if body is not None else None
-            )
+            sending = self._transport.send(call, token=token.access, body=body() if body is not None else None)
             reply = await stack.enter_async_context(sending)
         except BusyError as error:
-            leave.refused(error.retry_after_s)
+            leave.refused(error.retry_after_s, overloaded=error.status != 423)
             raise
         leave.passed()
         return reply
@@ -173,6 +200,8 @@ class Caller:
     async def _after(self, story: _Story, error: EMError) -> None:
         """Do what the table says; return to have the call sent again, or raise."""
         call = story.call
+        if story.unsent:
+            raise error
         if isinstance(error, AuthError):
             story.refused += 1
         elif not isinstance(error, BusyError):

@@ -7,23 +7,27 @@ May import transfer and below; decides nothing itself.
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import aiohttp
+import anyio
 
 from emasync.caller import Caller
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileThreads
 from emasync.endpoints import Files, Images, Pods
 from emasync.model import NodeStatus, Overwrite, Verify
-from emasync.transfer import engine
+from emasync.transfer import engine, lane_memory, sync
 from emasync.transfer.events import OnEvent
 from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
 from emasync.transfer.link import Link, Options
+from emasync.transfer.pace import Pace
 from emasync.transfer.plan import Order
 from emasync.transfer.tags import TagRule
 from emasync.transfer.transfer import Transfer
@@ -62,7 +66,9 @@ class Client:
             ssl_context=ssl_context,
         )
         self.url = str(self._transport.base_url)
-        self._lane = Lane()
+        state = self.settings.state_dir
+        self._state = state / "lanes" if state is not None else None
+        self._lane = Lane(probe=self._probe)
         self._caller = Caller(
             self._transport, username=username, password=password, gate=self._lane, policy=self.settings.retry
         )
@@ -94,9 +100,14 @@ class Client:
                 volume=self._volume,
                 threads=threads,
                 settings=self.settings,
+                lane=self._lane,
+                up=Pace(self.settings.uplink_rate),
+                down=Pace(self.settings.downlink_rate),
                 tags=TagRule(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
+            await self._recall(threads)
+            stack.push_async_callback(self._remember, threads)
             self._stack = stack.pop_all()
         return self
 
@@ -106,6 +117,18 @@ class Client:
         stack, self._stack, self._link = self._stack, None, None
         if stack is not None:
             await stack.aclose()
+
+    async def _recall(self, threads: FileThreads) -> None:
+        """Start with the width that this EM bore last time."""
+        if self._state is not None:
+            self._lane.recall(await threads.run(partial(lane_memory.recall, self._state, self.url, now=time.time())))
+
+    async def _remember(self, threads: FileThreads) -> None:
+        """Keep what was learned of this EM's lock; nothing is written where nothing was refused."""
+        memory = self._lane.memory(learned_at=time.time())
+        if self._state is not None and memory.ceiling is not None:
+            with anyio.CancelScope(shield=True):
+                await threads.run(lane_memory.remember, self._state, self.url, memory)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""
@@ -123,15 +146,20 @@ class Client:
         journal: str | Path | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        deadline: float | None = None,
     ) -> Transfer:
         """Send local files to the folder `dest` of the volume (``""`` is its root), in as few calls as possible.
 
         A folder keeps its tree, ``src/`` means its contents, globs are understood. Await the Transfer for a report, or
         walk through it. A file counts as done when a listing of the volume shows it as it was sent; see
-        `Outcome.verified`. `workers`: calls under way at once, a ceiling. `overwrite` and `verify` default to the
-        settings. `include` and `exclude` are gitignore patterns. `on_event` is called in the event loop.
+        `Outcome.verified`. `workers`: calls under way at once, a ceiling; the EM's lock decides. `overwrite` and
+        `verify` default to the settings. `include` and `exclude` are gitignore patterns. `on_event` is called in the
+        event loop and must be quick. With a `journal` (a file) the same call, made again after a crash, moves only what
+        is not proved to be there. After `deadline` seconds what is left fails, or is unknown if it was sent.
         """
-        options = self._options(workers, overwrite, verify, on_event, journal, include, exclude)
+        options = self._options(
+            workers, overwrite, verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        )
         return engine.uplink(self._opened, sources, dest=dest, options=options)
 
     def downlink(
@@ -147,6 +175,7 @@ class Client:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         order: Order = "largest",
+        deadline: float | None = None,
     ) -> Transfer:
         """Bring files of the volume to the local folder `into`, which is made if missing.
 
@@ -154,8 +183,74 @@ class Client:
         understood. Every file appears under its final name whole and verified, or not at all. Nothing is written
         outside `into`, whatever names the server sends. Keywords as in `uplink`; `workers`: files at once.
         """
-        options = self._options(workers, overwrite, verify, on_event, journal, include, exclude, order)
+        options = self._options(
+            workers,
+            overwrite,
+            verify,
+            on_event,
+            journal,
+            include=include,
+            exclude=exclude,
+            order=order,
+            deadline=deadline,
+        )
         return engine.downlink(self._opened, paths, into=into, options=options)
+
+    def sync_up(
+        self,
+        local: str | Path,
+        remote: str,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        max_delete: int | None = None,
+        workers: int | None = None,
+        verify: Verify | None = None,
+        on_event: OnEvent | None = None,
+        journal: str | Path | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Transfer:
+        """Make the folder `remote` of the volume equal to the folder `local`; one listing finds out what differs.
+
+        Files of the same size are compared by content tag; that this server computes tags as known is proved first,
+        and where it does not, size and journal decide and the report's notes say so. `delete` removes what only the
+        target has, at the end and only if nothing failed; with more than `max_delete` such files nothing is deleted.
+        `dry_run` moves nothing: the report's `plan` has a decision and a reason for each file, as after a real run.
+        Files that need nothing settle as `skipped`. The other keywords as in `uplink`.
+        """
+        options = self._options(
+            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        )
+        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
+
+    def sync_down(
+        self,
+        remote: str,
+        local: str | Path,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        max_delete: int | None = None,
+        workers: int | None = None,
+        verify: Verify | None = None,
+        on_event: OnEvent | None = None,
+        journal: str | Path | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Transfer:
+        """Make the folder `local`, made if missing, equal to the folder `remote` of the volume. See `sync_up`."""
+        options = self._options(
+            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        )
+        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
+
+    async def _probe(self) -> bool:
+        return await self._caller.probe(calls.pod_status(self._volume))
 
     @property
     def _opened(self) -> Link:
@@ -170,9 +265,11 @@ class Client:
         verify: Verify | None,
         on_event: OnEvent | None,
         journal: str | Path | None,
+        *,
         include: Sequence[str],
         exclude: Sequence[str],
         order: Order = "largest",
+        deadline: float | None = None,
     ) -> Options:
         return Options(
             workers=self.settings.workers if workers is None else workers,
@@ -183,4 +280,5 @@ class Client:
             include=tuple(include),
             exclude=tuple(exclude),
             order=order,
+            deadline_s=deadline,
         )

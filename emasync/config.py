@@ -61,6 +61,16 @@ class Limits:
     """How far a downlink may run past the size that was promised before it is cut off."""
 
 
+def default_state_dir() -> Path | None:
+    """``EMASYNC_STATE_DIR``, else the user's state folder for emasync."""
+    named = os.environ.get("EMASYNC_STATE_DIR")
+    if named is not None:
+        return Path(named) if named else None
+    import platformdirs
+
+    return platformdirs.user_state_path("emasync")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a `Client` behaves. All of it has a sensible default; `Settings()` is right for the documented EM."""
@@ -73,6 +83,12 @@ class Settings:
     verify: Verify = "content"
     durable: bool = True
     """fsync files and folders before a file counts as done. Off is for data you can afford to lose in a power cut."""
+    uplink_rate: float | None = None
+    downlink_rate: float | None = None
+    """Bytes a second over all transfers of a client; None is no limit."""
+    state_dir: Path | None = field(default_factory=default_state_dir)
+    """Where hashes of local files and what was learned of an EM's lock are kept between runs (no secrets); None keeps
+    nothing. ``EMASYNC_STATE_DIR`` names another folder, or none if it is empty."""
     volume_fields: tuple[str, ...] = ("pod_name", "pvc_name")
     """The request fields that name a volume. Servers of late 2025 read the first, some calls of early 2026 the second,
     and each ignores the other; without a volume neither is sent."""
@@ -80,6 +96,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
+        slowest = 4 * self.timeouts.low_speed_bytes_s
+        for name, rate in (("uplink_rate", self.uplink_rate), ("downlink_rate", self.downlink_rate)):
+            if rate is not None and not rate >= slowest:
+                raise ValueError(f"{name} must be at least {slowest:g} bytes a second: a slower link counts as dead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +125,8 @@ def login_from_env(profile: str | None = None, *, env: Mapping[str, str] | None 
     def value(name: str) -> str | None:
         return environ.get(f"EMASYNC_{name.upper()}") or saved.get(name)
 
-    password = value("password")
-    if not password and (file := value("password_file")):
-        password = Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    given = {name: environ.get(f"EMASYNC_{name.upper()}", "") for name in ("password", "password_file")}
+    password = _password(given) or _password(saved)
     found = {"url": value("url"), "username": value("username"), "password": password}
     if missing := [name for name, text in found.items() if not text]:
         names = ", ".join(f"EMASYNC_{name.upper()}" for name in missing)
@@ -120,6 +139,14 @@ def login_from_env(profile: str | None = None, *, env: Mapping[str, str] | None 
         password=found["password"] or "",
         volume=value("volume"),
     )
+
+
+def _password(source: Mapping[str, str]) -> str:
+    """The password of one source, itself or in the file it names; empty where it has none."""
+    if password := source.get("password"):
+        return password
+    file = source.get("password_file")
+    return Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n") if file else ""
 
 
 def profile_file(env: Mapping[str, str] | None = None) -> Path:

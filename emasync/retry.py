@@ -48,15 +48,17 @@ class History:
 
 def decide(kind: Kind, error: EMError, *, history: History, policy: RetryPolicy, rand: float) -> Decision:
     """The row of the table for `kind` and `error`. `rand` in [0, 1) gives the jitter."""
+    decision = _row(kind, error, history=history, delay=backoff_s(history.errors, policy=policy, rand=rand))
+    spent = history.errors > policy.retries
+    return Decision(next=Next.STOP) if spent and decision.next is Next.RETRY else decision
+
+
+def _row(kind: Kind, error: EMError, *, history: History, delay: float) -> Decision:
     if isinstance(error, BusyError):
         return Decision(next=Next.WAIT)
     if isinstance(error, AuthError):
         final = kind is Kind.AUTH or history.refused > 1
         return Decision(next=Next.STOP if final else Next.LOG_IN)
-    if history.errors > policy.retries:
-        settled = kind in _IDEMPOTENT or kind is Kind.AUTH or not arrived(error)
-        return Decision(next=Next.STOP if settled else _after_doubt(kind))
-    delay = backoff_s(history.errors, policy=policy, rand=rand)
     if isinstance(error, Unreachable | TimedOutError) or _gateway(error):
         if not arrived(error) or kind in _IDEMPOTENT:
             return Decision(next=Next.RETRY, delay_s=delay)

@@ -7,13 +7,14 @@ Synchronous: every method runs in a file thread. May import errors, model, and i
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,10 +195,13 @@ def _naming(target: Target) -> Iterator[None]:
 
 def _create(folder: int, name: str) -> int:
     try:
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
         what = "is taken by something that emasync did not make"
         raise UnsafePathError(f"the temporary name {name} {what}", name=name, reason=what) from None
+    with suppress(OSError):  # a file system without locks: then nobody sweeps, either
+        fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says "in use" to `sweep`; ends with this process
+    return made
 
 
 def _exists() -> FileExistsError:

@@ -77,18 +77,25 @@ class Files:
         for _ in range(_DELETE_ROUNDS):
             try:
                 await self._caller.json(calls.delete(self._volume, path))
-            except (NotFoundError, BadRequestError):
+            except NotFoundError:
                 if not doubted:
                     raise
                 return
+            except BadRequestError:
+                if doubted and await self._gone(path):
+                    return
+                raise
             except UnknownOutcomeError as error:
                 doubted, lost = True, error
-                tree = await self.list()
-                if path not in tree and not tree.is_folder(path):
+                if await self._gone(path):
                     return
             else:
                 return
         raise lost
+
+    async def _gone(self, path: str) -> bool:
+        tree = await self.list()
+        return path not in tree and not tree.is_folder(path)
 
     async def read(self, path: str) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.

@@ -6,7 +6,17 @@ May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on
 
 from emasync.model.files import FileEntry, FileTree
 from emasync.model.images import Image
-from emasync.model.outcome import Direction, Outcome, OutcomeState, Overwrite, TransferReport, Verified, Verify
+from emasync.model.outcome import (
+    Direction,
+    Outcome,
+    OutcomeState,
+    Overwrite,
+    SyncAction,
+    SyncDecision,
+    TransferReport,
+    Verified,
+    Verify,
+)
 from emasync.model.paths import RemotePath
 from emasync.model.pods import Node, NodeStatus, PodPhase, PodStatus
 from emasync.model.text import safe
@@ -25,6 +35,8 @@ __all__ = [
     "PodPhase",
     "PodStatus",
     "RemotePath",
+    "SyncAction",
+    "SyncDecision",
     "Token",
     "TransferReport",
     "Verified",

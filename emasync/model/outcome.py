@@ -21,6 +21,10 @@ Verify = Literal["none", "size", "content"]
 """How much is proved before a file counts as done; `content` (the default) uses checksums wherever there are any."""
 
 
+_WORTH_ADVICE_S = 5.0
+_SMALL_CALL = 64 * 1024  # bytes per request below which the call itself is the cost
+
+
 class Direction(StrEnum):
     """Seen from the ground, as the EM names it."""
 
@@ -68,18 +72,37 @@ class Outcome:
     error: Exception | None = None
 
 
+SyncAction = Literal["copy", "keep", "delete", "conflict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncDecision:
+    """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` speaks of the
+    target; `conflict`: nothing can be done until a person acts. `bytes` is what a copy has to move (0 where no size is
+    listed)."""
+
+    path: RemotePath
+    action: SyncAction
+    reason: str
+    bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReport:
     """All outcomes of one transfer, every requested file exactly once, in the order they settled.
 
     `seconds` is wall time, `requests` counts what was sent to the EM, `busy_seconds` is wall time during which the
-    transfer could do nothing but wait for the EM.
+    transfer could do nothing but wait for the EM, `wasted_bytes` what was moved and had to be moved again. `plan` is a
+    sync's, with a reason for each file; `notes` are what a person should know of the whole.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     seconds: float = 0.0
     requests: int = 0
     busy_seconds: float = 0.0
+    wasted_bytes: int = 0
+    plan: tuple[SyncDecision, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def _in(self, state: OutcomeState) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state is state)
@@ -113,6 +136,27 @@ class TransferReport:
     def bytes(self) -> int:
         """Payload bytes of all `done` files."""
         return sum(outcome.bytes for outcome in self.done)
+
+    @property
+    def throughput(self) -> float:
+        """Payload bytes a second, of files that are done; 0 for a transfer that took no time."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def advice(self) -> str | None:
+        """One line on what dominated the transfer, if anything did; None for one that is short or ran well."""
+        if self.seconds < _WORTH_ADVICE_S or not self.outcomes:
+            return None
+        if self.busy_seconds > 0.5 * self.seconds:
+            share = self.busy_seconds / self.seconds
+            return f"{share:.0%} of the time went into waiting for the EM: somebody else is using it"
+        if self.wasted_bytes > 0.2 * max(self.bytes, 1):
+            return f"{self.wasted_bytes} bytes had to be moved again: the link, or the EM, breaks off often"
+        if self.requests and self.bytes / self.requests < _SMALL_CALL:
+            return (
+                f"{self.requests} calls moved little each: fewer, larger files or folders would take the EM's lock less"
+            )
+        return None
 
     def raise_for_failures(self) -> None:
         """Raise the first failed (else unknown) file's own error, with a note for every other one; nothing if `ok`."""

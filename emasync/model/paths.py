@@ -80,8 +80,20 @@ def _part(part: str) -> str:
         elif char == "?":
             out += "[^/]"
         elif char == "[" and (end := part.find("]", i + 1 + (part[i : i + 1] in "!^"))) > 0:
-            body, i = part[i:end].replace("\\", "\\\\").replace("[", "\\["), end + 1
-            out += f"[^/{body[1:]}]" if body[0] in "!^" else f"(?!/)[{body}]"
+            out += _set(part[i:end])
+            i = end + 1
         else:
             out += re.escape(char)
     return out
+
+
+def _set(inside: str) -> str:
+    """What stands in brackets, as a regular expression. A range that runs backwards holds no character."""
+    negated = inside[0] in "!^"
+    ranges: list[tuple[str, str, str]] = re.findall(r"(?s)(.)-(.)|(.)", inside[negated:])
+    held = "".join(
+        f"{re.escape(low)}-{re.escape(high)}" if low else re.escape(char) for low, high, char in ranges if low <= high
+    )
+    if negated:
+        return f"[^/{held}]"
+    return f"(?!/)[{held}]" if held else "(?!)"

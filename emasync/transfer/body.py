@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from emasync.disk import FileThreads, reading
+from emasync.transfer.pace import Pace
 from emasync.transfer.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
 
@@ -29,6 +30,7 @@ class UplinkBody:
         *,
         fields: Mapping[str, str],
         threads: FileThreads,
+        pace: Pace,
         on_progress: Callable[[int, int], None],
         on_sent: Callable[[], None],
     ) -> None:
@@ -36,6 +38,7 @@ class UplinkBody:
         self._plan: Multipart = multipart(fields, parts, boundary=new_boundary())
         self._items = items
         self._threads = threads
+        self._pace = pace
         self._on_progress = on_progress
         self._on_sent = on_sent
         self.reading: int | None = None
@@ -57,9 +60,10 @@ class UplinkBody:
             waiting += self._plan.head(index)
             done = 0
             self.reading = index
-            async with reading(self._threads, item.local, expect=item.fingerprint) as source:
+            async with reading(self._threads, item.local, expect=item.fingerprint, chunk=self._pace.piece) as source:
                 async for chunk in source:
                     done += len(chunk)
+                    await self._pace.take(len(chunk))
                     if len(waiting) + len(chunk) <= _JOIN:
                         waiting += chunk
                     else:

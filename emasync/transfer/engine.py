@@ -6,150 +6,201 @@ Owns: the order of these steps for uplinks and downlinks. May import everything 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
+
 from emasync.caller import Account
-from emasync.errors import AuthError, BusyError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState
-from emasync.transfer.events import Noted, Planned, Settled
+from emasync.errors import AuthError, BusyError, TimedOutError
+from emasync.model import Direction, Outcome, OutcomeState
+from emasync.transfer.events import Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
+from emasync.transfer.journal import open_journal
+from emasync.transfer.ledger import Ending, Item, Ledger
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, Found, Refused, UplinkPlan
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkItem, UplinkPlan
 from emasync.transfer.pool import run_pool
+from emasync.transfer.resumption import resume_downlink, resume_uplink
+from emasync.transfer.roster import Roster
 from emasync.transfer.selection import plan_downlink
 from emasync.transfer.sources import scan
-from emasync.transfer.transfer import Transfer
+from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
 
 _SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
 
-Settle = Callable[[Outcome], Awaitable[None]]
+Job = Callable[["Run"], Awaitable[None]]
+
+
+class Run:
+    """One transfer under way: everything its steps share."""
+
+    def __init__(
+        self,
+        link: Link,
+        options: Options,
+        results: Results,
+        *,
+        roster: Roster,
+        ledger: Ledger,
+        account: Account,
+    ) -> None:
+        self.link = link
+        self.options = options
+        self.results = results
+        self.roster = roster
+        self.ledger = ledger
+        self.account = account
+        self.listing = SharedListing(lambda: link.files.list(account=account))
+
+    async def send(self, plan: UplinkPlan) -> None:
+        """Carry out an uplink plan; what an earlier run has done is not done again."""
+        await self._announce(Direction.UPLINK, plan, calls=len(plan.calls))
+        self.roster.expect((item.remote, item.local) for item in plan.items)
+        calls = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
+        await self.ledger.intend(
+            Item(remote=item.remote, local=item.local, facts=item.fingerprint) for call in calls for item in call.items
+        )
+        self.account.error_budget = _error_budget(len(calls))
+        await Uplink(self.link, self.options, roster=self.roster, ledger=self.ledger, account=self.account).run(calls)
+
+    async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
+        """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
+        await self._announce(Direction.DOWNLINK, plan, calls=plan.files, into=into)
+        self.roster.expect((item.remote, into / item.local) for item in plan.items)
+        items = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
+        await self.ledger.intend(
+            Item(remote=item.remote, local=into / item.local, size=item.entry.size if item.entry else None)
+            for item in items
+        )
+        self.account.error_budget = _error_budget(len(items))
+        fetch = Fetch(self.link, self.options, into=into, relist=self.listing.fresh)
+        over: Exception | None = None
+
+        async def one(item: DownlinkItem) -> None:
+            nonlocal over
+            if over is not None:
+                ending = Ending(outcome=_failed(item, into, over))
+            else:
+                ending = await fetch.run(item, self.account)
+                if isinstance(ending.outcome.error, AuthError | BusyError):
+                    over = ending.outcome.error
+            await self.roster.settle([ending])
+
+        await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
+
+    async def _announce(
+        self, direction: Direction, plan: UplinkPlan | DownlinkPlan, *, calls: int, into: Path = Path()
+    ) -> None:
+        for note in plan.notes:
+            self.roster.note(note)
+        refused = len(plan.refused)
+        planned = Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=calls, refused=refused)
+        self.options.tell(planned)
+        await self.roster.refuse(_refused(one, direction, into) for one in plan.refused)
+
+
+def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Transfer:
+    """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
+
+    async def work(results: Results, account: Account) -> None:
+        with link.lane.listen(options.overhear):
+            async with _ledger(link, options, direction) as ledger:
+                roster = Roster(results, direction=direction, options=options, ledger=ledger)
+                with anyio.move_on_after(options.deadline_s) as scope:
+                    await job(Run(link, options, results, roster=roster, ledger=ledger, account=account))
+                if scope.cancelled_caught:
+                    reached = f"the deadline of {options.deadline_s:g} s is over"
+                    await roster.abandon(TimedOutError(reached, phase="deadline"))
+
+    return Transfer(work, busy_clock=lambda: link.lane.busy_s)
 
 
 def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options) -> Transfer:
     """The Transfer behind `Client.uplink`."""
     wanted = [sources] if isinstance(sources, str | Path) else list(sources)
 
-    async def work(settle: Settle, account: Account) -> None:
-        told = _telling(settle, options)
+    async def job(run: Run) -> None:
         filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
         found = await link.threads.run(lambda: scan(wanted, filters=filters))
         plan = plan_uplink(
             found.found, dest=dest, refused=found.refused, notes=found.notes, limits=link.settings.limits
         )
         if options.overwrite != "replace":
-            plan = await _spared(link, options, plan, told, account)
-        for note in plan.notes:
-            options.tell(Noted(text=note))
-        options.tell(_planned(Direction.UPLINK, plan.files, plan.bytes, len(plan.calls), plan.refused))
-        for refused in plan.refused:
-            await told(_refused(refused, Direction.UPLINK, refused.local or Path()))
-        account.error_budget = _error_budget(len(plan.calls))
-        await Uplink(link, options, settle=told, account=account).run(plan.calls)
+            plan = await _spared(run, plan)
+        await run.send(plan)
 
-    return Transfer(work)
+    return transfer(link, options, Direction.UPLINK, job)
 
 
 def downlink(link: Link, paths: str | Sequence[str], *, into: str | Path, options: Options) -> Transfer:
     """The Transfer behind `Client.downlink`."""
     wanted = [paths] if isinstance(paths, str) else list(paths)
-    root = Path(into)
 
-    async def work(settle: Settle, account: Account) -> None:
-        told = _telling(settle, options)
-        listing = SharedListing(lambda: link.files.list(account=account))
-        plan = plan_downlink(
-            wanted, await listing.fresh(), order=options.order, include=options.include, exclude=options.exclude
-        )
-        for note in plan.notes:
-            options.tell(Noted(text=note))
-        options.tell(_planned(Direction.DOWNLINK, plan.files, plan.bytes, plan.files, plan.refused))
-        for refused in plan.refused:
-            await told(_refused(refused, Direction.DOWNLINK, root / (refused.local or "")))
-        account.error_budget = _error_budget(plan.files)
-        await fetch_all(link, options, plan.items, into=root, listing=listing, settle=told, account=account)
+    async def job(run: Run) -> None:
+        tree = await run.listing.fresh()
+        plan = plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
+        await run.fetch(plan, into=Path(into))
 
-    return Transfer(work)
+    return transfer(link, options, Direction.DOWNLINK, job)
 
 
-async def fetch_all(
-    link: Link,
-    options: Options,
-    items: Sequence[DownlinkItem],
-    *,
-    into: Path,
-    listing: SharedListing,
-    settle: Settle,
-    account: Account,
-) -> None:
-    """Bring `items` down with a pool of workers; once the EM is out of reach for good, the rest fail at once."""
-    fetch = Fetch(link, options, into=into, relist=listing.fresh)
-    over: Exception | None = None
-
-    async def one(item: DownlinkItem) -> None:
-        nonlocal over
-        if over is not None:
-            outcome = Outcome(
-                path=item.remote,
-                local=into / item.local,
-                direction=Direction.DOWNLINK,
-                state=OutcomeState.FAILED,
-                error=over,
-            )
-        else:
-            outcome = await fetch.run(item, account)
-            if isinstance(outcome.error, AuthError | BusyError):
-                over = outcome.error
-        await settle(outcome)
-
-    await run_pool(items, one, workers=max(1, min(options.workers, len(items))))
-
-
-async def _spared(link: Link, options: Options, plan: UplinkPlan, settle: Settle, account: Account) -> UplinkPlan:
+async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
     """`plan` without the files that are on the EM already; they are settled as skipped, or failed if that is asked."""
-    tree: FileTree = await link.files.list(account=account)
-    spared, free = [], []
-    for item in plan.items:
-        (spared if item.remote in tree else free).append(item)
-    for item in spared:
-        skip = options.overwrite == "skip"
-        error = (
-            None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
-        )
-        await settle(
-            Outcome(
-                path=item.remote,
-                local=item.local,
-                direction=Direction.UPLINK,
-                state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
-                reason="a file of this name is on the EM" if skip else None,
-                error=error,
-            )
-        )
-    found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in free)
+    tree = await run.listing.fresh()
+    there = [item for item in plan.items if item.remote in tree]
+    await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
+    free = (item for item in plan.items if item.remote not in tree)
+    return repacked(free, plan, run.link)
+
+
+def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
+    """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
+    found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in items)
     kept = plan_uplink(found, limits=link.settings.limits)
     return UplinkPlan(calls=kept.calls, refused=plan.refused, notes=plan.notes)
 
 
-def _telling(settle: Settle, options: Options) -> Settle:
-    async def told(outcome: Outcome) -> None:
-        options.tell(Settled(outcome=outcome))
-        await settle(outcome)
-
-    return told
-
-
-def _planned(direction: Direction, files: int, size: int, calls: int, refused: Iterable[Refused]) -> Planned:
-    return Planned(direction=direction, files=files, bytes=size, calls=calls, refused=sum(1 for _ in refused))
+@asynccontextmanager
+async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIterator[Ledger]:
+    if options.journal is None:
+        yield Ledger(None, scope=link.scope, direction=direction)
+    else:
+        async with open_journal(options.journal) as journal:
+            yield Ledger(journal, scope=link.scope, direction=direction)
 
 
-def _refused(refused: Refused, direction: Direction, local: Path) -> Outcome:
+def _there(item: UplinkItem, *, skip: bool) -> Outcome:
+    error = None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
+    return Outcome(
+        path=item.remote,
+        local=item.local,
+        direction=Direction.UPLINK,
+        state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
+        reason="a file of this name is on the EM" if skip else None,
+        error=error,
+    )
+
+
+def _refused(refused: Refused, direction: Direction, into: Path) -> Outcome:
+    local = into / (refused.local or "")
     return Outcome(
         path=refused.remote, local=local, direction=direction, state=OutcomeState.FAILED, error=refused.error
+    )
+
+
+def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
+    return Outcome(
+        path=item.remote,
+        local=into / item.local,
+        direction=Direction.DOWNLINK,
+        state=OutcomeState.FAILED,
+        error=error,
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from emasync.model import Direction, Outcome, RemotePath, Verified
+from emasync.transfer.lane_core import LaneWaiting
+from emasync.transfer.lane_width import LaneChanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,5 +86,7 @@ class Noted:
     text: str
 
 
-Event: TypeAlias = Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted
+Event: TypeAlias = (
+    Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LaneChanged | LaneWaiting
+)
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from emasync.caller import Account
 from emasync.config import MIB
-from emasync.disk import Save, Saved, exists, saving
+from emasync.disk import Fingerprint, Save, Saved, exists, fingerprint, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
+from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem
 from emasync.transport import Reply
@@ -55,7 +56,7 @@ class Fetch:
         self._relist = relist
         self._clock = clock
 
-    async def run(self, item: DownlinkItem, account: Account) -> Outcome:
+    async def run(self, item: DownlinkItem, account: Account) -> Ending:
         """The end of one file; errors of the server and of the disk become a failed Outcome.
 
         Cancellation removes the temporary file, and returns when that is done.
@@ -72,8 +73,11 @@ class Fetch:
             else:
                 saved, how = await self._fetch(item, mine)
         except (EMError, OSError) as failure:
-            state, error = OutcomeState.FAILED, failure
-        return Outcome(
+            if isinstance(failure, FileExistsError) and self._options.overwrite == "skip":  # it appeared meanwhile
+                state, reason = OutcomeState.SKIPPED, "a file of this name is there"
+            else:
+                state, error = OutcomeState.FAILED, failure
+        outcome = Outcome(
             path=item.remote,
             local=local,
             direction=Direction.DOWNLINK,
@@ -87,6 +91,16 @@ class Fetch:
             reason=reason,
             error=error,
         )
+        if saved is None:
+            return Ending(outcome=outcome)
+        listed_tag = item.entry.content_tag if item.entry else None
+        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=await self._facts(saved))
+
+    async def _facts(self, saved: Saved) -> Fingerprint | None:
+        """The file as it lies there now, for the journal; None where there is none (nothing to be remembered then)."""
+        if self._options.journal is None:
+            return None
+        return await self._link.threads.run(fingerprint, saved.path)
 
     async def _there(self, item: DownlinkItem) -> bool:
         return await exists(self._link.threads, self._into, RemotePath(item.local.as_posix()))
@@ -154,17 +168,21 @@ class Fetch:
             if size:
                 await save.check_space(size)
             content = Content(reply, self._link.settings.limits, expected_size=size)
-            await self._store(content, save, item, size)
+            await self._store(content, save, item, size, account)
             if self._options.verify != "none":
                 self._check_claims(content, save)
             return _Landed(save, content.facts)
 
         return await self._link.caller.run(calls.downlink(self._link.volume, item.remote), read, account=account)
 
-    async def _store(self, content: Content, save: Save, item: DownlinkItem, size: int | None) -> None:
+    async def _store(
+        self, content: Content, save: Save, item: DownlinkItem, size: int | None, account: Account
+    ) -> None:
         batch = bytearray()
         while data := await content.receive():
             batch += data
+            account.charge(moved=len(data))
+            await self._link.down.take(len(data))
             if len(batch) >= _BATCH:
                 await save.write(batch)
                 batch.clear()
@@ -188,8 +206,8 @@ class Fetch:
         save, tags = landed.save, self._link.tags
         by_content = self._options.verify == "content"
         size = entry.size if entry else None
-        if by_content and landed.facts.sha256 and entry and size == save.size:
-            tags.learn(entry.content_tag, save.tag)
+        if by_content and entry and size == save.size and (landed.facts.sha256 or entry.content_tag == save.tag):
+            tags.learn(entry.content_tag, save.tag)  # a match proves the rule even where nothing else vouches for it
         return verify(
             landed.facts if by_content else DownlinkFacts(size=landed.facts.size),
             size=save.size,

@@ -24,13 +24,12 @@ from emasync.transfer.lane_width import LaneMemory, LanePolicy
 class LanePass:
     """A turn to make one call, given by `Lane.enter`; it fits `emasync.gate.Pass`. Say at most one thing, once."""
 
-    __slots__ = ("_lane", "_over", "_ticket_id", "_waited_s")
+    __slots__ = ("_lane", "_ticket_id", "_waited_s")
 
     def __init__(self, lane: Lane, *, ticket_id: int, waited_s: float) -> None:
         self._lane = lane
         self._ticket_id = ticket_id
         self._waited_s = waited_s
-        self._over = False
 
     @property
     def waited_s(self) -> float:
@@ -48,17 +47,14 @@ class LanePass:
         `retry_after_s` is the server's wish. It is always kept (up to 300 s), but for a 423 beside other calls of
         this lane: that lock is our own, and gone when they are.
         """
-        self._over = True
         self._lane._core.refused(
             self._ticket_id, self._lane._clock(), retry_after_s=retry_after_s, overloaded=overloaded
         )
         self._lane._pump()
 
     def _leave(self) -> None:
-        if not self._over:
-            self._over = True
-            self._lane._core.release(self._ticket_id, self._lane._clock())
-            self._lane._pump()
+        self._lane._core.release(self._ticket_id, self._lane._clock())
+        self._lane._pump()
 
 
 class _Waiter:

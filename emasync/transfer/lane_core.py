@@ -81,7 +81,8 @@ class _Park:
 
 class LaneCore:
     """The decisions. Tell it what happened, then ask `turn`; a ticket ends by `expired`, `withdraw`, or, once
-    granted, by `refused` or `release`. Every id is used once. `rand` gives numbers in [0, 1)."""
+    granted, by `refused` or `release`. Every id is used once; what is said of a ticket that has ended is ignored.
+    `rand` gives numbers in [0, 1)."""
 
     def __init__(
         self, policy: LanePolicy, *, now: float, rand: Callable[[], float], memory: LaneMemory | None = None
@@ -94,7 +95,7 @@ class LaneCore:
         self._running: set[int] = set()
         self._park: _Park | None = None
         self._prober: int | None = None
-        self._level = 0  # of the backoff
+        self._level = 0  # of the backoff: parks and probes since the EM last took a call
         self._small_run = 0
         self._full_since = now
         self._busy_s, self._busy_at = 0.0, now
@@ -132,7 +133,7 @@ class LaneCore:
         heappush(self._queues[ticket.priority], ticket.id)
 
     def withdraw(self, ticket_id: int, now: float) -> None:
-        """The ticket no longer wants to go, whether it waits or was granted and sent nothing. Unknown ids are fine."""
+        """The ticket no longer wants to go, whether it waits or was granted and sent nothing."""
         self._tick(now)
         self._waiting.pop(ticket_id, None)
         self._running.discard(ticket_id)
@@ -150,6 +151,8 @@ class LaneCore:
     def passed(self, ticket_id: int, now: float) -> None:
         """The EM took the call; it still runs until `release`."""
         self._tick(now)
+        if ticket_id not in self._running:
+            return
         self._level = 0
         self._width.passed(in_flight=len(self._running))
         if self._prober == ticket_id:
@@ -164,15 +167,16 @@ class LaneCore:
         them ends. With none of ours running, or when an overloaded server names a time, everybody waits.
         """
         self._tick(now)
+        if ticket_id not in self._running:
+            return
         in_flight = len(self._running)
         self._running.discard(ticket_id)
         self._width.refused(in_flight=in_flight, now=now)
-        if self._prober == ticket_id:
+        probe = self._prober == ticket_id
+        if probe:
             self._prober = None
-            self._level += 1
-            self._wait(now, retry_after_s)
-        elif in_flight == 1 or (overloaded and retry_after_s is not None):
-            self._wait(now, retry_after_s)
+        if probe or in_flight == 1 or (overloaded and retry_after_s is not None):
+            self._wait(now, retry_after_s, back_off=probe or self._park is None)
 
     def release(self, ticket_id: int, now: float) -> None:
         """A granted call is over. Without `passed` before, it tells nothing: an error that is not about the lock."""
@@ -180,11 +184,13 @@ class LaneCore:
         self._running.discard(ticket_id)
         if self._prober == ticket_id:
             self._prober = None
-            self._wait(now, None)
+            self._wait(now, None, back_off=True)
 
     def turn(self, now: float) -> Turn:
         """All that may be done at this time."""
         self._tick(now)
+        if self._park and self._prober is None and now >= self._park.until and len(self._running) >= self._width.width:
+            self._lift()  # the wait is over, and calls of ours fill the lane: their ends say more than a probe would
         expired = self._expire() if self._park else ()
         grants = self._grant_probe(now) if self._park else self._grant(now)
         events: tuple[LaneEvent, ...] = (*self._width.changes, *self._parks)
@@ -252,11 +258,13 @@ class LaneCore:
         left = min(t.busy_budget_s - (self._busy_s - mark) for t, mark in self._waiting.values())
         return now + left if self._prober is not None else min(now + left, self._park.until)
 
-    def _wait(self, now: float, retry_after_s: float | None) -> None:
+    def _wait(self, now: float, retry_after_s: float | None, *, back_off: bool) -> None:
         policy = self._policy
-        delay_s = min(policy.backoff_cap_s, policy.backoff_base_s * 2 ** min(self._level, 16))
-        delay_s *= 0.5 + 0.5 * self._rand()  # half is jitter: two clients must not probe in step
-        delay_s = max(delay_s, min(retry_after_s or 0.0, policy.retry_after_cap_s))
+        delay_s = max(0.0, min(retry_after_s or 0.0, policy.retry_after_cap_s))
+        if back_off:  # not for each of many calls that an overloaded server refused together
+            step_s = min(policy.backoff_cap_s, policy.backoff_base_s * 2 ** min(self._level, 16))
+            delay_s = max(delay_s, step_s * (0.5 + 0.5 * self._rand()))  # two clients must not probe in step
+            self._level += 1
         if self._park is None:
             self._park = _Park(since=now, until=now + delay_s)
         else:

@@ -120,7 +120,6 @@ class LaneWidth:
 
     def refused(self, *, in_flight: int, now: float) -> None:
         """The EM refused a call; `in_flight` counts all of ours that ran when the answer came, itself included."""
-        first = self._before_burst is None
         if self._before_burst is None:
             self._before_burst = (self.width, self._lesson)
         self._opening = False
@@ -129,7 +128,7 @@ class LaneWidth:
             width, self._lesson = self._before_burst
             self._set(max(1, width // 2), LaneReason.LOCKED)
             return
-        self._lesson = self._learn(in_flight, repeated=first)
+        self._lesson = self._learn(in_flight)
         self._calm, self._lesson_at = 0, now
         self._set(min(self.width, in_flight // 2), LaneReason.REFUSED)
 
@@ -171,11 +170,11 @@ class LaneWidth:
     def _try_again(self) -> None:
         self._set(self.width + 1, LaneReason.TRIAL)
 
-    def _learn(self, in_flight: int, *, repeated: bool) -> _Lesson:
+    def _learn(self, in_flight: int) -> _Lesson:
         known = self._lesson
         if known.refused_at is None or in_flight < known.refused_at:
             return self._fresh(in_flight)
-        if not repeated:
+        if not self._on_trial:
             return known
         return _Lesson(refused_at=known.refused_at, patience=2 * known.patience, patience_s=2 * known.patience_s)
 

@@ -5,6 +5,7 @@ Owns: these two values. May import caller, endpoints, disk, config and below. De
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,13 @@ from emasync.disk import FileThreads
 from emasync.endpoints import Files
 from emasync.model import Overwrite, Verify
 from emasync.transfer.events import Event, OnEvent
+from emasync.transfer.lane import Lane
+from emasync.transfer.pace import Pace
 from emasync.transfer.plan import Order
 from emasync.transfer.tags import TagRule
 from emasync.wire.calls import Volume
+
+_log = logging.getLogger("emasync")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,9 @@ class Link:
     volume: Volume
     threads: FileThreads
     settings: Settings
+    lane: Lane
+    up: Pace
+    down: Pace
     tags: TagRule
     scope: str
 
@@ -48,14 +56,24 @@ class Options:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     order: Order = "largest"
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.workers, bool) or self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers!r}")
+        if self.deadline_s is not None and not self.deadline_s > 0:
+            raise ValueError(f"deadline is a positive number of seconds, not {self.deadline_s!r}")
         if self.overwrite not in ("replace", "skip", "error"):
             raise ValueError(f'overwrite is "replace", "skip" or "error", not {self.overwrite!r}')
         if self.verify not in ("none", "size", "content"):
             raise ValueError(f'verify is "none", "size" or "content", not {self.verify!r}')
+
+    def overhear(self, event: Event) -> None:
+        """`tell` for events that happen in the middle of other calls' business: a failure is logged, not raised."""
+        try:
+            self.tell(event)
+        except Exception:  # noqa: BLE001 - the caller's own code
+            _log.exception("on_event failed for %r", event)
 
     def tell(self, event: Event) -> None:
         """Hand `event` to the caller's `on_event`; what that raises ends the transfer."""

@@ -76,7 +76,7 @@ class Sender:
         def body() -> UplinkBody:
             for item in call.items:
                 sends[item] = sends.get(item, 0) + 1
-            bodies.append(self._body(call, sends))
+            bodies.append(self._body(call, sends, mine))
             return bodies[-1]
 
         async def read(reply: Reply) -> UplinkReceipt:
@@ -130,7 +130,8 @@ class Sender:
             return CallEnd(sent=doubtful, unsent=after, failed=((culprit, error),))
         return CallEnd(failed=tuple((item, error) for item in call.items))
 
-    def _body(self, call: UplinkCall, sends: dict[UplinkItem, int]) -> UplinkBody:
+    def _body(self, call: UplinkCall, sends: dict[UplinkItem, int], account: Account) -> UplinkBody:
+        handed: dict[int, int] = {}
         for item in call.items:
             size = item.fingerprint.size
             self._options.tell(Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=sends[item]))
@@ -138,6 +139,8 @@ class Sender:
         def progress(index: int, done: int) -> None:
             item = call.items[index]
             size = item.fingerprint.size
+            account.charge(moved=done - handed.get(index, 0))
+            handed[index] = done
             self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 
         def handed_over() -> None:
@@ -147,6 +150,7 @@ class Sender:
             call.items,
             fields=calls.uplink_fields(self._link.volume, call.dest),
             threads=self._link.threads,
+            pace=self._link.up,
             on_progress=progress,
             on_sent=handed_over,
         )

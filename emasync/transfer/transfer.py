@@ -12,33 +12,52 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from emasync.caller import Account
-from emasync.model import Outcome, TransferReport
+from emasync.model import Outcome, SyncDecision, TransferReport
 
-Work = Callable[[Callable[[Outcome], Awaitable[None]], Account], Awaitable[None]]
-"""The engine: called with `settle(outcome)` and the account to charge; returns when every file has settled."""
 
-_AHEAD = 64  # outcomes (values of a few hundred bytes) the engine may be ahead of a slow reader
+class Results:
+    """What a transfer has come to so far. The engine adds, the Transfer reads."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.plan: tuple[SyncDecision, ...] = ()
+        self.notes: list[str] = []
+        self.news = anyio.Event()
+
+    def settle(self, outcome: Outcome) -> None:
+        """The end of one file."""
+        self.outcomes.append(outcome)
+        self.news.set()
+
+
+Work = Callable[[Results, Account], Awaitable[None]]
+"""The engine: fills the results, charges the account; returns when every file has settled."""
 
 
 class Transfer:
     """One transfer, begun when it is awaited or entered, and at most once.
 
     ``report = await transfer`` runs it to its end. ``async with transfer: async for outcome in transfer: ...`` gives
-    each file as it settles; leaving the block early cancels what is under way, and returns when no task, temporary file or
-    connection of it is left. Cancellation of the awaiting task does the same. After the end `report` holds the sums of
-    all that settled. What makes the whole transfer impossible (wrong password, no such local folder) is raised.
+    each file as it settles; leaving the block early cancels what is under way, and returns when no task, temporary
+    file or connection of it is left. Cancellation of the awaiting task does the same. After the end `report` holds the
+    sums of all that settled; a slow reader does not hold up the transfer. What makes the whole of it impossible (the
+    volume cannot be listed, the journal is in use) is raised.
     """
 
-    def __init__(self, work: Work, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, work: Work, *, busy_clock: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._work = work
         self._clock = clock
+        self._busy_clock = busy_clock  # wall seconds so far in which the EM let nothing pass
+        self._busy_begun = self._busy_ended = 0.0
         self._account = Account()
-        self._outcomes: list[Outcome] = []
+        self._results = Results()
         self._stack: AsyncExitStack | None = None
-        self._receive: MemoryObjectReceiveStream[Outcome] | None = None
+        self._read = 0  # outcomes the iteration has given
+        self._over = False
         self._begun: float | None = None
         self._ended: float | None = None
         self._failure: Exception | None = None
@@ -49,10 +68,13 @@ class Transfer:
         begun = self._begun if self._begun is not None else self._clock()
         ended = self._ended if self._ended is not None else self._clock()
         return TransferReport(
-            outcomes=tuple(self._outcomes),
+            outcomes=tuple(self._results.outcomes),
             seconds=ended - begun,
             requests=self._account.requests,
-            busy_seconds=self._account.busy_s,
+            busy_seconds=(self._busy_clock() if self._ended is None else self._busy_ended) - self._busy_begun,
+            wasted_bytes=max(0, self._account.moved - sum(outcome.bytes for outcome in self._results.outcomes)),
+            plan=self._results.plan,
+            notes=tuple(self._results.notes),
         )
 
     def __await__(self) -> Generator[None, None, TransferReport]:
@@ -67,9 +89,9 @@ class Transfer:
     async def __aenter__(self) -> Transfer:
         if self._begun is not None:
             raise RuntimeError("a Transfer runs once; call uplink() or downlink() again for another")
-        self._begun = self._clock()
+        self._begun, self._busy_begun = self._clock(), self._busy_clock()
         async with AsyncExitStack() as stack:
-            self._receive = await stack.enter_async_context(self._running())
+            await stack.enter_async_context(self._running())
             self._stack = stack.pop_all()
         return self
 
@@ -81,39 +103,39 @@ class Transfer:
             try:
                 await stack.aclose()  # without the caller's error: a task group would wrap it
             finally:
-                self._ended = self._clock()
+                self._ended, self._busy_ended = self._clock(), self._busy_clock()
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         return self
 
     async def __anext__(self) -> Outcome:
-        if self._receive is None:
+        if self._begun is None:
             raise RuntimeError("iterate a Transfer inside `async with transfer:`, or just await it")
-        try:
-            return await self._receive.receive()
-        except anyio.EndOfStream:
+        while self._read == len(self._results.outcomes):
             if self._failure is not None:
                 raise self._failure from None
-            raise StopAsyncIteration from None
+            if self._over or self._stack is None:
+                raise StopAsyncIteration
+            if self._results.news.is_set():  # not another reader's, who would wait for ever
+                self._results.news = anyio.Event()
+            await self._results.news.wait()
+        self._read += 1
+        return self._results.outcomes[self._read - 1]
 
     @asynccontextmanager
-    async def _running(self) -> AsyncIterator[MemoryObjectReceiveStream[Outcome]]:
-        send, receive = anyio.create_memory_object_stream[Outcome](_AHEAD)
-        with receive:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._drive, send)
-                try:
-                    yield receive
-                finally:
-                    tasks.cancel_scope.cancel()
-
-    async def _drive(self, send: MemoryObjectSendStream[Outcome]) -> None:
-        async def settle(outcome: Outcome) -> None:
-            self._outcomes.append(outcome)  # first: the report keeps it even if the reader has gone
-            await send.send(outcome)
-
-        with send:
+    async def _running(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._drive)
             try:
-                await self._work(settle, self._account)
-            except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
-                self._failure = error
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def _drive(self) -> None:
+        try:
+            await self._work(self._results, self._account)
+        except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
+            self._failure = error
+        finally:
+            self._over = True
+            self._results.news.set()

@@ -6,21 +6,25 @@ Knows nothing of how one call is sent, nor of sources on disk (the plan has them
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 
 from emasync.caller import Account
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, Verified
-from emasync.transfer.events import Confirmed, Noted, Retrying
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.events import Confirmed, Retrying
+from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import plan_uplink
 from emasync.transfer.plan import Found, UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool
+from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
 from emasync.transfer.tags import TagTrust
 from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
@@ -29,8 +33,6 @@ _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and t
 _LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
 _LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
 _FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
-
-Settle = Callable[[Outcome], Awaitable[None]]
 
 
 class Uplink:
@@ -41,14 +43,16 @@ class Uplink:
         link: Link,
         options: Options,
         *,
-        settle: Settle,
+        roster: Roster,
+        ledger: Ledger,
         account: Account,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._link = link
         self._options = options
-        self._settle = settle
+        self._roster = roster
+        self._ledger = ledger
         self._account = account
         self._clock = clock
         self._sleep = sleep
@@ -71,9 +75,10 @@ class Uplink:
 
     async def _one_call(self, call: UplinkCall) -> None:
         if self._over is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
-            for item in call.items:
-                await self._fail(item, self._over)
+            await self._fail([(item, self._over) for item in call.items])
             return
+        await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
+        self._roster.sent(item.remote for item in call.items)
         end = await self._sender.send(call, sends=self._sends, account=self._account)
         if end.split:
             for half in halves(call):
@@ -86,10 +91,10 @@ class Uplink:
     async def _take(self, end: CallEnd) -> None:
         self._sent.extend(end.sent)
         self._again.extend(end.unsent)
-        for item, error in end.failed:
+        for _, error in end.failed:
             if isinstance(error, AuthError | BusyError):
                 self._over = error
-            await self._fail(item, error)
+        await self._fail(end.failed)
 
     async def _look(self, *, last: bool) -> None:
         """Settle what the listing shows to have arrived. After the `last` call, what it does not show goes again."""
@@ -116,8 +121,7 @@ class Uplink:
         """With verify="none": a file the server counted is done; only lost answers need a listing."""
         counted = [sent for sent in self._sent if sent.receipt]
         self._sent = [sent for sent in self._sent if not sent.receipt]
-        for sent in counted:
-            await self._done(sent, Verified.COUNT)
+        await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
         pairs = [(tree.get(sent.item.remote), sent.tag) for sent in looked if sent.receipt]
@@ -126,17 +130,20 @@ class Uplink:
         )
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
-            self._options.tell(Noted(text=_FALL_BACK))
+            self._roster.note(_FALL_BACK)
+        done: list[tuple[Sent, Verified, int | None]] = []
         for sent in looked:
-            verdict = self._verdict(sent, tree)
+            entry = tree.get(sent.item.remote)
+            verdict = self._verdict(sent, entry)
             if verdict.arrived:
-                await self._done(sent, verdict.how)
+                done.append((sent, verdict.how, entry.content_tag if entry else None))
             else:
                 self._sent.append(replace(sent, why=verdict.why))
+        await self._done(done)
 
-    def _verdict(self, sent: Sent, tree: FileTree) -> Verdict:
+    def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(
-            tree.get(sent.item.remote),
+            entry,
             size=sent.item.fingerprint.size,
             tag=sent.tag,
             counted=sent.receipt,
@@ -169,27 +176,38 @@ class Uplink:
         found = [Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in again]
         return list(plan_uplink(found, limits=self._link.settings.limits).calls)
 
-    async def _done(self, sent: Sent, how: Verified) -> None:
-        self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
-        await self._settle(_outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size))
+    async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
+        """Settle files that arrived: how that is proved, and the tag that the listing shows."""
+        for sent, how, _ in files:
+            self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
+        endings = [
+            Ending(
+                outcome=_outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size),
+                tag=sent.tag,
+                listed_tag=listed_tag,
+            )
+            for sent, how, listed_tag in files
+        ]
+        await self._roster.settle(endings)
 
     async def _lost(self, sent: Sent) -> None:
         """Sent as often as is sensible, and still not there as it should be."""
         if sent.receipt:
             error = IntegrityError(f"{sent.item.remote}: sent {sent.sends} times, but {sent.why}")
-            await self._settle(_outcome(sent, OutcomeState.FAILED, error=error))
+            outcome = _outcome(sent, OutcomeState.FAILED, error=error)
         else:
-            await self._settle(_outcome(sent, OutcomeState.UNKNOWN, reason=sent.why))
+            outcome = _outcome(sent, OutcomeState.UNKNOWN, reason=sent.why)
+        await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
 
     async def _give_up(self, looked: list[Sent], error: EMError) -> None:
         """No listing to be had: nothing is known of what was sent."""
         self._over = self._over or error
-        for sent in looked:
-            reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
-            await self._settle(_outcome(sent, OutcomeState.UNKNOWN, reason=reason))
+        reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
+        outcomes = [_outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
+        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
 
-    async def _fail(self, item: UplinkItem, error: Exception) -> None:
-        await self._settle(
+    async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
+        outcomes = [
             Outcome(
                 path=item.remote,
                 local=item.local,
@@ -198,7 +216,13 @@ class Uplink:
                 attempts=self._sends.get(item, 0),
                 error=error,
             )
-        )
+            for item, error in files
+        ]
+        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+
+
+def _places(call: UplinkCall) -> list[tuple[RemotePath, Path]]:
+    return [(item.remote, item.local) for item in call.items]
 
 
 def _outcome(

@@ -19,7 +19,8 @@ def check_base_url(text: str) -> URL:
             "the base URL must not hold a user name or password: they would end up in logs; pass them apart"
         )
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"the base URL {text!r} must begin with http:// or https:// and name a host")
-    if url.query_string or url.fragment:
-        raise ValueError(f"the base URL {text!r} must not have a query or fragment")
-    return url if url.path.endswith("/") else url.with_path(url.path + "/")
+        shown = "" if "@" in text else f" {text!r}"  # "client1:secret@host" is a URL of scheme client1
+        raise ValueError(f"the base URL{shown} must begin with http:// or https:// and name a host")
+    if url.raw_query_string or url.raw_fragment:
+        raise ValueError(f"the base URL of {url.host} must not have a query or fragment")
+    return url.with_path(f"{url.raw_path.removesuffix('/')}/", encoded=True)

@@ -63,6 +63,8 @@ class Transport:
                 trust_env=False,
                 auto_decompress=False,
             )
+            # aiohttp would send a GET again by itself when a pooled connection breaks: past the gate, and uncounted.
+            self._session._retry_connection = False
         return self
 
     async def __aexit__(
@@ -92,7 +94,7 @@ class Transport:
             if not 200 <= response.status < 300:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 raise refusal(call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets)
-            if upload is not None and not upload.complete:
+            if upload is not None and upload.sent < upload.size:
                 raise ProtocolError(
                     f"{call}: the server answered {response.status} after {upload.sent} of {upload.size} bytes",
                     call=str(call),

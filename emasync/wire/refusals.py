@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -39,6 +40,7 @@ _BY_CODE: dict[str, type[BadRequestError]] = {
     "MAX_UPLINK_SIZE_EXCEEDED": TooLargeError,
 }
 _LOG_LINES, _LOG_LINE = 100, 2000
+_WHOLE_FACT = re.compile(r'"(error|message|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")')
 
 
 def refusal(call: Call, status: int, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> EMError:
@@ -100,8 +102,17 @@ def _facts(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return {}
+        return _fragments(text)
     return value if isinstance(value, dict) else {}
+
+
+def _fragments(text: str) -> dict[str, Any]:
+    """What can be read of an object that was cut: a long build log must not hide that the build failed."""
+    found: dict[str, Any] = {}
+    for key, value in _WHOLE_FACT.findall(text) if text.lstrip().startswith("{") else ():
+        with suppress(ValueError):
+            found.setdefault(key, json.loads(value))
+    return found
 
 
 def _detail(facts: dict[str, Any], text: str) -> str | None:

@@ -1,0 +1,31 @@
+"""Removing a file below a destination, without following links on the way.
+
+Owns: that one step. Synchronous: runs in a file thread. Imports its room and model.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from emasync.disk.folder import open_folder
+from emasync.disk.names import local_parts
+from emasync.model import RemotePath
+
+
+def remove_file(root: Path, path: RemotePath) -> None:
+    """Unlink ``root/path``; a link there is removed itself. A file that is gone already is fine.
+
+    UnsafePathError for a name or folder that must not be followed, else OSError.
+    """
+    parts = local_parts(path)
+    folder = open_folder(root, parts[:-1], durable=False)
+    try:
+        os.unlink(parts[-1], dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        error.filename = os.fspath(root.joinpath(*parts))
+        raise
+    finally:
+        os.close(folder)

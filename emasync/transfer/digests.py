@@ -1,0 +1,62 @@
+"""Content tags of many local files, from the cache where it knows them, else by reading.
+
+Owns: the use of the hash cache. May import disk, hash_cache and pool.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from emasync.disk import FileThreads, digest_file
+from emasync.errors import EMError
+from emasync.model import RemotePath
+from emasync.transfer.hash_cache import Digests, HashCache, Hashed, open_hash_cache
+from emasync.transfer.plan import Found
+from emasync.transfer.pool import run_pool
+
+_READERS = 4
+_BATCH = 2000  # files between two writes to the cache: what a killed run may have to read again
+
+
+async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: Path | None) -> dict[RemotePath, int]:
+    """The tag of each file by its relative path; files that cannot be read, or change meanwhile, are left out.
+
+    `cache` is where the hash cache lies, None for none. Cancelled, it keeps what it has read.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_hash_cache(cache)) if cache is not None else None
+        places = {one.relative: one.local.absolute() for one in files}
+        known: dict[Path, Digests] = {}
+        if store is not None:
+            known = await store.get_many((places[one.relative], one.fingerprint) for one in files)
+        tags = {one.relative: known[places[one.relative]].tag for one in files if places[one.relative] in known}
+        unread = [one for one in files if one.relative not in tags]
+        for start in range(0, len(unread), _BATCH):
+            tags |= await _read(unread[start : start + _BATCH], threads=threads, store=store)
+        return tags
+
+
+async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCache | None) -> dict[RemotePath, int]:
+    tags: dict[RemotePath, int] = {}
+    fresh: list[Hashed] = []
+
+    async def one(file: Found) -> None:
+        started_ns = time.time_ns()
+        try:
+            digest = await threads.run(digest_file, file.local)
+        except (OSError, EMError):
+            return
+        if digest.size != file.fingerprint.size:
+            return
+        tags[file.relative] = digest.tag
+        digests = Digests(sha256=digest.sha256, tag=digest.tag)
+        path = file.local.absolute()
+        fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
+
+    await run_pool(files, one, workers=_READERS)
+    if store is not None:
+        await store.put_many(fresh)
+    return tags

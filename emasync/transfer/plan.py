@@ -1,0 +1,152 @@
+"""What a transfer will do, as values: printable before, savable, and applied later by the engine.
+
+Owns: the nouns of a plan and their sums. May import model, errors and the fingerprint of a local file.
+Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `selection`, their JSON in `saved_plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from emasync.disk.source import Fingerprint
+from emasync.errors import EMError
+from emasync.model import FileEntry, RemotePath
+
+Order = Literal["largest", "smallest", "listed", "name"]
+"""In which order files come down; `largest` keeps the workers evenly busy to the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A local file of a scan. `relative` is where it is to land below the destination."""
+
+    local: Path
+    relative: RemotePath
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkItem:
+    """One file to send. `fingerprint` is what it was when planned: another one when it is read voids the item."""
+
+    local: Path
+    remote: RemotePath
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkCall:
+    """One request: files of one folder `dest`, largest first. `wire_bytes`: an upper bound of the body's length."""
+
+    dest: RemotePath
+    items: tuple[UplinkItem, ...]
+    wire_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files alone."""
+        return sum(item.fingerprint.size for item in self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownlinkItem:
+    """One file to fetch. `local` is relative to the destination and has passed `emasync.disk.names`; `entry` is its
+    line of the listing, None when no listing was asked for."""
+
+    remote: RemotePath
+    local: Path
+    entry: FileEntry | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Its listed size; 0 where none is known."""
+        return (self.entry.size or 0) if self.entry is not None else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file (or folder, or source) that will not be moved; `error` says why.
+
+    `remote` is its place on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
+    file here: as found for an uplink, relative to the destination for a downlink, None where there is none.
+    """
+
+    remote: RemotePath
+    local: Path | None
+    error: EMError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkPlan:
+    """Calls in the order they should start (largest first), what is refused, and `notes` a person should read."""
+
+    calls: tuple[UplinkCall, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> tuple[UplinkItem, ...]:
+        """The files of all calls, in order."""
+        return tuple(item for call in self.calls for item in call.items)
+
+    @property
+    def files(self) -> int:
+        """How many files will be sent."""
+        return sum(len(call.items) for call in self.calls)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files to send, multipart overhead not counted."""
+        return sum(call.bytes for call in self.calls)
+
+    def describe(self) -> str:
+        """One line: ``37 files, 9 calls, 12.3 MB, 2 refused``."""
+        return _line(self.files, _counted(len(self.calls), "call"), self.bytes, self.refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownlinkPlan:
+    """Files in the order they should start, what is refused, and `notes` a person should read."""
+
+    items: tuple[DownlinkItem, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """How many files will be fetched."""
+        return len(self.items)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files whose size is listed."""
+        return sum(item.bytes for item in self.items)
+
+    def describe(self) -> str:
+        """One line: ``37 files, 37 calls, 12.3 MB``; a downlink call carries one file."""
+        return _line(self.files, _counted(self.files, "call"), self.bytes, self.refused)
+
+
+def _line(files: int, calls: str, size: int, refused: Iterable[Refused]) -> str:
+    parts = [_counted(files, "file"), calls, _size(size)]
+    if count := sum(1 for _ in refused):
+        parts.append(f"{count:,} refused")
+    return ", ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    value, unit = size / 1000, "kB"
+    for bigger in ("MB", "GB", "TB"):
+        if value < 999.95:  # what would print as 1000.0
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:.1f} {unit}"

@@ -1,0 +1,115 @@
+"""What a journal row means for the next run: move again, leave alone, or ask the listing.
+
+Owns: that decision, as plain functions. May import model, facts and journal_rows. Knows no disk, no network and no
+time. In doubt a file is moved again: that costs time, the other mistake costs data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from emasync.model import Direction, FileEntry, Verified
+from emasync.transfer.facts import FileFacts, signed64
+from emasync.transfer.journal_rows import ItemState, Row
+
+_PROVEN = (Verified.SIZE, Verified.TAG, Verified.SHA256)  # a count says nothing of one file
+
+
+class Action(StrEnum):
+    """`move` it (again), `keep` what is there, or `reconcile`: only a listing can tell whether it arrived."""
+
+    MOVE = "move"
+    KEEP = "keep"
+    RECONCILE = "reconcile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """A decision and its reason in words. `verified` is what stands behind a `keep`."""
+
+    action: Action
+    reason: str
+    verified: Verified = Verified.NONE
+
+
+def resume_action(
+    row: Row | None,
+    *,
+    direction: Direction,
+    current: FileFacts | None,
+    listed: FileEntry | None,
+    tags_proven: bool,
+) -> Resume:
+    """What to do with an item of which `row` is remembered.
+
+    `current`: the local file as it is now (uplink: the source, downlink: the final name), None if it is not there.
+    `listed`: the remote file in a listing of this run. `tags_proven`: this server's content tags follow the known rule.
+    """
+    if row is None:
+        return _move("not in the journal")
+    if row.key.direction is not direction:
+        raise ValueError(f"a row of a {row.key.direction} says nothing of a {direction}")
+    change = _local_change(row, current)
+    if direction is Direction.UPLINK and row.state in (ItemState.SENT, ItemState.UNKNOWN):
+        return _move(change) if change else Resume(action=Action.RECONCILE, reason="sent, but no answer is recorded")
+    if row.state is not ItemState.DONE:
+        return _move(f"not finished: {row.state}")
+    if row.verified not in _PROVEN:
+        return _move("done, but not verified")
+    if change or (change := _remote_change(row, listed, tags_proven=tags_proven)):
+        return _move(change)
+    return Resume(action=Action.KEEP, reason="verified earlier, unchanged since", verified=row.verified)
+
+
+def reconcile(row: Row, *, listed: FileEntry | None, tags_proven: bool) -> Resume:
+    """What a listing made after the call says of an uplink without an answer.
+
+    `keep`: it arrived, `verified` says how far that is certain; `move`: it did not; `reconcile`: this listing cannot
+    tell, the item stays unknown.
+    """
+    if listed is None:
+        return _move("not in the listing")
+    if listed.size is not None and listed.size != row.size:
+        return _move("size on the EM differs")
+    if tags_proven and row.tag is not None and listed.content_tag is not None:
+        if listed.content_tag != row.tag:
+            return _move("content on the EM differs")
+        return Resume(action=Action.KEEP, reason="found on the EM by its content tag", verified=Verified.TAG)
+    if listed.size is None:
+        return Resume(action=Action.RECONCILE, reason="the listing gives neither size nor a proven tag")
+    return Resume(action=Action.KEEP, reason="found on the EM by its size only", verified=Verified.SIZE)
+
+
+def _local_change(row: Row, current: FileFacts | None) -> str | None:
+    if current is None:
+        return "the local file is gone"
+    if current.size != row.size:
+        return "the local file's size differs"
+    if current.mtime_ns != row.mtime_ns or signed64(current.inode) != row.inode:
+        return "the local file is another one"
+    # A downlink's result may be renamed around, linked or given another mode; an uplink's source counts to the last
+    # bit, as tools that put the old mtime back after a change cannot put back the ctime.
+    if row.key.direction is Direction.UPLINK and current.ctime_ns != row.ctime_ns:
+        return "the local file was touched"
+    return None
+
+
+def _remote_change(row: Row, listed: FileEntry | None, *, tags_proven: bool) -> str | None:
+    if listed is None:
+        return "not in the listing"
+    if listed.size is not None and listed.size != row.size:
+        return "size on the EM differs"
+    tag = listed.content_tag
+    # As listed then against as listed now needs no rule; as computed here against as listed does.
+    expected = [row.listed_tag, row.tag if tags_proven else None]
+    compared = [tag == other for other in expected if tag is not None and other is not None]
+    if not all(compared):
+        return "content on the EM differs"
+    if listed.size is None and not compared:
+        return "the listing gives nothing to compare"
+    return None
+
+
+def _move(reason: str) -> Resume:
+    return Resume(action=Action.MOVE, reason=reason)

@@ -1,0 +1,134 @@
+"""Taking up what an earlier run left: which files of a plan need not be moved again.
+
+Owns: carrying out what `resume` and `verdicts` decide, with the disk, the journal and one listing.
+May import ledger, resume, verdicts, packing and below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
+from emasync.errors import EMError
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.journal_rows import ItemState, Row
+from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.link import Link
+from emasync.transfer.listings import SharedListing
+from emasync.transfer.packing import plan_uplink
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.resume import Action, Resume, resume_action
+from emasync.transfer.roster import Roster
+from emasync.transfer.verdicts import judge_sent
+
+_EARLIER = "an earlier run has done it"
+
+
+async def resume_uplink(
+    link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing
+) -> tuple[UplinkCall, ...]:
+    """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
+    rows = await ledger.recall([(item.remote, item.local) for item in plan.items])
+    if not rows:
+        return plan.calls
+    tree = await listing.fresh()
+    _learn(link, rows, tree)
+    endings: list[Ending] = []
+    left: list[UplinkItem] = []
+    for item in plan.items:
+        ending = await _uplink_ending(link, item, rows.get(item.remote), tree.get(item.remote))
+        endings.append(ending) if ending is not None else left.append(item)
+    await roster.settle(endings)
+    if not endings:
+        return plan.calls
+    found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in left)
+    return plan_uplink(found, limits=link.settings.limits).calls
+
+
+async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: FileEntry | None) -> Ending | None:
+    resume = resume_action(
+        row, direction=Direction.UPLINK, current=item.fingerprint, listed=entry, tags_proven=link.tags.proven
+    )
+    if row is None or resume.action is Action.MOVE:
+        return None
+    if resume.action is Action.KEEP:
+        return _kept(item.remote, item.local, Direction.UPLINK, row, resume)
+    try:
+        digest = await link.threads.run(digest_file, item.local)
+    except (OSError, EMError):
+        return None  # sending it will say what is wrong
+    verdict = judge_sent(entry, size=digest.size, tag=digest.tag, counted=False, tags=link.tags, verify="content")
+    if not verdict.arrived:
+        return None
+    outcome = Outcome(
+        path=item.remote,
+        local=item.local,
+        direction=Direction.UPLINK,
+        state=OutcomeState.DONE,
+        bytes=digest.size,
+        sha256=digest.sha256,
+        verified=verdict.how,
+        attempts=row.attempts,
+        reason="sent by an earlier run, found on the EM",
+    )
+    return Ending(outcome=outcome, tag=digest.tag, listed_tag=entry.content_tag if entry else None)
+
+
+async def resume_downlink(
+    link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger
+) -> tuple[DownlinkItem, ...]:
+    """The items that are left of `plan`. Temporary files that a killed run left are removed."""
+    await link.threads.run(sweep, sorted({(into / item.local).parent for item in plan.items}))
+    rows = await ledger.recall([(item.remote, into / item.local) for item in plan.items])
+    if not rows:
+        return plan.items
+    _learn(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
+    known = [into / item.local for item in plan.items if item.remote in rows]
+    facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
+    endings: list[Ending] = []
+    left: list[DownlinkItem] = []
+    for item in plan.items:
+        row, local = rows.get(item.remote), into / item.local
+        resume = resume_action(
+            row,
+            direction=Direction.DOWNLINK,
+            current=facts.get(local),
+            listed=item.entry,
+            tags_proven=link.tags.proven,
+        )
+        if row is not None and resume.action is Action.KEEP:
+            endings.append(_kept(item.remote, local, Direction.DOWNLINK, row, resume))
+        else:
+            left.append(item)
+    await roster.settle(endings)
+    return tuple(left)
+
+
+def _kept(remote: RemotePath, local: Path, direction: Direction, row: Row, resume: Resume) -> Ending:
+    outcome = Outcome(
+        path=remote,
+        local=local,
+        direction=direction,
+        state=OutcomeState.SKIPPED,
+        sha256=row.sha256,
+        verified=resume.verified,
+        reason=f"{_EARLIER}: {resume.reason}",
+    )
+    return Ending(outcome=outcome, remember=False)
+
+
+def _learn(link: Link, rows: dict[RemotePath, Row], tree: FileTree) -> None:
+    """What an earlier run proved of this server's tags need not be proved again."""
+    for remote, row in rows.items():
+        entry = tree.get(remote)
+        proved = row.state is ItemState.DONE and row.verified in (Verified.TAG, Verified.SHA256)
+        if entry is not None and proved and row.tag is not None and row.tag == row.listed_tag == entry.content_tag:
+            link.tags.learn(entry.content_tag, row.tag)
+            return
+
+
+def _fingerprint(path: Path) -> Fingerprint | None:
+    try:
+        return fingerprint(path)
+    except (OSError, EMError):
+        return None

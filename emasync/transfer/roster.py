@@ -1,0 +1,81 @@
+"""Every file of a transfer, exactly once: expected, then settled.
+
+Owns: that no file is settled twice and none is forgotten, whatever ends the transfer. May import events, ledger, link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from emasync.errors import EMError
+from emasync.model import Direction, Outcome, OutcomeState, RemotePath
+from emasync.transfer.events import Noted, Settled
+from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.link import Options
+from emasync.transfer.transfer import Results
+
+
+class Roster:
+    """Hands outcomes to `results`, from which the Transfer is read. Memory: a small entry per file still expected."""
+
+    def __init__(
+        self,
+        results: Results,
+        *,
+        direction: Direction,
+        options: Options,
+        ledger: Ledger,
+    ) -> None:
+        self._results = results
+        self._direction = direction
+        self._options = options
+        self._ledger = ledger
+        self._expected: dict[RemotePath, Path] = {}
+        self._sent: set[RemotePath] = set()
+
+    def expect(self, files: Iterable[tuple[RemotePath, Path]]) -> None:
+        """These (remote, local) will be settled."""
+        self._expected.update(files)
+
+    def sent(self, paths: Iterable[RemotePath]) -> None:
+        """These have left: if nothing more is heard of them, they are unknown, not failed."""
+        self._sent.update(paths)
+
+    async def settle(self, endings: Sequence[Ending]) -> None:
+        """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order."""
+        await self._ledger.settle(endings)
+        for ending in endings:
+            self._expected.pop(ending.outcome.path, None)
+            self._options.tell(Settled(outcome=ending.outcome))
+            self._results.settle(ending.outcome)
+
+    def note(self, text: str) -> None:
+        """Something the user should know of the transfer as a whole."""
+        self._results.notes.append(text)
+        self._options.tell(Noted(text=text))
+
+    @property
+    def all_good(self) -> bool:
+        """Whether nothing settled so far has failed or is unknown."""
+        return not any(one.state in (OutcomeState.FAILED, OutcomeState.UNKNOWN) for one in self._results.outcomes)
+
+    async def refuse(self, outcomes: Iterable[Outcome]) -> None:
+        """Files that the plan refused: settled, and not remembered."""
+        await self.settle([Ending(outcome=outcome, remember=False) for outcome in outcomes])
+
+    async def abandon(self, error: EMError) -> None:
+        """Settle all that is still expected: the transfer ends here, because of `error`."""
+        rest = list(self._expected.items())
+        await self.settle([Ending(outcome=self._abandoned(path, local, error)) for path, local in rest])
+
+    def _abandoned(self, path: RemotePath, local: Path, error: EMError) -> Outcome:
+        gone = path in self._sent
+        return Outcome(
+            path=path,
+            local=local,
+            direction=self._direction,
+            state=OutcomeState.UNKNOWN if gone else OutcomeState.FAILED,
+            reason=f"sent, not yet verified ({error}); run the same call again to find out" if gone else None,
+            error=None if gone else error,
+        )

@@ -1,0 +1,180 @@
+"""Downlink plans: what the user named, found in a listing, and the local path each file is to get.
+
+Owns: the meaning of a path, a folder, a trailing slash and a glob on the remote side, and the order of the files.
+May import model, errors and the rules for local names. Pure: no I/O, no event loop; the listing is handed in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+
+from emasync.disk.names import local_parts, name_problem, twin_key
+from emasync.errors import EMError, NotFoundError, UnsafePathError
+from emasync.model import FileEntry, FileTree, RemotePath, safe
+from emasync.model.paths import has_magic, matches
+from emasync.transfer.collisions import folders_above
+from emasync.transfer.filters import Filters
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Order, Refused
+
+
+def plan_downlink(
+    paths: Sequence[str],
+    tree: FileTree | None,
+    *,
+    order: Order = "largest",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> DownlinkPlan:
+    """What `paths` select in `tree`, each file once, in `order`; local paths are relative to the destination.
+
+    A file lands under its base name. A folder keeps its tree (``results`` -> ``results/...``); a trailing slash means
+    its contents; ``""`` and ``/`` are the contents of the volume. A glob lands relative to its fixed folders
+    (``logs/*.log`` -> ``x.log``), takes folders with their tree, and yields to a file of exactly that name. `include`
+    and `exclude` see the path below the destination. Without a listing every path is taken for a file's.
+
+    Refused: what is in no listing, names that must not become a path here, a file where others need a folder, and of
+    files that some file system would merge (letter case, composed accents) all but the first. ValueError when a path
+    needs a listing (see `needs_listing`) and `tree` is None.
+    """
+    if isinstance(paths, str):
+        raise TypeError(f"paths come as a list of strings, not as the string {paths!r}")
+    filters = Filters(include=tuple(include), exclude=tuple(exclude))
+    listing = None if tree is None else _Listing(tree)
+    bad: list[Refused] = []
+    notes: list[str] = []
+    picked: dict[RemotePath, tuple[RemotePath, FileEntry | None]] = {}
+    for text in paths:
+        found = _unlisted(text) if listing is None else listing.select(text)
+        if isinstance(found, EMError):
+            bad.append(Refused(remote=RemotePath(text), local=None, error=found))
+            continue
+        for remote, target, entry in found:
+            if filters.takes(target):
+                picked.setdefault(remote, (target, entry))
+        if listing is not None:
+            notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(text))
+    wanted = [(remote, target, entry) for remote, (target, entry) in picked.items()]
+    items = _ordered(_landing(wanted, bad), order)
+    return DownlinkPlan(items=tuple(items), refused=tuple(bad), notes=tuple(dict.fromkeys(notes)))
+
+
+def needs_listing(path: str) -> bool:
+    """Whether only a listing can tell which files `path` means; any other path may still turn out to be a folder."""
+    return _means_contents(path) or has_magic(path)
+
+
+_Pick = tuple[RemotePath, RemotePath, FileEntry | None]  # on the EM, below the destination, in the listing
+
+
+def _means_contents(text: str) -> bool:
+    return text.rpartition("/")[2] in ("", ".")
+
+
+def _unlisted(text: str) -> list[_Pick]:
+    if needs_listing(text):
+        raise ValueError(f"{text!r} can only be planned with a listing")
+    path = RemotePath(text)
+    return [(path, RemotePath(path.name), None)]
+
+
+class _Listing:
+    """A tree, sorted so that a folder's files are one slice of it."""
+
+    def __init__(self, tree: FileTree) -> None:
+        self._tree = tree
+        self._entries = sorted((entry.path, place, entry) for place, entry in enumerate(tree))
+        self._paths = [path for path, _, _ in self._entries]
+        self._folders: dict[str, str] = {**dict.fromkeys(tree.folders, ""), **folders_above(self._paths)}
+
+    def select(self, text: str) -> Iterable[_Pick] | EMError:
+        """The files that `text` means, or why it means none."""
+        path, contents = RemotePath(text), _means_contents(text)
+        entry = self._tree.get(path)
+        if entry is not None:
+            if contents:
+                return NotFoundError(f"{safe(path)} is a file, not a folder: name it without the slash")
+            return [(path, RemotePath(path.name), entry)]
+        if not path or path in self._folders:
+            return self._below(path, path if contents else path.parent)
+        if has_magic(path) and (found := list(self._glob(path))):
+            return found
+        what = "nothing in the volume matches" if has_magic(path) else "not in the volume"
+        return NotFoundError(f"{what}: {safe(path)}; `emasync ls` shows what is there")
+
+    def empty_folders(self, text: str) -> Iterator[RemotePath]:
+        """The selected folders in which, at any depth, there is no file."""
+        path = RemotePath(text)
+        for folder in self._tree.folders:
+            if (folder == path or folder.below(path)) and self._slice(folder) == (0, 0):
+                yield folder
+
+    def _slice(self, folder: RemotePath) -> tuple[int, int]:
+        if not folder:
+            return 0, len(self._paths)
+        first = bisect_left(self._paths, f"{folder}/")
+        end = bisect_left(self._paths, f"{folder}0", first)  # "0" is what sorts next to "/"
+        return (first, end) if first < end else (0, 0)
+
+    def _below(self, folder: RemotePath, base: RemotePath) -> Iterator[_Pick]:
+        first, end = self._slice(folder)
+        for path, _, entry in sorted(self._entries[first:end], key=itemgetter(1)):
+            yield path, RemotePath(path[len(base) :]) if base else path, entry
+
+    def _glob(self, pattern: RemotePath) -> Iterator[_Pick]:
+        parts = pattern.parts
+        fixed = next(index for index, part in enumerate(parts) if has_magic(part))
+        base = RemotePath("/".join(parts[:fixed]))
+        for folder in self._folders:
+            if matches(folder, pattern):
+                yield from self._below(RemotePath(folder), base)
+        for entry in self._tree:
+            if matches(entry.path, pattern):
+                yield entry.path, RemotePath(entry.path[len(base) :]), entry
+
+
+def _landing(wanted: Sequence[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
+    """An item for each pick that has a local path of its own; the others go to `bad`."""
+    folders = {"": Path()}
+    named: list[tuple[str, DownlinkItem]] = []
+    for remote, target, entry in wanted:
+        folder, _, name = target.rpartition("/")
+        try:
+            if folder not in folders:
+                folders[folder] = Path(*local_parts(RemotePath(folder)))
+            if name_problem(name) is not None:
+                local_parts(target)  # raises, and names the whole path
+            local = folders[folder] / name
+        except UnsafePathError as error:
+            bad.append(Refused(remote=remote, local=None, error=error))
+        else:
+            named.append((twin_key(target), DownlinkItem(remote=remote, local=local, entry=entry)))
+    needed = folders_above(key for key, _ in named)
+    first: dict[str, DownlinkItem] = {}
+    for key, item in named:
+        if (inside := needed.get(key)) is not None:
+            text = f"{safe(item.remote)} cannot be saved: here its path is the folder of {safe(inside)}"
+            bad.append(_refuse(item, text, reason="both a file and a folder"))
+        elif (other := first.setdefault(key, item)) is not item:
+            same = "lands on the same path as" if other.local == item.local else "differs only by case or accents from"
+            text = f"{safe(item.remote)} {same} {safe(other.remote)}; fetch it into a folder of its own"
+            bad.append(_refuse(item, text, reason="the place of another file"))
+    return list(first.values())
+
+
+def _refuse(item: DownlinkItem, text: str, *, reason: str) -> Refused:
+    error = UnsafePathError(text, name=item.remote, reason=reason)
+    return Refused(remote=item.remote, local=item.local, error=error)
+
+
+def _ordered(items: list[DownlinkItem], order: Order) -> list[DownlinkItem]:
+    if order == "listed":
+        return items
+    if order == "name":
+        return sorted(items, key=lambda item: item.remote)
+    if order not in ("largest", "smallest"):
+        raise ValueError(f"order is largest, smallest, listed or name, not {order!r}")
+    sign = -1 if order == "largest" else 1
+    return sorted(items, key=lambda item: (sign * item.bytes, item.remote))

@@ -1,0 +1,243 @@
+"""Making one side equal to the other: one listing, one comparison, then only what differs moves.
+
+Owns: `sync_up` and `sync_down`, the proof of this server's tags, and deletions. May import everything in this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from emasync.disk import remove_file
+from emasync.errors import EMError
+from emasync.model import (
+    Direction,
+    FileEntry,
+    FileTree,
+    Outcome,
+    OutcomeState,
+    RemotePath,
+    SyncDecision,
+    Verified,
+)
+from emasync.transfer.compare import LocalFile, compare
+from emasync.transfer.digests import content_tags
+from emasync.transfer.engine import Run, transfer
+from emasync.transfer.filters import Filters
+from emasync.transfer.link import Link, Options
+from emasync.transfer.packing import plan_uplink
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found
+from emasync.transfer.resume import Action, resume_action
+from emasync.transfer.sources import Scan, scan
+from emasync.transfer.tags import TagTrust
+from emasync.transfer.transfer import Transfer
+from emasync.wire.content_tag import content_tag
+
+_PROOF_LIMIT = 4 * 1024 * 1024  # the largest file that is fetched only to learn how this server computes tags
+_FALL_BACK = (
+    "this server's content tags follow another rule than the known one: files of the same size count as equal, "
+    "unless the journal knows better"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """What a sync may do beyond copying. `max_delete` None is no bound."""
+
+    delete: bool = False
+    dry_run: bool = False
+    max_delete: int | None = None
+
+
+def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
+    """The Transfer behind `Client.sync_up`."""
+    here, there = Path(local), RemotePath(remote)
+
+    async def job(run: Run) -> None:
+        found = await run.link.threads.run(_scan, here, options)
+        decisions = await _decide(run, found, there, direction=Direction.UPLINK, sync=sync)
+        if sync.dry_run:
+            return
+        moving = {one.path for one in decisions if one.action == "copy"}
+        plan = plan_uplink(
+            (one for one in found.found if one.relative in moving),
+            dest=there,
+            refused=found.refused,
+            notes=found.notes,
+            limits=run.link.settings.limits,
+        )
+        await _settle_still(run, decisions, here, there, Direction.UPLINK)
+        await run.send(plan)
+        await _delete(run, decisions, here, there, Direction.UPLINK)
+
+    return transfer(link, options, Direction.UPLINK, job)
+
+
+def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, sync: SyncOptions) -> Transfer:
+    """The Transfer behind `Client.sync_down`."""
+    here, there = Path(local), RemotePath(remote)
+
+    async def job(run: Run) -> None:
+        found = await run.link.threads.run(_scan_if_there, here, options)
+        decisions = await _decide(run, found, there, direction=Direction.DOWNLINK, sync=sync)
+        if sync.dry_run:
+            return
+        tree = await run.listing.latest()
+        moving = [one.path for one in decisions if one.action == "copy"]
+        items = [DownlinkItem(remote=there / one, local=Path(one), entry=tree.get(there / one)) for one in moving]
+        items.sort(key=lambda item: (-item.bytes, item.remote))
+        await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
+        await run.fetch(DownlinkPlan(items=tuple(items), refused=found.refused, notes=found.notes), into=here)
+        await _delete(run, decisions, here, there, Direction.DOWNLINK)
+
+    return transfer(link, options, Direction.DOWNLINK, job)
+
+
+def _scan(here: Path, options: Options) -> Scan:
+    filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
+    return scan([f"{here}/"], filters=filters)
+
+
+def _scan_if_there(here: Path, options: Options) -> Scan:
+    if here.exists():
+        return _scan(here, options)
+    filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
+    return scan([], filters=filters)
+
+
+async def _decide(
+    run: Run, found: Scan, there: RemotePath, *, direction: Direction, sync: SyncOptions
+) -> Sequence[SyncDecision]:
+    tree = await run.listing.fresh()
+    same_size = [
+        one
+        for one in found.found
+        if (entry := tree.get(there / one.relative)) is not None and entry.size == one.fingerprint.size
+    ]
+    tags = await _known_tags(run, same_size, there, tree)
+    decisions = compare(
+        (LocalFile(path=one.relative, size=one.fingerprint.size, tag=tags.get(one.relative)) for one in found.found),
+        tree,
+        direction=direction,
+        folder=there,
+        tags_proven=run.link.tags.proven,
+        known=await _journal_says(run, same_size, there, tree, direction),
+        delete=sync.delete,
+        max_delete=sync.max_delete,
+        filters=found.filters,
+    )
+    run.results.plan = decisions
+    return decisions
+
+
+async def _known_tags(run: Run, files: list[Found], there: RemotePath, tree: FileTree) -> dict[RemotePath, int]:
+    """Tags of the local files that only content can tell apart; the server's rule is proved on the way."""
+    trust = run.link.tags
+    if not files or trust.trust is TagTrust.REFUTED or run.options.verify != "content":
+        return {}
+    settings = run.link.settings
+    cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
+    tags = await content_tags(files, threads=run.link.threads, cache=cache)
+    if trust.trust is TagTrust.OPEN:
+        for relative, tag in tags.items():
+            if tree[there / relative].content_tag == tag:
+                trust.learn(tag, tag)
+                return tags
+        await _prove_by_reading(run, files, there, tree)
+    if trust.trust is not TagTrust.PROVEN:
+        run.roster.note(_FALL_BACK)
+    return tags
+
+
+async def _prove_by_reading(run: Run, files: Iterable[Found], there: RemotePath, tree: FileTree) -> None:
+    """No tag matches: either every file differs, or the rule does. One small file of known bytes tells which."""
+    entries = [tree[there / one.relative] for one in files]
+    small = [one for one in entries if one.content_tag is not None and one.size and one.size <= _PROOF_LIMIT]
+    if small:
+        entry = min(small, key=lambda one: one.size or 0)
+        data = await run.link.files.read(entry.path)
+        run.link.tags.learn(entry.content_tag, content_tag(data))
+
+
+async def _journal_says(
+    run: Run, files: list[Found], there: RemotePath, tree: FileTree, direction: Direction
+) -> Callable[[RemotePath], bool | None]:
+    """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
+    if run.link.tags.proven:
+        return lambda path: None
+    rows = await run.ledger.recall([(there / one.relative, one.local) for one in files])
+    facts = {one.relative: one.fingerprint for one in files}
+
+    def known(path: RemotePath) -> bool | None:
+        row = rows.get(there / path)
+        if row is None:
+            return None
+        entry: FileEntry | None = tree.get(there / path)
+        resume = resume_action(row, direction=direction, current=facts.get(path), listed=entry, tags_proven=False)
+        return resume.action is Action.KEEP
+
+    return known
+
+
+async def _settle_still(
+    run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath, direction: Direction
+) -> None:
+    """Settle the files that stay as they are, and those that nothing can be done about."""
+
+    def outcome(one: SyncDecision) -> Outcome:
+        conflict = one.action == "conflict"
+        return Outcome(
+            path=there / one.path,
+            local=here / one.path,
+            direction=direction,
+            state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
+            verified=Verified.TAG if one.reason == "same content" else Verified.NONE,
+            reason=None if conflict else one.reason,
+            error=EMError(f"{there / one.path}: {one.reason}") if conflict else None,
+        )
+
+    await run.roster.refuse(outcome(one) for one in decisions if one.action in ("keep", "conflict"))
+
+
+async def _delete(
+    run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath, direction: Direction
+) -> None:
+    """Delete what only the target has; last, and only if everything else went well."""
+    doomed = [one.path for one in decisions if one.action == "delete"]
+    if doomed and not run.roster.all_good:
+        run.roster.note(f"{len(doomed)} files were not deleted, because other files failed")
+        skipped = (_deleted(path, here, there, direction, skipped=True) for path in doomed)
+        await run.roster.refuse(skipped)
+        return
+    for path in doomed:
+        error: Exception | None = None
+        try:
+            if direction is Direction.UPLINK:
+                await run.link.files.delete(there / path)
+            else:
+                await run.link.threads.run(partial(remove_file, here, path))
+        except (EMError, OSError) as failure:
+            error = failure
+        await run.roster.refuse([_deleted(path, here, there, direction, error=error)])
+
+
+def _deleted(
+    path: RemotePath,
+    here: Path,
+    there: RemotePath,
+    direction: Direction,
+    *,
+    error: Exception | None = None,
+    skipped: bool = False,
+) -> Outcome:
+    state = OutcomeState.SKIPPED if skipped else OutcomeState.FAILED if error else OutcomeState.DONE
+    return Outcome(
+        path=there / path,
+        local=here / path,
+        direction=direction,
+        state=state,
+        reason="not deleted, because other files failed" if skipped else "deleted: not at the source",
+        error=error,
+    )
