@@ -13,12 +13,14 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     state: Path = tmp_path_factory.mktemp("state")
-    monkeypatch.setenv("EMASYNC_STATE_DIR", str(state))
-    monkeypatch.setenv("EMASYNC_CONFIG", str(state / "config.toml"))
-    for name in ("URL", "USERNAME", "PASSWORD", "PASSWORD_FILE", "VOLUME", "PROFILE"):
-        monkeypatch.delenv(f"EMASYNC_{name}", raising=False)
+    with pytest.MonkeyPatch.context() as environment:  # its own: a test's `monkeypatch` must be undone before this
+        environment.setenv("EMASYNC_STATE_DIR", str(state))
+        environment.setenv("EMASYNC_CONFIG", str(state / "config.toml"))
+        for name in ("URL", "USERNAME", "PASSWORD", "PASSWORD_FILE", "VOLUME", "PROFILE"):
+            environment.delenv(f"EMASYNC_{name}", raising=False)
+        yield
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ class Upload(Payload):
         self._window = (0, self._began)
         self._ended: anyio.Event | None = None
         self.scope: asyncio.Timeout | None = None
+        self._looked = False
         self.sent = 0
         self.complete = False
         self.failure: BaseException | None = None
@@ -91,7 +92,8 @@ class Upload(Payload):
 
     async def _look_for_an_answer(self, connected_s: float) -> None:
         """Let the loop read before more is pushed; once, wait about a round trip. An answer cancels this task."""
-        if self.sent < _FIRST_LOOK <= self.sent + _PIECE and self.size > MIB:
+        if not self._looked and self.sent + _PIECE >= _FIRST_LOOK and self.size > MIB:
+            self._looked = True
             await asyncio.sleep(min(connected_s, 1.0) + _GRACE_S)
         else:
             await asyncio.sleep(0)

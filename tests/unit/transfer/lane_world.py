@@ -82,7 +82,6 @@ class World:
             self._turn()
         assert not self.core.waiting, "calls wait, and nothing will ever wake them"
         assert not self.core.in_flight, "a place was not given back"
-        self.story.seconds = max((time for time, _ in self.story.requests), default=0.0)
         return self.story
 
     def at(self, time: float, action: Callable[[], None]) -> None:
@@ -107,7 +106,7 @@ class World:
             self._go(grant)
         for _ in turn.expired:
             self.story.expired += 1
-            self._next_call()
+            self.at(self.now, self._next_call)
         if turn.wake_at is not None and turn.wake_at != self._alarm:
             self._alarm = turn.wake_at
             self.at(turn.wake_at, lambda: None)
@@ -150,4 +149,5 @@ class World:
         self.core.passed(ticket_id, self.now)
         self.core.release(ticket_id, self.now)
         self.story.finished.append(self._wanted[ticket_id])
+        self.story.seconds = self.now
         self._next_call()

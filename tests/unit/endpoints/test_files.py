@@ -1,0 +1,133 @@
+"""`em.files` on a fake transport: what a delete in doubt does, and how a read is verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pybase64
+import pytest
+
+from emasync.config import Limits
+from emasync.endpoints import Files
+from emasync.errors import (
+    BadRequestError,
+    IntegrityError,
+    NotFoundError,
+    ServerError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
+from emasync.wire.calls import Volume
+from tests.unit.fake_em import FakeEM
+
+DATA = bytes(range(256)) * 3
+DELETE, LIST, DOWN = "em/files/delete", "em/files/list", "em/files/downlink"
+RESET = UnreachableError("reset", sent=True)
+THERE = {"data": [{"type": "file", "name": "a", "size": "1"}]}
+GONE: dict[str, object] = {"data": []}
+
+
+def files(fake: FakeEM) -> Files:
+    return Files(fake.caller(), Volume(), limits=Limits())
+
+
+def envelope(data: bytes = DATA, **changed: object) -> bytes:
+    facts = {"filename": "a", "content": pybase64.b64encode(data).decode(), "size": len(data)}
+    return json.dumps(facts | {"hash": hashlib.sha256(data).hexdigest()} | changed).encode()
+
+
+def down(*answers: object) -> FakeEM:
+    return FakeEM(answers={DOWN: list(answers)}, headers={"Content-Type": "application/json"})
+
+
+async def test_a_delete_is_one_call() -> None:
+    fake = FakeEM()
+    await files(fake).delete("a")
+    assert fake.sent == ["auth/", DELETE]
+
+
+@pytest.mark.parametrize("error", [NotFoundError("404", status=404), BadRequestError("400", status=400)])
+async def test_a_delete_that_is_refused_raises(error: Exception) -> None:
+    fake = FakeEM(answers={DELETE: [error]})
+    with pytest.raises(type(error)):
+        await files(fake).delete("a")
+    assert fake.count(LIST) == 0
+
+
+async def test_a_delete_in_doubt_is_done_when_the_listing_does_not_show_it() -> None:
+    fake = FakeEM(answers={DELETE: [RESET], LIST: [GONE]})
+    await files(fake).delete("a")
+    assert (fake.count(DELETE), fake.count(LIST)) == (1, 1)
+
+
+async def test_a_delete_in_doubt_is_repeated_when_it_is_still_listed() -> None:
+    fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [THERE]})
+    await files(fake).delete("a")
+    assert fake.count(DELETE) == 2
+
+
+async def test_after_a_doubt_a_404_means_deleted() -> None:
+    fake = FakeEM(answers={DELETE: [RESET, NotFoundError("404")], LIST: [THERE]})
+    await files(fake).delete("a")
+
+
+async def test_after_a_doubt_a_400_means_deleted_only_if_it_is_gone() -> None:
+    # Sabotage: treat a 400 like a 404: the file is there, and the caller is told it is not.
+    refused = BadRequestError("400: permission denied", status=400)
+    fake = FakeEM(answers={DELETE: [RESET, refused], LIST: [THERE]})
+    with pytest.raises(BadRequestError):
+        await files(fake).delete("a")
+    await files(FakeEM(answers={DELETE: [RESET, refused], LIST: [THERE, GONE]})).delete("a")
+
+
+@pytest.mark.parametrize("lost", [RESET, ServerError("500", status=500)])
+async def test_a_delete_whose_answer_is_always_lost_says_so(lost: Exception) -> None:
+    fake = FakeEM(answers={DELETE: [lost], LIST: [THERE]})
+    with pytest.raises(UnknownOutcomeError):
+        await files(fake).delete("a")
+    assert fake.count(DELETE) == 3
+
+
+async def test_a_folder_that_is_still_listed_was_not_deleted() -> None:
+    # Sabotage: look for files alone.
+    tree = {"data": [{"type": "directory", "name": "a", "contents": []}]}
+    fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [tree]})
+    await files(fake).delete("a")
+    assert fake.count(DELETE) == 2
+
+
+async def test_a_file_is_read_and_verified() -> None:
+    assert await files(down(envelope())).read("a") == DATA
+
+
+async def test_a_read_is_tried_three_times_before_wrong_bytes_are_an_error() -> None:
+    # Sabotage: skip `verify_content`.
+    fake = down(envelope(hash="0" * 64))
+    with pytest.raises(IntegrityError):
+        await files(fake).read("a")
+    assert fake.count(DOWN) == 3
+
+
+async def test_wrong_bytes_once_are_only_a_second_try() -> None:
+    fake = down(envelope(size=5), envelope())
+    assert await files(fake).read("a") == DATA
+    assert fake.count(DOWN) == 2
+
+
+async def test_a_stream_gives_the_bytes_and_proves_them_at_the_end() -> None:
+    async with files(down(envelope())).stream("a") as chunks:
+        parts = [chunk async for chunk in chunks]
+    assert (b"".join(parts), all(parts)) == (DATA, True)
+
+    with pytest.raises(IntegrityError):
+        async with files(down(envelope(hash="0" * 64))).stream("a") as chunks:
+            parts = [chunk async for chunk in chunks]
+
+
+async def test_a_stream_that_is_left_early_gives_the_connection_back() -> None:
+    fake = down(envelope())
+    async with files(fake).stream("a") as chunks:
+        await anext(chunks)
+        assert fake.open_replies == 1
+    assert (fake.open_replies, fake.gate.inside) == (0, 0)

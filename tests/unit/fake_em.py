@@ -1,0 +1,129 @@
+"""A transport and a gate that do what a test tells them: the request path without a socket, a clock or luck."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from emasync.caller import Caller
+from emasync.config import RetryPolicy
+from emasync.errors import BusyError, EMError
+from emasync.gate import Priority
+from emasync.transport import Body, Transport
+from emasync.wire.calls import Call
+
+Answer = Any
+"""A JSON value, bytes of a body, or the EMError that sending raises."""
+
+
+class FakeReply:
+    """What `Transport.send` yields, made of a JSON value or of raw bytes."""
+
+    def __init__(self, call: Call, answer: Answer, headers: Mapping[str, str]) -> None:
+        self.call = call
+        self.headers = headers
+        self._answer = answer
+        self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
+
+    async def json(self) -> Any:
+        return self._answer
+
+    async def receive(self) -> bytes:
+        return self._chunks.pop(0) if self._chunks else b""
+
+
+@dataclass
+class FakeEM:
+    """Answers `path` with the next of `answers[path]`, the last one again and again; log-ins with numbered tokens."""
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    sent: list[str] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    bodies: list[Body | None] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    gate: FakeGate = field(default_factory=lambda: FakeGate())
+    open_replies: int = 0
+    logged_in: int = 0
+
+    @asynccontextmanager
+    async def send(self, call: Call, *, token: str | None = None, body: Body | None = None) -> AsyncIterator[FakeReply]:
+        self.sent.append(call.path)
+        self.tokens.append(token)
+        self.bodies.append(body)
+        answer = self._next(call)
+        if isinstance(answer, EMError):
+            raise answer
+        self.open_replies += 1
+        try:
+            yield FakeReply(call, answer, self.headers)
+        finally:
+            self.open_replies -= 1
+
+    def _next(self, call: Call) -> Answer:
+        planned = self.answers.get(call.path)
+        if planned is not None:
+            return planned.pop(0) if len(planned) > 1 else planned[0]
+        if call.path == "auth/":
+            self.logged_in += 1
+            return {"access": f"token-{self.logged_in}"}
+        return {"data": None}
+
+    async def _sleep(self, seconds: float) -> None:
+        assert self.gate.inside == 0, "sleeping holds no place in the gate"
+        assert self.open_replies == 0, "sleeping holds no connection"
+        self.slept.append(seconds)
+
+    def caller(self, *, rand: Callable[[], float] = lambda: 0.5) -> Caller:
+        return Caller(
+            cast(Transport, self),
+            username="client1",
+            password="canary",
+            gate=self.gate,
+            policy=self.policy,
+            sleep=self._sleep,
+            rand=rand,
+        )
+
+    def count(self, path: str) -> int:
+        """How often `path` was asked for."""
+        return self.sent.count(path)
+
+
+@dataclass
+class FakePass:
+    gate: FakeGate
+    waited_s: float
+
+    def passed(self) -> None:
+        self.gate.said.append("passed")
+
+    def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        self.gate.said.append(f"refused {retry_after_s}{' overloaded' if overloaded else ''}")
+
+
+@dataclass
+class FakeGate:
+    """Each entry waits (on paper) for the next of `waits` seconds, and gives up when that is beyond the budget."""
+
+    waits: list[float] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    priorities: list[Priority] = field(default_factory=list)
+    budgets: list[float] = field(default_factory=list)
+    inside: int = 0
+
+    @asynccontextmanager
+    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePass]:
+        self.priorities.append(priority)
+        self.budgets.append(busy_budget_s)
+        waited = self.waits.pop(0) if self.waits else 0.0
+        if waited > busy_budget_s:
+            raise BusyError("the EM is busy: no turn", waited_s=busy_budget_s)
+        self.inside += 1
+        try:
+            yield FakePass(self, waited)
+        finally:
+            self.inside -= 1

@@ -1,0 +1,59 @@
+"""`FileTree` answers in any spelling of a path."""
+
+from __future__ import annotations
+
+import pytest
+
+from emasync.model import FileEntry, FileTree, RemotePath
+
+
+def entry(path: str, size: int | None = 1) -> FileEntry:
+    return FileEntry(path=RemotePath(path), size=size)
+
+
+@pytest.fixture
+def tree() -> FileTree:
+    files = [entry("a.txt", 3), entry("logs/x.log", 4), entry("logs/old/y.log", None)]
+    return FileTree(files, folders=["logs", "logs/old", "empty"])
+
+
+def test_a_file_is_found_in_any_spelling(tree: FileTree) -> None:
+    assert "/logs/./x.log" in tree
+    assert tree["//a.txt"].size == 3
+    assert tree.get("logs//x.log") is tree["logs/x.log"]
+
+
+def test_a_folder_or_a_missing_file_is_no_entry(tree: FileTree) -> None:
+    assert "logs" not in tree
+    assert tree.get("nowhere") is None
+    assert 7 not in tree
+    with pytest.raises(KeyError):
+        tree["logs"]
+
+
+def test_it_iterates_counts_and_sums_what_is_known(tree: FileTree) -> None:
+    assert [found.path for found in tree] == ["a.txt", "logs/x.log", "logs/old/y.log"]
+    assert (len(tree), tree.total_size, bool(tree), bool(FileTree([]))) == (3, 7, True, False)
+
+
+def test_folders_are_the_listed_ones_and_those_that_files_imply(tree: FileTree) -> None:
+    implied = FileTree([entry("a/b/c")])
+    assert tree.is_folder("empty")
+    assert tree.is_folder("")
+    assert not tree.is_folder("a.txt")
+    assert implied.is_folder("a")
+    assert implied.is_folder("a/b")
+
+
+def test_below_and_glob_select(tree: FileTree) -> None:
+    assert [found.name for found in tree.below("logs")] == ["x.log", "y.log"]
+    assert [found.path for found in tree.glob("logs/*.log")] == ["logs/x.log"]
+    assert [found.path for found in tree.glob("**/*.log")] == ["logs/x.log", "logs/old/y.log"]
+
+
+def test_equality_of_entries_ignores_the_raw_form() -> None:
+    assert FileEntry(path=RemotePath("a"), size=1, raw={"x": 1}) == entry("a")
+
+
+def test_the_repr_counts_and_lists_nothing(tree: FileTree) -> None:
+    assert repr(tree) == "<FileTree: 3 files in 3 folders, 7 bytes>"

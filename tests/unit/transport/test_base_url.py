@@ -1,0 +1,54 @@
+"""What is taken as a base URL, and that nothing secret in it is repeated."""
+
+from __future__ import annotations
+
+import pytest
+from yarl import URL
+
+from emasync.transport import check_base_url
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://h:8000", "http://h:8000/"),
+        ("http://h:8000/", "http://h:8000/"),
+        ("https://h/api/v1", "https://h/api/v1/"),
+        ("  https://h/api/ \n", "https://h/api/"),
+        ("http://[::1]:8000", "http://[::1]:8000/"),
+        ("http://h/a%2Fb%20c", "http://h/a%2Fb%20c/"),
+    ],
+)
+def test_a_base_url_ends_with_one_slash_and_is_otherwise_as_given(given: str, base: str) -> None:
+    # Sabotage: `url.with_path(url.path + "/")`: the escaped slash becomes a real one.
+    assert str(check_base_url(given)) == base
+
+
+def test_every_path_joins_to_one_clean_address() -> None:
+    assert str(check_base_url("http://h/api").join(URL("em/files/list"))) == "http://h/api/em/files/list"
+
+
+@pytest.mark.parametrize(
+    "given", ["", "host", "host:8000", "ftp://h/", "http://", "http:///x", "http://h:99999/", "/x"]
+)
+def test_what_cannot_be_a_base_url_is_a_value_error(given: str) -> None:
+    with pytest.raises(ValueError, match="base URL"):
+        check_base_url(given)
+
+
+@pytest.mark.parametrize("given", ["http://h/?a=1", "http://h/#f", "http://h/?token=canary"])
+def test_a_query_or_fragment_is_refused_and_not_repeated(given: str) -> None:
+    with pytest.raises(ValueError, match="query or fragment") as caught:
+        check_base_url(given)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["http://u:canary@h/", "http://canary@h/", "client1:canary@h:8000", "http:/u:canary@h", "http://u:canary@h:99999/"],
+)
+def test_credentials_are_refused_and_never_repeated(given: str) -> None:
+    # Sabotage: put `text` into the message of the third refusal: "client1:canary@h" has the scheme "client1".
+    with pytest.raises(ValueError) as caught:
+        check_base_url(given)
+    assert "canary" not in str(caught.value)
