@@ -32,7 +32,7 @@ def test_the_demo_succeeds_on_old_and_new_generations_and_leaves_the_volume_as_i
     with simulator(home, "-q", "--generation", generation, "--pod-start", "0.1", "--pod-run", "0.3") as em:
         (em.volume / "precious.txt").write_text("mine\n")
 
-        result = run(*EMASYNC, "demo", "--files", "6", home=home, env=em.login)
+        result = run(*EMASYNC, "demo", "--files", "6", "--replace", home=home, env=em.login)
 
         assert (result.returncode, result.stderr) == (0, "")
         assert f"Everything verified on {em.url}\n" in result.stdout
@@ -43,8 +43,8 @@ def test_the_demo_succeeds_on_old_and_new_generations_and_leaves_the_volume_as_i
 
 def test_it_works_a_second_time_where_an_earlier_pod_has_ended_and_on_an_exclusive_em(home: Path) -> None:
     with simulator(home, "-q", "--exclusive", "--pod-start", "0.6", "--pod-run", "0.3") as em:
-        first = run(*EMASYNC, "demo", "--files", "2", home=home, env=em.login)
-        second = run(*EMASYNC, "demo", "--files", "2", home=home, env=em.login)
+        first = run(*EMASYNC, "demo", "--files", "2", "--replace", home=home, env=em.login)
+        second = run(*EMASYNC, "demo", "--files", "2", "--replace", home=home, env=em.login)
 
     assert (first.returncode, first.stderr) == (second.returncode, second.stderr) == (0, "")
     assert "waiting: ContainerCreating" in second.stdout
@@ -77,7 +77,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(home: Path) -> None:
 def test_a_build_that_fails_is_exit_20_with_its_log_made_harmless(em: EM, home: Path) -> None:
     # Sabotage: show error.log_tail without safe() in demo.
     base = "alpine:\x1b]0;owned\x07\u202e\nCOPY not-there /"
-    result = run(*EMASYNC, "demo", "--files", "2", "--base", base, home=home, env=em.login)
+    result = run(*EMASYNC, "demo", "--files", "2", "--replace", "--base", base, home=home, env=em.login)
 
     assert result.returncode == 20
     assert "✗ Step 1/4 : FROM alpine:\\x1b]0;owned\\x07\\u202e" in result.stderr
@@ -92,7 +92,7 @@ def test_a_signal_in_the_middle_removes_the_demos_folder_from_the_em(
     em: EM, home: Path, number: signal.Signals, code: int
 ) -> None:
     # Sabotage: shield=False in demo._clean_up.
-    with start(*EMASYNC, "demo", "--files", "6", home=home, env=em.login) as process:
+    with start(*EMASYNC, "demo", "--files", "6", "--replace", home=home, env=em.login) as process:
         read_until(process, "* Run it as a pod")
         assert [name for name in names(em.volume) if name.endswith("/Dockerfile")] != []
         result = end(process, number)
@@ -104,7 +104,7 @@ def test_a_signal_in_the_middle_removes_the_demos_folder_from_the_em(
 
 def test_a_reader_that_goes_away_does_not_leave_the_folder_on_the_em(em: EM, home: Path) -> None:
     # Sabotage: drop suppress(BrokenPipeError) in demo._clean_up.
-    with start(*EMASYNC, "demo", "--files", "6", home=home, env=em.login) as process:
+    with start(*EMASYNC, "demo", "--files", "6", "--replace", home=home, env=em.login) as process:
         read_until(process, "✓ built")
         assert process.stdout is not None
         process.stdout.close()
@@ -118,7 +118,7 @@ def test_a_reader_that_goes_away_does_not_leave_the_folder_on_the_em(em: EM, hom
 def test_the_password_is_in_no_output_not_even_in_debug_mode(em: EM, home: Path) -> None:
     env = em.login | {"PYTHONASYNCIODEBUG": "1"}
 
-    result = run("-X", "dev", *EMASYNC, "demo", "--files", "1", home=home, env=env)
+    result = run("-X", "dev", *EMASYNC, "demo", "--files", "1", "--replace", home=home, env=env)
 
     assert result.returncode == 0
     assert CANARY not in result.stdout + result.stderr
