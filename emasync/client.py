@@ -28,7 +28,7 @@ from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
 from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
-from emasync.transfer.plan import Order
+from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.tags import TagRule
 from emasync.transfer.transfer import Transfer
 from emasync.transport import Transport
@@ -195,6 +195,52 @@ class Client:
             deadline=deadline,
         )
         return engine.downlink(self._opened, paths, into=into, options=options)
+
+    async def plan_uplink(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        dest: str = "",
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> UplinkPlan:
+        """What `uplink` would do, as a value: which files in which calls, and what is refused. Sends nothing.
+
+        `plan.describe()` says it in a line; `emasync.transfer.saved_plan` writes and reads it as JSON lines.
+        """
+        options = self._options(None, None, None, None, None, include=include, exclude=exclude)
+        return await engine.uplink_plan(self._opened, sources, dest=dest, options=options)
+
+    async def plan_downlink(
+        self,
+        paths: str | Sequence[str],
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        order: Order = "largest",
+    ) -> DownlinkPlan:
+        """What `downlink` would do, as a value; it costs one listing."""
+        options = self._options(None, None, None, None, None, include=include, exclude=exclude, order=order)
+        return engine.downlink_plan(paths, await self.files.list(), options=options)
+
+    def apply(
+        self,
+        plan: UplinkPlan | DownlinkPlan,
+        into: str | Path = "downlink",
+        *,
+        workers: int | None = None,
+        overwrite: Overwrite | None = None,
+        verify: Verify | None = None,
+        on_event: OnEvent | None = None,
+        journal: str | Path | None = None,
+        deadline: float | None = None,
+    ) -> Transfer:
+        """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
+        `downlink`: a source that changed since it was planned fails, a remote file that changed is fetched as it is."""
+        options = self._options(
+            workers, overwrite, verify, on_event, journal, include=(), exclude=(), deadline=deadline
+        )
+        return engine.apply(self._opened, plan, into=into, options=options)
 
     def sync_up(
         self,

@@ -50,6 +50,9 @@ class Limits:
 
     uplink_call: int = 500 * MB
     """Files of one uplink call; 500 MB is the seed generation's limit, later ones take 2 GB."""
+    uplink_target: int | None = None
+    """Bytes that one uplink call should have: larger folders are spread over more calls, so that none holds the lock
+    for long and a lost answer costs little. None packs into the fewest calls."""
     uplink_files: int = 100
     """Files of one uplink call, by count: a Django default behind the EM API answers more with a bare 400."""
     json_reply: int = 64 * MIB

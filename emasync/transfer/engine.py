@@ -14,7 +14,7 @@ import anyio
 
 from emasync.caller import Account
 from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, Outcome, OutcomeState
+from emasync.model import Direction, FileTree, Outcome, OutcomeState
 from emasync.transfer.events import Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -123,14 +123,9 @@ def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Tr
 
 def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options) -> Transfer:
     """The Transfer behind `Client.uplink`."""
-    wanted = [sources] if isinstance(sources, str | Path) else list(sources)
 
     async def job(run: Run) -> None:
-        filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
-        found = await link.threads.run(lambda: scan(wanted, filters=filters))
-        plan = plan_uplink(
-            found.found, dest=dest, refused=found.refused, notes=found.notes, limits=link.settings.limits
-        )
+        plan = await uplink_plan(link, sources, dest=dest, options=options)
         if options.overwrite != "replace":
             plan = await _spared(run, plan)
         await run.send(plan)
@@ -140,14 +135,48 @@ def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str,
 
 def downlink(link: Link, paths: str | Sequence[str], *, into: str | Path, options: Options) -> Transfer:
     """The Transfer behind `Client.downlink`."""
-    wanted = [paths] if isinstance(paths, str) else list(paths)
 
     async def job(run: Run) -> None:
-        tree = await run.listing.fresh()
-        plan = plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
-        await run.fetch(plan, into=Path(into))
+        await run.fetch(downlink_plan(paths, await run.listing.fresh(), options=options), into=Path(into))
 
     return transfer(link, options, Direction.DOWNLINK, job)
+
+
+def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: Options) -> Transfer:
+    """The Transfer behind `Client.apply`."""
+
+    async def job(run: Run) -> None:
+        if isinstance(plan, DownlinkPlan):
+            await run.fetch(plan, into=Path(into))
+        else:
+            await run.send(await _spared(run, plan) if options.overwrite != "replace" else plan)
+
+    direction = Direction.DOWNLINK if isinstance(plan, DownlinkPlan) else Direction.UPLINK
+    return transfer(link, options, direction, job)
+
+
+async def uplink_plan(
+    link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options
+) -> UplinkPlan:
+    """Scan the disk and pack what is there."""
+    wanted = [sources] if isinstance(sources, str | Path) else list(sources)
+    filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
+    found = await link.threads.run(lambda: scan(wanted, filters=filters))
+    limits = link.settings.limits
+    return plan_uplink(
+        found.found,
+        dest=dest,
+        refused=found.refused,
+        notes=found.notes,
+        limits=limits,
+        target_bytes=limits.uplink_target,
+    )
+
+
+def downlink_plan(paths: str | Sequence[str], tree: FileTree, *, options: Options) -> DownlinkPlan:
+    """Select in a listing."""
+    wanted = [paths] if isinstance(paths, str) else list(paths)
+    return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
 async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
@@ -162,7 +191,8 @@ async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
 def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
     """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
     found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in items)
-    kept = plan_uplink(found, limits=link.settings.limits)
+    limits = link.settings.limits
+    kept = plan_uplink(found, limits=limits, target_bytes=limits.uplink_target)
     return UplinkPlan(calls=kept.calls, refused=plan.refused, notes=plan.notes)
 
 

@@ -62,25 +62,6 @@ def resume_action(
     return Resume(action=Action.KEEP, reason="verified earlier, unchanged since", verified=row.verified)
 
 
-def reconcile(row: Row, *, listed: FileEntry | None, tags_proven: bool) -> Resume:
-    """What a listing made after the call says of an uplink without an answer.
-
-    `keep`: it arrived, `verified` says how far that is certain; `move`: it did not; `reconcile`: this listing cannot
-    tell, the item stays unknown.
-    """
-    if listed is None:
-        return _move("not in the listing")
-    if listed.size is not None and listed.size != row.size:
-        return _move("size on the EM differs")
-    if tags_proven and row.tag is not None and listed.content_tag is not None:
-        if listed.content_tag != row.tag:
-            return _move("content on the EM differs")
-        return Resume(action=Action.KEEP, reason="found on the EM by its content tag", verified=Verified.TAG)
-    if listed.size is None:
-        return Resume(action=Action.RECONCILE, reason="the listing gives neither size nor a proven tag")
-    return Resume(action=Action.KEEP, reason="found on the EM by its size only", verified=Verified.SIZE)
-
-
 def _local_change(row: Row, current: FileFacts | None) -> str | None:
     if current is None:
         return "the local file is gone"

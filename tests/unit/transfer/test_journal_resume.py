@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emasync.model import Direction, FileEntry, RemotePath, Verified
 from emasync.transfer.journal_rows import ItemState, Row
-from emasync.transfer.resume import Action, reconcile, resume_action
+from emasync.transfer.resume import Action, resume_action
 from tests.unit.transfer.journal_samples import Facts, key_of
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -91,36 +91,6 @@ def test_what_the_journal_does_not_know_is_moved() -> None:
 def test_a_row_of_the_other_direction_is_misuse() -> None:
     with pytest.raises(ValueError, match="says nothing of a downlink"):
         resume_action(row_of(UP), direction=DOWN, current=Facts(), listed=entry(), tags_proven=True)
-
-
-@pytest.mark.parametrize(
-    ("listed", "proven", "action", "verified"),
-    [
-        (entry(), True, Action.KEEP, Verified.TAG),
-        (entry(tag=6), True, Action.MOVE, Verified.NONE),
-        (entry(tag=6), False, Action.KEEP, Verified.SIZE),
-        (entry(tag=None), True, Action.KEEP, Verified.SIZE),
-        (entry(size=9), True, Action.MOVE, Verified.NONE),
-        (entry(size=None), True, Action.KEEP, Verified.TAG),
-        (entry(size=None), False, Action.RECONCILE, Verified.NONE),
-        (None, True, Action.MOVE, Verified.NONE),
-    ],
-)
-def test_what_a_listing_says_of_an_uplink_without_an_answer(
-    listed: FileEntry | None, proven: bool, action: Action, verified: Verified
-) -> None:
-    # Sabotage: KEEP whatever is listed under the name, and a cut-off upload counts as arrived.
-    decision = reconcile(row_of(state=ItemState.SENT), listed=listed, tags_proven=proven)
-    assert (decision.action, decision.verified) == (action, verified)
-
-
-FEW = st.sampled_from([5, 7, 10, 11])
-MAYBE = st.none() | FEW
-ROW_CHANGES = {
-    "state": st.sampled_from(list(ItemState)),
-    "verified": st.sampled_from(list(Verified)),
-    **dict.fromkeys(["size", "mtime_ns", "ctime_ns", "inode", "tag", "listed_tag"], MAYBE),
-}
 
 
 @st.composite
