@@ -93,6 +93,15 @@ def test_a_row_of_the_other_direction_is_misuse() -> None:
         resume_action(row_of(UP), direction=DOWN, current=Facts(), listed=entry(), tags_proven=True)
 
 
+FEW = st.sampled_from([5, 7, 10, 11])
+MAYBE = st.none() | FEW
+ROW_CHANGES = {
+    "state": st.sampled_from(list(ItemState)),
+    "verified": st.sampled_from(list(Verified)),
+    **dict.fromkeys(["size", "mtime_ns", "ctime_ns", "inode", "tag", "listed_tag"], MAYBE),
+}
+
+
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[Row, Facts | None, FileEntry | None]:
     """One in which the file is kept, but for up to two changes anywhere: so that each comparison alone decides some."""
