@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import pytest
@@ -129,7 +128,6 @@ def test_thirty_thousand_files_are_compared_at_once() -> None:
     paths = [f"out/d{n % 300}/f{n}" for n in range(30_000)]
     tree = theirs(*((path, 5, 1) for path in paths))
     files = [mine(path[4:]) for path in paths]
-    before = time.process_time()
     decisions = compare(files, tree, direction=DOWN, folder="out", tags_proven=True)
-    assert time.process_time() - before < 4  # about 0.3 s alone
+    # No figure here: the time limit of every test is the guard, something quadratic takes minutes.
     assert {one.reason for one in decisions} == {"same content"}

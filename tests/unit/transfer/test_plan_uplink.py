@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from pathlib import Path
 
 import pytest
@@ -220,15 +219,13 @@ def test_senseless_limits_are_a_value_error() -> None:
 
 def test_thirty_thousand_files_are_planned_at_once() -> None:
     files = [found(f"d{n % 6000}/f{n}", n * 7919 % 50_000_000) for n in range(30_000)]
-    before = time.process_time()
     plan = plan_uplink(files)
-    assert time.process_time() - before < 4  # about 0.4 s alone; a quadratic plan takes minutes
+    # No figure here: the time limit of every test is the guard, something quadratic takes minutes.
     assert plan.files == 30_000
 
 
 def test_first_fit_over_many_bins_is_not_quadratic() -> None:
     # sabotage: a linear search for the bin makes this minutes
     weights = [51 + n % 40 for n in range(30_000)]
-    before = time.process_time()
     assert len(pack(weights, max_weight=100, max_count=9)) == 30_000
-    assert time.process_time() - before < 4
+    # No figure here: the time limit of every test is the guard, something quadratic takes minutes.

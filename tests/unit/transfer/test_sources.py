@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -236,7 +235,6 @@ def test_many_files_are_scanned_at_once(here: Path) -> None:
     base.touch()
     for number in range(2000):
         os.link(base, here / "many" / f"f{number}")  # cheaper to make than files
-    before = time.process_time()
     scanned = scan(["many/"] * 5)
-    assert time.process_time() - before < 5
+    # No figure here: the time limit of every test is the guard, something quadratic takes minutes.
     assert len(scanned.found) == 5 * 2001
