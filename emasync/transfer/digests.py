@@ -5,6 +5,7 @@ Owns: the use of the hash cache. May import disk, hash_cache and pool.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from emasync.transfer.hash_cache import Digests, HashCache, Hashed, open_hash_ca
 from emasync.transfer.plan import Found
 from emasync.transfer.pool import run_pool
 
+_log = logging.getLogger("emasync")
 _READERS = 4
 _BATCH = 2000  # files between two writes to the cache: what a killed run may have to read again
 
@@ -27,7 +29,7 @@ async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: P
     `cache` is where the hash cache lies, None for none. Cancelled, it keeps what it has read.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_hash_cache(cache)) if cache is not None else None
+        store = await _opened(cache, stack) if cache is not None else None
         places = {one.relative: one.local.absolute() for one in files}
         known: dict[Path, Digests] = {}
         if store is not None:
@@ -37,6 +39,15 @@ async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: P
         for start in range(0, len(unread), _BATCH):
             tags |= await _read(unread[start : start + _BATCH], threads=threads, store=store)
         return tags
+
+
+async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
+    """The cache; None where it can be neither read nor made, which costs time and is no reason to fail."""
+    try:
+        return await stack.enter_async_context(open_hash_cache(cache))
+    except (OSError, ValueError) as error:
+        _log.warning("no hash cache: %s", error)
+        return None
 
 
 async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCache | None) -> dict[RemotePath, int]:

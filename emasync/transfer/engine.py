@@ -56,6 +56,7 @@ class Run:
         self.roster = roster
         self.ledger = ledger
         self.account = account
+        self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
     async def send(self, plan: UplinkPlan) -> None:
@@ -100,6 +101,7 @@ class Run:
         for note in plan.notes:
             self.roster.note(note)
         refused = len(plan.refused)
+        self.planned = True
         planned = Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=calls, refused=refused)
         self.options.tell(planned)
         await self.roster.refuse(_refused(one, direction, into) for one in plan.refused)
@@ -112,11 +114,14 @@ def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Tr
         with link.lane.listen(options.overhear):
             async with _ledger(link, options, direction) as ledger:
                 roster = Roster(results, direction=direction, options=options, ledger=ledger)
+                run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
                 with anyio.move_on_after(options.deadline_s) as scope:
-                    await job(Run(link, options, results, roster=roster, ledger=ledger, account=account))
+                    await job(run)
                 if scope.cancelled_caught:
-                    reached = f"the deadline of {options.deadline_s:g} s is over"
-                    await roster.abandon(TimedOutError(reached, phase="deadline"))
+                    reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
+                    if not run.planned:
+                        raise reached  # what was asked for is not known yet: a report without it would look good
+                    await roster.abandon(reached)
 
     return Transfer(work, busy_clock=lambda: link.lane.busy_s)
 

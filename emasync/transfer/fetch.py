@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio
 
 from emasync.caller import Account
 from emasync.config import MIB
@@ -94,13 +96,18 @@ class Fetch:
         if saved is None:
             return Ending(outcome=outcome)
         listed_tag = item.entry.content_tag if item.entry else None
-        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=await self._facts(saved))
+        facts = await self._facts(saved)
+        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=facts, remember=facts is not None)
 
     async def _facts(self, saved: Saved) -> Fingerprint | None:
-        """The file as it lies there now, for the journal; None where there is none (nothing to be remembered then)."""
+        """The file as it lies there now, for the journal; None where there is no journal, or no file any more: whoever
+        waits for results may take them away as they appear."""
         if self._options.journal is None:
             return None
-        return await self._link.threads.run(fingerprint, saved.path)
+        facts: Fingerprint | None = None
+        with anyio.CancelScope(shield=True), suppress(EMError, OSError):  # it has ended in place, whatever comes now
+            facts = await self._link.threads.run(fingerprint, saved.path)
+        return facts
 
     async def _there(self, item: DownlinkItem) -> bool:
         return await exists(self._link.threads, self._into, RemotePath(item.local.as_posix()))

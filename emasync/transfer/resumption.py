@@ -42,7 +42,8 @@ async def resume_uplink(
     if not endings:
         return plan.calls
     found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in left)
-    return plan_uplink(found, limits=link.settings.limits).calls
+    limits = link.settings.limits
+    return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
 
 
 async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: FileEntry | None) -> Ending | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import anyio
+
 from emasync.errors import EMError
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Noted, Settled
@@ -43,8 +45,12 @@ class Roster:
         self._sent.update(paths)
 
     async def settle(self, endings: Sequence[Ending]) -> None:
-        """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order."""
-        await self._ledger.settle(endings)
+        """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order.
+
+        Cancellation waits for the journal: what has ended is told as it ended.
+        """
+        with anyio.CancelScope(shield=True):
+            await self._ledger.settle(endings)
         for ending in endings:
             self._expected.pop(ending.outcome.path, None)
             self._options.tell(Settled(outcome=ending.outcome))

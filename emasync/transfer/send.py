@@ -6,8 +6,9 @@ May import link, plan, body and below. Whether files arrived is not decided here
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from emasync.caller import Account
@@ -19,7 +20,7 @@ from emasync.errors import (
     UnknownOutcomeError,
     UnsafePathError,
 )
-from emasync.model import Direction
+from emasync.model import Direction, RemotePath
 from emasync.transfer.body import UplinkBody
 from emasync.transfer.events import Forwarding, Progress, Started
 from emasync.transfer.link import Link, Options
@@ -32,7 +33,8 @@ from emasync.wire.replies import UplinkReceipt, uplink_receipt
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
-    `sends` counts how often it has left so far; `why` is what the last listing said against it."""
+    `whole` is False when a file behind it broke the call off. `sends` counts how often it has left so far; `why` is
+    what the last listing said against it."""
 
     item: UplinkItem
     call: UplinkCall
@@ -40,6 +42,7 @@ class Sent:
     sha256: str | None
     tag: int | None
     sends: int
+    whole: bool = True
     seconds: float = 0.0
     busy_s: float = 0.0
     why: str = ""
@@ -59,16 +62,28 @@ class CallEnd:
 class Sender:
     """Sends calls, one at a time per task."""
 
-    def __init__(self, link: Link, options: Options, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        link: Link,
+        options: Options,
+        *,
+        leaving: Callable[[Iterable[RemotePath]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._link = link
         self._options = options
+        self._leaving = leaving
         self._clock = clock
+        self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
 
     async def send(self, call: UplinkCall, *, sends: dict[UplinkItem, int], account: Account) -> CallEnd:
         """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
 
-        `sends` is counted up for each item that leaves. Cancellation drops the connection and closes the files.
+        `sends` is counted up, and `leaving` told, for what leaves. Cancellation drops the connection and closes the
+        files.
         """
+        if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
+            return CallEnd(unsent=call.items, split=True)
         mine = Account(parent=account)
         began = self._clock()
         bodies: list[UplinkBody] = []
@@ -76,6 +91,7 @@ class Sender:
         def body() -> UplinkBody:
             for item in call.items:
                 sends[item] = sends.get(item, 0) + 1
+            self._leaving(item.remote for item in call.items)
             bodies.append(self._body(call, sends, mine))
             return bodies[-1]
 
@@ -111,8 +127,10 @@ class Sender:
     def _failed(
         self, call: UplinkCall, error: Exception, body: UplinkBody | None, sends: dict[UplinkItem, int]
     ) -> CallEnd:
-        if len(call.items) > 1 and _too_many(error):
-            return CallEnd(unsent=call.items, split=True)
+        if _too_many(error):
+            self._learn(call, error)
+            if len(call.items) > 1:
+                return CallEnd(unsent=call.items, split=True)
         if body is not None and body.reading is not None and _of_a_file(error):
             culprit = call.items[body.reading]
             before, after = call.items[: body.reading], call.items[body.reading + 1 :]
@@ -124,11 +142,21 @@ class Sender:
                     sha256=body.sha256.get(index),
                     tag=body.tags.get(index),
                     sends=sends[item],
+                    whole=False,
                 )
                 for index, item in enumerate(before)
             )
             return CallEnd(sent=doubtful, unsent=after, failed=((culprit, error),))
         return CallEnd(failed=tuple((item, error) for item in call.items))
+
+    def _learn(self, call: UplinkCall, error: Exception) -> None:
+        """Send no more calls as large as one that was too large; where one file was too many, it was not the count."""
+        if isinstance(error, TooLargeError):
+            self._max_bytes = min(self._max_bytes, call.bytes - 1)
+        elif len(call.items) == 1:
+            self._max_files = math.inf
+        else:
+            self._max_files = min(self._max_files, len(call.items) - 1)
 
     def _body(self, call: UplinkCall, sends: dict[UplinkItem, int], account: Account) -> UplinkBody:
         handed: dict[int, int] = {}

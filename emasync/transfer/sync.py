@@ -67,8 +67,10 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
             refused=found.refused,
             notes=found.notes,
             limits=run.link.settings.limits,
+            target_bytes=run.link.settings.limits.uplink_target,
         )
         await _settle_still(run, decisions, here, there, Direction.UPLINK)
+        run.roster.expect((there / path, here / path) for path in _doomed(decisions))
         await run.send(plan)
         await _delete(run, decisions, here, there, Direction.UPLINK)
 
@@ -89,6 +91,7 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
         items = [DownlinkItem(remote=there / one, local=Path(one), entry=tree.get(there / one)) for one in moving]
         items.sort(key=lambda item: (-item.bytes, item.remote))
         await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
+        run.roster.expect((there / path, here / path) for path in _doomed(decisions))
         await run.fetch(DownlinkPlan(items=tuple(items), refused=found.refused, notes=found.notes), into=here)
         await _delete(run, decisions, here, there, Direction.DOWNLINK)
 
@@ -117,6 +120,8 @@ async def _decide(
         if (entry := tree.get(there / one.relative)) is not None and entry.size == one.fingerprint.size
     ]
     tags = await _known_tags(run, same_size, there, tree)
+    if same_size and run.link.tags.refuted and run.options.verify == "content":
+        run.roster.note(_FALL_BACK)
     decisions = compare(
         (LocalFile(path=one.relative, size=one.fingerprint.size, tag=tags.get(one.relative)) for one in found.found),
         tree,
@@ -124,6 +129,7 @@ async def _decide(
         folder=there,
         tags_proven=run.link.tags.proven,
         known=await _journal_says(run, same_size, there, tree, direction),
+        unknown="copy" if tags and run.link.tags.trust is TagTrust.OPEN and _tagged(same_size, there, tree) else "keep",
         delete=sync.delete,
         max_delete=sync.max_delete,
         filters=found.filters,
@@ -132,10 +138,15 @@ async def _decide(
     return decisions
 
 
+def _tagged(files: Iterable[Found], there: RemotePath, tree: FileTree) -> bool:
+    """Whether this server lists tags. None was right, and none could be proved wrong: the files may well differ."""
+    return any(tree[there / one.relative].content_tag is not None for one in files)
+
+
 async def _known_tags(run: Run, files: list[Found], there: RemotePath, tree: FileTree) -> dict[RemotePath, int]:
     """Tags of the local files that only content can tell apart; the server's rule is proved on the way."""
     trust = run.link.tags
-    if not files or trust.trust is TagTrust.REFUTED or run.options.verify != "content":
+    if not files or trust.refuted or run.options.verify != "content":
         return {}
     settings = run.link.settings
     cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
@@ -146,8 +157,6 @@ async def _known_tags(run: Run, files: list[Found], there: RemotePath, tree: Fil
                 trust.learn(tag, tag)
                 return tags
         await _prove_by_reading(run, files, there, tree)
-    if trust.trust is not TagTrust.PROVEN:
-        run.roster.note(_FALL_BACK)
     return tags
 
 
@@ -201,11 +210,15 @@ async def _settle_still(
     await run.roster.refuse(outcome(one) for one in decisions if one.action in ("keep", "conflict"))
 
 
+def _doomed(decisions: Iterable[SyncDecision]) -> list[RemotePath]:
+    return [one.path for one in decisions if one.action == "delete"]
+
+
 async def _delete(
     run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath, direction: Direction
 ) -> None:
     """Delete what only the target has; last, and only if everything else went well."""
-    doomed = [one.path for one in decisions if one.action == "delete"]
+    doomed = _doomed(decisions)
     if doomed and not run.roster.all_good:
         run.roster.note(f"{len(doomed)} files were not deleted, because other files failed")
         skipped = (_deleted(path, here, there, direction, skipped=True) for path in doomed)

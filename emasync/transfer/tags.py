@@ -28,6 +28,11 @@ class TagRule:
         """Whether a tag may stand for the content."""
         return self.trust is TagTrust.PROVEN
 
+    @property
+    def refuted(self) -> bool:
+        """Whether a tag says nothing here."""
+        return self.trust is TagTrust.REFUTED
+
     def learn(self, listed: int | None, known: int | None) -> None:
         """`known` is the tag of bytes that are certainly the file's; `listed` what the server shows for it."""
         if listed is None or known is None or self.proven:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,8 +57,9 @@ class Uplink:
         self._account = account
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(link, options, clock=clock)
+        self._sender = Sender(link, options, leaving=roster.sent, clock=clock)
         self._sends: dict[UplinkItem, int] = {}
+        self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._sent: list[Sent] = []
         self._again: list[UplinkItem] = []
         self._listed_at = clock()
@@ -78,7 +80,6 @@ class Uplink:
             await self._fail([(item, self._over) for item in call.items])
             return
         await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
-        self._roster.sent(item.remote for item in call.items)
         end = await self._sender.send(call, sends=self._sends, account=self._account)
         if end.split:
             for half in halves(call):
@@ -124,10 +125,7 @@ class Uplink:
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
-        pairs = [(tree.get(sent.item.remote), sent.tag) for sent in looked if sent.receipt]
-        learn_from_sent(
-            [(entry, tag) for entry, tag in pairs if entry is not None and tag is not None], self._link.tags
-        )
+        learn_from_sent(list(_lessons(looked, tree)), self._link.tags)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
@@ -162,19 +160,24 @@ class Uplink:
         return replace(sent, tag=digest.tag, sha256=digest.sha256)
 
     async def _send_again(self, missing: list[Sent]) -> None:
+        again: list[Sent] = []
         for sent in missing:
-            if sent.sends >= _MAX_SENDS:
+            # not `sends`: what a busy EM refused, or another file broke off, is no chance that was used
+            self._missed[sent.item] += sent.whole
+            if self._missed[sent.item] >= _MAX_SENDS:
                 await self._lost(sent)
             else:
-                self._again.append(sent.item)
-        paths = tuple(sent.item.remote for sent in missing if sent.sends < _MAX_SENDS)
-        if paths:
-            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=missing[0].why))
+                again.append(sent)
+        self._again.extend(sent.item for sent in again)
+        if again:
+            paths = tuple(sent.item.remote for sent in again)
+            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=again[0].why))
 
     def _repacked(self) -> list[UplinkCall]:
         again, self._again = self._again, []
         found = [Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in again]
-        return list(plan_uplink(found, limits=self._link.settings.limits).calls)
+        limits = self._link.settings.limits
+        return list(plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls)
 
     async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
@@ -219,6 +222,14 @@ class Uplink:
             for item, error in files
         ]
         await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+
+
+def _lessons(looked: list[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
+    """What teaches how this server makes tags: files it says it took, listed with the size that was sent."""
+    for sent in looked:
+        entry = tree.get(sent.item.remote)
+        if sent.receipt and sent.tag is not None and entry is not None and entry.size == sent.item.fingerprint.size:
+            yield entry, sent.tag
 
 
 def _places(call: UplinkCall) -> list[tuple[RemotePath, Path]]:
