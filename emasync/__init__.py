@@ -1,48 +1,72 @@
 """emasync: async transfer engine, client and simulator for DPhi Space's EM API.
 
 Owns: the public names. `Client` is the door; `emasync.simulator.Simulator` is an EM in a box.
+A name is imported when it is first used: `emasync --version`, and whoever needs one error, do not pay for aiohttp.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from emasync._version import __version__
-from emasync.client import Client
-from emasync.config import Limits, RetryPolicy, Settings, Timeouts
-from emasync.errors import (
-    AuthError,
-    BadRequestError,
-    BuildFailedError,
-    BusyError,
-    EMError,
-    ForbiddenError,
-    ImageLoadError,
-    IntegrityError,
-    NotFoundError,
-    PodFailedError,
-    ProtocolError,
-    ServerError,
-    SourceChangedError,
-    TimedOutError,
-    TooLargeError,
-    UnknownOutcomeError,
-    UnreachableError,
-    UnsafePathError,
-)
-from emasync.model import (
-    Direction,
-    FileEntry,
-    FileTree,
-    Image,
-    Node,
-    NodeStatus,
-    Outcome,
-    OutcomeState,
-    PodPhase,
-    PodStatus,
-    RemotePath,
-    SyncDecision,
-    TransferReport,
-    Verified,
-)
-from emasync.transfer.transfer import Transfer
+
+if TYPE_CHECKING:
+    from emasync.client import Client
+    from emasync.config import Limits, RetryPolicy, Settings, Timeouts
+    from emasync.errors import (
+        AuthError,
+        BadRequestError,
+        BuildFailedError,
+        BusyError,
+        EMError,
+        ForbiddenError,
+        ImageLoadError,
+        IntegrityError,
+        NotFoundError,
+        PodFailedError,
+        ProtocolError,
+        ServerError,
+        SourceChangedError,
+        TimedOutError,
+        TooLargeError,
+        UnknownOutcomeError,
+        UnreachableError,
+        UnsafePathError,
+    )
+    from emasync.model import (
+        Direction,
+        FileEntry,
+        FileTree,
+        Image,
+        Node,
+        NodeStatus,
+        Outcome,
+        OutcomeState,
+        PodPhase,
+        PodStatus,
+        RemotePath,
+        SyncDecision,
+        TransferReport,
+        Verified,
+    )
+    from emasync.transfer.transfer import Transfer
+
+_NAMES = {
+    "emasync.client": "Client",
+    "emasync.config": "Limits RetryPolicy Settings Timeouts",
+    "emasync.errors": """
+        AuthError BadRequestError BuildFailedError BusyError EMError ForbiddenError ImageLoadError
+        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError TimedOutError
+        TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
+    """,
+    "emasync.model": """
+        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus RemotePath
+        SyncDecision TransferReport Verified
+    """,
+    "emasync.transfer.transfer": "Transfer",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "AuthError",
@@ -85,3 +109,18 @@ __all__ = [
     "Verified",
     "__version__",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker must see the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from its module, once."""
+        module = _HOMES.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(module), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

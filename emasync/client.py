@@ -108,6 +108,7 @@ class Client:
             )
             await self._recall(threads)
             stack.push_async_callback(self._remember, threads)
+            stack.push_async_callback(self._end_transfers, self._link)
             self._stack = stack.pop_all()
         return self
 
@@ -117,6 +118,11 @@ class Client:
         stack, self._stack, self._link = self._stack, None, None
         if stack is not None:
             await stack.aclose()
+
+    async def _end_transfers(self, link: Link) -> None:
+        """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
+        with anyio.CancelScope(shield=True):
+            await link.running.end()
 
     async def _recall(self, threads: FileThreads) -> None:
         """Start with the width that this EM bore last time."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from emasync.model import Outcome, safe
-from emasync.transfer.events import Event, Forwarding, Noted, Planned, Progress, Retrying, Settled
+from emasync.cli.tally import Tally
+from emasync.model import safe
+from emasync.transfer.events import Event, Noted, Planned, Retrying
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,31 +42,6 @@ class Display(Protocol):
         """The sums at the end."""
 
 
-class _Tally:
-    """The sums of one transfer, from its events."""
-
-    def __init__(self) -> None:
-        self.files = self.bytes = self.settled = self.moved = 0
-        self.phase = ""
-        self._at: dict[str, int] = {}  # bytes of each file under way
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Planned):
-            self.files, self.bytes = event.files + event.refused, event.bytes
-        elif isinstance(event, Progress):
-            self.moved += event.bytes - self._at.get(event.path, 0)
-            self._at[event.path] = event.bytes
-        elif isinstance(event, Forwarding):
-            self.phase = f"{len(event.paths)} files on the ground, going to the EM"
-        elif isinstance(event, Settled):
-            self._settle(event.outcome)
-
-    def _settle(self, outcome: Outcome) -> None:
-        self.settled += 1
-        self.moved += outcome.bytes - self._at.pop(outcome.path, 0)
-        self.phase = ""
-
-
 class PlainDisplay:
     """A line per step, and one every few seconds while a transfer runs: for logs, CI and pipes."""
 
@@ -87,7 +63,7 @@ class PlainDisplay:
 
     @contextmanager
     def transfer(self, title: str) -> Iterator[Callable[[Event], None]]:
-        tally, told_at = _Tally(), self._clock()
+        tally, told_at = Tally(clock=self._clock), self._clock()
 
         def take(event: Event) -> None:
             nonlocal told_at
@@ -155,7 +131,7 @@ class RichDisplay:
             *columns, console=self._console, transient=True, refresh_per_second=12, disable=not self._live
         ) as bars:
             bar = bars.add_task(safe(title), total=None, files="")
-            tally = _Tally()
+            tally = Tally()
 
             def take(event: Event) -> None:
                 tally.take(event)

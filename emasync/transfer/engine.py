@@ -111,7 +111,7 @@ def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Tr
     """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
 
     async def work(results: Results, account: Account) -> None:
-        with link.lane.listen(options.overhear):
+        with link.running.one(), link.lane.listen(options.overhear):
             async with _ledger(link, options, direction) as ledger:
                 roster = Roster(results, direction=direction, options=options, ledger=ledger)
                 run = Run(link, options, results, roster=roster, ledger=ledger, account=account)

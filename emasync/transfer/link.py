@@ -6,9 +6,12 @@ Owns: these two values. May import caller, endpoints, disk, config and below. De
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import anyio
 
 from emasync.caller import Caller
 from emasync.config import Settings
@@ -23,6 +26,33 @@ from emasync.transfer.tags import TagRule
 from emasync.wire.calls import Volume
 
 _log = logging.getLogger("emasync")
+
+
+class Running:
+    """The transfers that are under way on one client, so that it can end them before it closes what they use."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[anyio.CancelScope, anyio.Event] = {}
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """The life of a transfer; RuntimeError at its end if the client was closed meanwhile."""
+        over = anyio.Event()
+        with anyio.CancelScope() as scope:
+            self._scopes[scope] = over
+            try:
+                yield
+            finally:
+                del self._scopes[scope]
+                over.set()
+        if scope.cancelled_caught:
+            raise RuntimeError("the Client was closed while this transfer ran; wait for it inside the `async with`")
+
+    async def end(self) -> None:
+        """Cancel all of them and return when they have cleaned up."""
+        for scope, over in list(self._scopes.items()):
+            scope.cancel()
+            await over.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +72,7 @@ class Link:
     down: Pace
     tags: TagRule
     scope: str
+    running: Running = field(default_factory=Running)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

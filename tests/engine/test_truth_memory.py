@@ -1,6 +1,6 @@
 """Peak memory of a client process stays under 128 MiB, however many or large the files (I6).
 
-With EMASYNC_FULL=1 the one large file has 4 GiB, and there are 20,000 small ones; else 1 GiB and 4,000, where growth
+With EMASYNC_FULL=1 the one large file has 4 GiB, and there are 20,000 small ones; else 1 GiB and 3,000, where growth
 with size or number shows as well. The JSON form at 1 GiB is in `tests/contract/test_memory.py`.
 """
 
@@ -20,7 +20,7 @@ from tests.engine.truth_stage import many
 
 FULL = bool(os.environ.get("EMASYNC_FULL"))
 LARGE = (4 if FULL else 1) * 1024**3
-COUNT = 20_000 if FULL else 4_000
+COUNT = 20_000 if FULL else 3_000
 BOUND_KIB = 128 * 1024
 
 Measure: TypeAlias = Callable[[str, str, Path], tuple[int, int, int, int]]

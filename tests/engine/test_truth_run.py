@@ -109,6 +109,7 @@ async def test_events_of_each_file_come_in_order_and_settled_once(tmp_path: Path
 
 
 # Sabotage: forget `end.unsent` in `Uplink._take`: what stood behind the changed file in its call is never settled.
+@pytest.mark.usefixtures("quick_looks")
 async def test_a_source_that_changed_since_the_plan_fails_alone_and_those_beside_it_arrive(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 9, size=1000)
     changed = source / "part-00" / "00004.bin"

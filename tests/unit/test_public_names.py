@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import emasync
 
@@ -42,3 +46,38 @@ def test_importing_emasync_loads_neither_the_command_line_nor_a_server() -> None
     )
     ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_every_name_comes_from_where_the_type_checker_is_told() -> None:
+    # Sabotage: a wrong module in `_NAMES` of emasync/__init__.py, or a name in only one of the two lists.
+    source = ast.parse(Path(emasync.__file__).read_text(encoding="utf-8"))
+    told = {
+        alias.name: line.module
+        for block in source.body
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name)
+        for line in block.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    }
+
+    assert told == emasync._HOMES
+    assert set(emasync.__all__) == {*told, "__version__"}
+
+
+def test_importing_emasync_loads_nothing_until_a_name_is_used() -> None:
+    # Sabotage: import Client at the top of emasync/__init__.py.
+    program = (
+        "import sys, emasync; "
+        "before = [name for name in ('aiohttp', 'anyio', 'emasync.model', 'platformdirs') if name in sys.modules]; "
+        "from emasync import BusyError, Client; "
+        "assert Client is sys.modules['emasync.client'].Client and 'BusyError' in vars(emasync); "
+        "sys.exit(', '.join(before) or None)"
+    )
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_dir_lists_the_public_names_and_other_names_are_attribute_errors() -> None:
+    assert set(emasync.__all__) <= set(dir(emasync))
+    with pytest.raises(AttributeError, match="no attribute 'Clint'"):
+        _ = emasync.Clint  # type: ignore[attr-defined]

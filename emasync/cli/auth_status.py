@@ -1,0 +1,57 @@
+"""``emasync auth status``: who, where, by which origin, and whether the log-in works.
+
+Owns: its text. May import this room.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import click
+
+from emasync.cli.direct import direct
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import finish
+from emasync.cli.options import Asked, with_em
+from emasync.cli.origins import Origins, check_complete, find_origins, password
+from emasync.cli.out import Out
+from emasync.model import Token
+from emasync.transport import check_base_url
+
+
+@click.command("status")
+@with_em
+def auth_status(asked: Asked) -> None:
+    """Say who you are, on which EM, where each of that comes from, and whether the log-in works (exit code 4: no).
+
+    \b
+    emasync auth status
+    emasync auth status --profile lab --json
+    """
+    out = Out(as_json=asked.json, quiet=asked.quiet)
+    finish(out, partial(_status, asked, out))
+
+
+def _status(asked: Asked, out: Out) -> ExitCode:
+    origins = find_origins(asked)
+    if origins.get("url"):
+        check_base_url(origins.get("url") or "")  # one that holds a password must not be shown
+    for name in ("url", "username", "volume"):
+        value = origins.values[name]
+        text = f"{name:9} {value.text or '-'}  ({value.origin})"
+        out.result("setting", text, name=name, value=value.text, origin=value.origin)
+    source = origins.password_from or "not set"
+    out.result("setting", f"{'password':9} from {source}", name="password", value=None, origin=source)
+    check_complete(origins)
+    token = anyio.run(_log_in, asked, origins, password(origins))
+    life = "does not say how long" if token.lifetime_s is None else f"{token.lifetime_s:.0f} s"
+    renewed = "renewed without the password" if token.refresh else "renewed by a new log-in"
+    text = f"{'log-in':9} works; a token lives {life}, and is {renewed}"
+    out.result("login", text, works=True, token_life_s=token.lifetime_s, refresh=token.refresh is not None)
+    return ExitCode.DONE
+
+
+async def _log_in(asked: Asked, origins: Origins, secret: str) -> Token:
+    async with direct(asked, origins, password=secret) as em:
+        return await em.token()

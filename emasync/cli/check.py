@@ -1,0 +1,69 @@
+"""``emasync check``: a local folder and one of the volume, file by file.
+
+Owns: the signs and what they mean. Changes nothing on either side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import click
+
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import At, run_on_em
+from emasync.cli.options import Asked, option, with_em
+from emasync.model import SyncDecision
+
+_SIGNS = {
+    "=": "the same",
+    "-": "only on the EM",
+    "+": "only here",
+    "*": "different",
+    "!": "not comparable",
+}
+_BY_REASON = {"new": "+", "same size, content unknown": "!", "the EM lists no size": "!"}
+
+
+@click.command("check")
+@click.argument("local", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("remote")
+@option("--include", multiple=True, metavar="PATTERN", help="only these (gitignore pattern); may be given again")
+@option("--exclude", multiple=True, metavar="PATTERN", help="not these, whatever --include says; may be given again")
+@with_em
+def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    """Compare the folder LOCAL with the folder REMOTE of the volume, by content where the EM gives checksums.
+
+    \b
+    =  the same       -  only on the EM     +  only here
+    *  different      !  cannot be compared: same size, and no checksum
+    Exit code 0 if all files are the same, 1 if not.
+
+    \b
+    emasync check results campaign-7/results
+    emasync check . campaign-7 --exclude .git | grep -v '^='
+    """
+    run_on_em(asked, partial(_check, local=local, remote=remote, include=include, exclude=exclude))
+
+
+async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
+    report = await at.em.sync_up(
+        local, remote, dry_run=True, delete=True, verify="content", include=include, exclude=exclude
+    )
+    counts: Counter[str] = Counter()
+    for one in report.plan:
+        counts[sign := _sign(one)] += 1
+        reason = _SIGNS[sign] if sign in "=-+" else one.reason
+        at.out.result("check", f"{sign} {one.path}", sign=sign, path=one.path, reason=reason)
+    for note in report.notes:
+        at.out.say(f"note: {note}")
+    told = ", ".join(f"{counts[sign]} {text}" for sign, text in _SIGNS.items() if counts[sign])
+    at.out.say(told or "no files on either side")
+    return ExitCode.DONE if counts.total() == counts["="] else ExitCode.FAILED
+
+
+def _sign(one: SyncDecision) -> str:
+    if one.action == "delete":
+        return "-"
+    return _BY_REASON.get(one.reason, "=" if one.action == "keep" else "*")

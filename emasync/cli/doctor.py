@@ -1,0 +1,79 @@
+"""``emasync doctor``: what is wrong, or how this EM behaves, as a table with advice.
+
+Owns: the table and its exit code. May import this room; what is asked is in `doctor_checks`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+import click
+
+from emasync.cli.direct import direct
+from emasync.cli.doctor_checks import Finding, Level, Tell, examine
+from emasync.cli.exit_codes import ExitCode, exit_code
+from emasync.cli.job import finish
+from emasync.cli.options import Asked, option, with_em
+from emasync.cli.origins import Origins, check_complete, find_origins, password
+from emasync.cli.out import Out
+from emasync.config import Settings
+from emasync.errors import EMError
+from emasync.transport import check_base_url
+from emasync.wire import calls
+
+_MARKS = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL", Level.NONE: "-   "}
+
+
+@click.command("doctor")
+@option("--learn", is_flag=True, help="find out how many calls at once the EM takes")
+@with_em
+def doctor(asked: Asked, *, learn: bool) -> None:
+    """Check the settings, the way to the EM, the log-in, the clocks, and how this EM behaves; with advice.
+
+    Changes nothing on the EM. Makes about ten small calls, reads one small file, and with --learn some thirty calls
+    more. The exit code is 0 unless a row fails.
+
+    \b
+    emasync doctor
+    emasync doctor --learn --json | jq -r 'select(.level == "warn") | .advice'
+    """
+    out = Out(as_json=asked.json, quiet=asked.quiet)
+    finish(out, partial(_doctor, asked, out, learn=learn))
+
+
+def _doctor(asked: Asked, out: Out, *, learn: bool) -> ExitCode:
+    found: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        found.append(finding)
+        out.result("check", _row(finding), **finding.fields)
+
+    try:
+        origins = find_origins(asked)
+        check_complete(origins)
+        check_base_url(origins.get("url") or "")  # one that holds a password must not be shown
+        secret = password(origins)
+    except (OSError, ValueError, LookupError) as error:
+        advice = "`emasync auth login` asks for what is missing"
+        tell(Finding(name="settings", level=Level.FAIL, text=str(error), advice=advice))
+        return exit_code(error)
+    where = f"{origins.get('username')} at {origins.get('url')} ({origins.values['url'].origin})"
+    tell(Finding(name="settings", level=Level.OK, text=where))
+    failure = anyio.run(partial(_examine, asked, origins, secret, tell, learn=learn))
+    if failure is not None:
+        return exit_code(failure)
+    warned = sum(one.level is Level.WARN for one in found)
+    out.say("all is well" if not warned else f"nothing fails; {warned} to look at")
+    return ExitCode.DONE
+
+
+async def _examine(asked: Asked, origins: Origins, secret: str, tell: Tell, *, learn: bool) -> EMError | None:
+    volume = calls.Volume(name=origins.get("volume"), fields=Settings().volume_fields)
+    async with direct(asked, origins, password=secret) as em:
+        return await examine(em, tell, insecure=asked.insecure, volume=volume, learn=learn)
+
+
+def _row(finding: Finding) -> str:
+    advice = f"\n{'':19}> {finding.advice}" if finding.advice else ""
+    return f"{_MARKS[finding.level]}  {finding.name:11}  {finding.text}{advice}"

@@ -1,0 +1,232 @@
+"""What `emasync doctor` asks an EM, and what it makes of the answers.
+
+Owns: the checks, their order, and their advice. May import direct, wire, model and errors. Prints nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any
+
+from emasync.cli.direct import Answer, Direct
+from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
+from emasync.cli.show import size
+from emasync.config import Limits
+from emasync.endpoints.files import Content, verify_content
+from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
+from emasync.model import FileEntry, FileTree, Token
+from emasync.wire import calls, replies
+from emasync.wire.content_tag import content_tag
+
+_SKEW_S = 5.0
+_SLOW_LISTING_S = 5.0
+_SMALL_FILE = 1_000_000
+_AT_ONCE = 4
+
+
+class Level(StrEnum):
+    """How a check ended; `none`: it could not be made."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row of the table. `advice` is empty where there is nothing to do."""
+
+    name: str
+    level: Level
+    text: str
+    advice: str = ""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As a JSON line has it."""
+        return {"name": self.name, "level": str(self.level), "found": self.text, "advice": self.advice or None}
+
+
+Tell = Callable[[Finding], None]
+
+
+async def examine(em: Direct, tell: Tell, *, insecure: bool, volume: calls.Volume, learn: bool) -> EMError | None:
+    """Make all checks and tell each as it is done. Returns the first failure; without a log-in nothing is asked."""
+    try:
+        token = await em.token()
+    except EMError as error:
+        for finding in _no_log_in(error):
+            tell(finding)
+        return error
+    assert em.logged_in is not None
+    tell(_row("reachable", f"{em.url.host}:{em.url.port} answers"))
+    tell(_tls(em, insecure=insecure))
+    tell(_log_in(token))
+    tell(_clock(em.logged_in))
+    checks = _Checks(em, volume)
+    failed: EMError | None = None
+    for name, check in checks.all(learn=learn):
+        try:
+            tell(await check())
+        except BusyError as error:
+            advice = "another call holds the EM (a build, a long uplink); run doctor again when it has ended"
+            tell(Finding(name=name, level=Level.WARN, text=str(error), advice=advice))
+        except EMError as error:
+            failed = failed or error
+            tell(Finding(name=name, level=Level.FAIL, text=str(error), advice=_ADVICE_AGAIN))
+    return failed
+
+
+_ADVICE_AGAIN = "run doctor again; if it stays so, send this line to whoever runs the EM"
+
+
+def _row(name: str, text: str, *, advice: str = "") -> Finding:
+    """A check that went well, or, with advice, one to look at."""
+    return Finding(name=name, level=Level.WARN if advice else Level.OK, text=text, advice=advice)
+
+
+def _no_log_in(error: EMError) -> list[Finding]:
+    """What a failed log-in says: of the password, of the way, or of the address."""
+    if isinstance(error, AuthError):
+        advice = "check the user name and the password; `emasync auth status` says where both come from"
+        return [
+            _row("reachable", "the EM answers"),
+            Finding(name="log-in", level=Level.FAIL, text=str(error), advice=advice),
+        ]
+    if "certificate" in str(error).lower():
+        advice = "give the certificate of the EM's own authority with --ca FILE.pem"
+        return [Finding(name="TLS", level=Level.FAIL, text=str(error), advice=advice)]
+    if isinstance(error, BusyError | ServerError | TimedOutError | UnreachableError):
+        advice = "check the URL, the network (VPN?), and that the EM is reserved and up now"
+    else:
+        advice = "is the base URL that of an EM? `emasync config show` says where it comes from"
+    return [Finding(name="reachable", level=Level.FAIL, text=str(error), advice=advice)]
+
+
+def _tls(em: Direct, *, insecure: bool) -> Finding:
+    if em.url.scheme == "https":
+        if insecure:
+            return _row(
+                "TLS", "the certificate is not checked", advice="leave --insecure away; --ca trusts one of yours"
+            )
+        return _row("TLS", "https, certificate checked")
+    try:
+        local = ip_address(em.url.host or "").is_loopback
+    except ValueError:
+        local = em.url.host == "localhost"
+    if local:
+        return _row("TLS", "none, on this machine only")
+    return _row("TLS", "none: the password travels in the clear", advice="use the EM's https:// address if it has one")
+
+
+def _log_in(token: Token) -> Finding:
+    life = "does not say how long it lives" if token.lifetime_s is None else f"lives {token.lifetime_s:.0f} s"
+    return _row("log-in", f"works; the token {life}{', and can be refreshed' if token.refresh else ''}")
+
+
+def _clock(answer: Answer) -> Finding:
+    try:
+        served = parsedate_to_datetime(answer.date or "").timestamp()
+    except (ValueError, OverflowError):
+        return Finding(name="clock", level=Level.NONE, text="the EM's answers do not say what time it is")
+    # The header is cut to whole seconds, and was written somewhere between the question and the answer.
+    skew = served + 0.5 - (answer.asked_at + answer.seconds / 2)
+    if abs(skew) <= _SKEW_S:
+        return _row("clock", "ours and the EM's agree to a few seconds")
+    way = "ahead of" if skew > 0 else "behind"
+    advice = "transfers do not mind; `pod run --at` means the EM's clock, so set yours (NTP)"
+    return _row("clock", f"the EM's clock is {abs(skew):.0f} s {way} ours", advice=advice)
+
+
+class _Checks:
+    """The checks that need a log-in, in order; what one learns (the listing) the next may use."""
+
+    def __init__(self, em: Direct, volume: calls.Volume) -> None:
+        self._em = em
+        self._volume = volume
+        self._tree: FileTree | None = None
+
+    def all(self, *, learn: bool) -> list[tuple[str, Callable[[], Awaitable[Finding]]]]:
+        checks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
+            ("round trip", self.round_trip),
+            ("generation", self.generation),
+            ("listing", self.listing),
+            ("content tag", self.tag),
+            ("concurrency", self.concurrency),
+        ]
+        return [*checks, ("width", self.width)] if learn else checks
+
+    async def round_trip(self) -> Finding:
+        await ask_patiently(self._em, calls.pod_status(self._volume))
+        answer = await ask_patiently(self._em, calls.pod_status(self._volume))  # the connection is there now
+        return _row("round trip", f"{answer.seconds * 1000:.0f} ms for a pod's status")
+
+    async def generation(self) -> Finding:
+        if not await self._has(calls.nodes_status()):
+            return _row("generation", "seed (2025): no node list, JSON downlinks")
+        if await self._has(calls.Call(kind=calls.Kind.READ, method="GET", path="em/pvc/list")):
+            return _row("generation", "2026: nodes, named volumes, raw downlinks")
+        return _row("generation", "December 2025: nodes, named pods, raw downlinks")
+
+    async def _has(self, call: calls.Call) -> bool:
+        try:
+            await ask_patiently(self._em, call)
+        except NotFoundError:
+            return False
+        return True
+
+    async def listing(self) -> Finding:
+        answer = await ask_patiently(self._em, calls.list_files(self._volume))
+        tree = self._tree = replies.file_tree(answer.json)
+        text = f"{len(tree)} files, {size(tree.total_size)}, in {answer.seconds:.2f} s"
+        slow = answer.seconds > _SLOW_LISTING_S
+        return _row(
+            "listing", text, advice="every sync costs one or two of these; delete what is done with" if slow else ""
+        )
+
+    async def tag(self) -> Finding:
+        small = [
+            entry
+            for entry in self._tree or ()
+            if entry.content_tag is not None and 0 < (entry.size or 0) <= _SMALL_FILE and entry.path.isprintable()
+        ]
+        if not small:
+            text = "no file in the volume to prove it on"
+            return Finding(
+                name="content tag", level=Level.NONE, text=text, advice="send any small file, and look again"
+            )
+        entry = min(small, key=lambda entry: entry.size or 0)
+        if content_tag(await self._read(entry)) == entry.content_tag:
+            return _row("content tag", f"holds for {entry.path}: a sync compares contents with one listing")
+        advice = "sync goes by size and its journal here; `--verify content` reads files back"
+        return _row("content tag", f"does not hold for {entry.path}: this EM counts it in another way", advice=advice)
+
+    async def _read(self, entry: FileEntry) -> bytes:
+        token = await self._em.token()
+        async with self._em.transport.send(calls.downlink(self._volume, entry.path), token=token.access) as reply:
+            content = Content(reply, Limits(), expected_size=entry.size)
+            parts = []
+            while chunk := await content.receive():
+                parts.append(chunk)
+        data = b"".join(parts)
+        verify_content(content, hashlib.sha256(data).hexdigest())
+        return data
+
+    async def concurrency(self) -> Finding:
+        refused = await refused_of(self._em, self._volume, _AT_ONCE)
+        if not refused:
+            return _row("concurrency", f"{_AT_ONCE} calls at once are taken")
+        text = f"{refused} of {_AT_ONCE} calls at once are refused; transfers take turns by themselves"
+        return _row("concurrency", text)
+
+    async def width(self) -> Finding:
+        width = await measure_width(self._em, self._volume)
+        if width.refused is None:
+            return _row("width", f"at least {width.taken} calls at once; --workers {width.taken} is no ceiling to fear")
+        return _row("width", f"{width.taken} calls at once are taken, of {width.refused} some are refused")

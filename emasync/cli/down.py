@@ -1,0 +1,81 @@
+"""``emasync down``: files and folders of the volume to here. (Also ``downlink``.)
+
+Owns: its flags, and its plan when only that is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from emasync.cli.cat import _cat as print_file
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import At, run_on_em
+from emasync.cli.moving import move
+from emasync.cli.options import Asked, option, with_em
+from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan
+from emasync.cli.wishes import Wishes, with_wishes
+from emasync.model import Overwrite
+from emasync.transfer.plan import DownlinkItem, Order
+from emasync.transfer.selection import needs_listing, plan_downlink
+
+
+@click.command("down")
+@click.argument("paths", nargs=-1, required=True)
+@option("--into", default=".", metavar="FOLDER", help="local folder, made if missing; - is standard output [.]")
+@option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are here already [replace]")
+@option("--order", type=click.Choice(get_args(Order)), default="largest", show_default=True, help="which come first")
+@with_em
+@with_wishes
+def down(
+    asked: Asked, *, wishes: Wishes, paths: tuple[str, ...], into: str, overwrite: Overwrite | None, order: Order
+) -> None:
+    """Bring files and folders of the volume here, verified.
+
+    A folder keeps its tree; with a slash at its end its contents come. Globs are understood (quote them). Every file
+    appears whole or not at all. The same command again, after an interruption, fetches only what is missing. When
+    standard output is closed by whoever reads it, the transfer ends with code 1 and can be resumed.
+
+    \b
+    emasync down results/ 'logs/*.log' --into out
+    emasync down results/frame.png - | display
+    """
+    if into == "-" or paths[-1] == "-":
+        run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths)))
+    verb = partial(_down, wishes=wishes, paths=paths, into=Path(into), overwrite=overwrite, order=order)
+    run_on_em(asked, verb, settings=wishes.settings(asked))
+
+
+def _only_file(paths: tuple[str, ...]) -> str:
+    files = paths[:-1] if paths[-1] == "-" else paths
+    if len(files) != 1 or needs_listing(files[0]):
+        raise click.UsageError("standard output takes one file; name it, or give --into FOLDER")
+    return files[0]
+
+
+async def _down(
+    at: At, *, wishes: Wishes, paths: tuple[str, ...], into: Path, overwrite: Overwrite | None, order: Order
+) -> ExitCode:
+    if wishes.dry_run:
+        return await _plan(at, wishes, paths, into=into, overwrite=overwrite or "replace", order=order)
+    begin = partial(at.em.downlink, list(paths), into, overwrite=overwrite, order=order, **wishes.keywords)
+    return await move(at, wishes, begin, title="downlink")
+
+
+async def _plan(
+    at: At, wishes: Wishes, paths: tuple[str, ...], *, into: Path, overwrite: Overwrite, order: Order
+) -> ExitCode:
+    tree = await at.em.files.list()
+    plan = plan_downlink(list(paths), tree, order=order, include=wishes.include, exclude=wishes.exclude)
+
+    def line(item: DownlinkItem) -> PlanLine:
+        here = os.path.lexists(into / item.local)
+        action, reason = copy_action(there=here, overwrite=overwrite, where="here")
+        return PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=into / item.local)
+
+    return tell_plan(at, [line(item) for item in plan.items], refused=plan.refused, notes=plan.notes)

@@ -1,0 +1,95 @@
+"""How a transfer is told when it is over: the sums on stdout, what did not go well on stderr, and the exit code.
+
+Owns: these lines. May import model, out and show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.out import Out
+from emasync.cli.show import size
+from emasync.model import Outcome, TransferReport
+
+_LISTED = 50  # files named on stderr, of each kind; --report and --json have all
+
+
+def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
+    """The end of a transfer; `verbose` names every file that was skipped."""
+    _list(out, "failed", report.failed)
+    _list(out, "unknown", report.unknown)
+    _tell_skipped(out, report.skipped, verbose=verbose)
+    if (advice := report.advice) is not None:
+        out.say(f"advice: {advice}")
+    out.result(
+        "summary",
+        summary_text(report),
+        ok=report.ok,
+        files={name: len(getattr(report, name)) for name in ("done", "skipped", "failed", "unknown")},
+        bytes=report.bytes,
+        seconds=round(report.seconds, 3),
+        bytes_per_second=round(report.throughput),
+        requests=report.requests,
+        verified=_verified(report),
+        busy_seconds=round(report.busy_seconds, 3),
+        wasted_bytes=report.wasted_bytes,
+        advice=report.advice,
+        notes=list(report.notes),
+    )
+
+
+def report_code(report: TransferReport) -> ExitCode:
+    """0, the failures' own code if they agree on it (6 if not), or 12 if all that is wrong is not to be known."""
+    if report.failed:
+        return worst(outcome.error or OSError() for outcome in report.failed)
+    return ExitCode.UNKNOWN if report.unknown else ExitCode.DONE
+
+
+def summary_text(report: TransferReport) -> str:
+    """One line: ``37 files, 12.3 MB in 4.1 s (3.0 MB/s), 9 requests, verified by tag``."""
+    took = f"in {report.seconds:.1f} s"
+    deleted = sum(1 for outcome in report.done if (outcome.reason or "").startswith("deleted"))
+    parts = [f"{counted(len(report.done) - deleted)}, {size(report.bytes)} {took} ({size(report.throughput)}/s)"]
+    parts += [f"{deleted} deleted"] if deleted else []
+    for name in ("skipped", "failed", "unknown"):
+        if count := len(getattr(report, name)):
+            parts.append(f"{count} {name}")
+    parts.append(f"{report.requests} requests")
+    if verified := _verified(report):
+        parts.append(f"verified by {', '.join(verified)}")
+    if report.busy_seconds >= 0.5:
+        parts.append(f"waited {report.busy_seconds:.0f} s for the EM")
+    if report.wasted_bytes:
+        parts.append(f"{size(report.wasted_bytes)} moved again")
+    return ", ".join(parts)
+
+
+def counted(number: int) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {'file' if number == 1 else 'files'}"
+
+
+def _verified(report: TransferReport) -> list[str]:
+    return sorted({str(outcome.verified) for outcome in report.done if outcome.bytes or outcome.attempts})
+
+
+def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
+    """Also with ``-q``: these are errors."""
+    found = list(outcomes)
+    for outcome in found[:_LISTED]:
+        reason = str(outcome.error or outcome.reason or "no reason known")
+        named = outcome.path in reason
+        out.warn(f"{what}: {reason}" if named else f"{what}: {outcome.path or outcome.local}: {reason}")
+    if len(found) > _LISTED:
+        out.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
+
+
+def _tell_skipped(out: Out, outcomes: Iterable[Outcome], *, verbose: bool) -> None:
+    if verbose:
+        for outcome in outcomes:
+            out.say(f"skipped: {outcome.path}: {outcome.reason}")
+        return
+    for reason, count in Counter(outcome.reason for outcome in outcomes).most_common():
+        out.say(f"skipped: {counted(count)}: {reason}")

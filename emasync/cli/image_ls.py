@@ -1,0 +1,33 @@
+"""``emasync image ls``: the images you may run.
+
+Owns: how an image is shown. May import this room.
+"""
+
+from __future__ import annotations
+
+import click
+
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import At, run_on_em
+from emasync.cli.options import Asked, with_em
+
+
+@click.command("ls")
+@with_em
+def image_ls(asked: Asked) -> None:
+    """List the images you may run, one a line.
+
+    \b
+    emasync image ls
+    emasync image ls --json | jq -r 'select(.type == "image").name'
+    """
+    run_on_em(asked, _ls)
+
+
+async def _ls(at: At) -> ExitCode:
+    images = await at.em.images.list()
+    for image in sorted(images, key=lambda one: one.name):
+        at.out.result("image", image.name, name=image.name)
+    if not images:
+        at.out.say(f"no images of {at.em.username}; next: emasync image build NAME --context DIR")
+    return ExitCode.DONE

@@ -1,0 +1,159 @@
+"""Carrying out a transfer for a verb: its job record, its progress, its lines, its end.
+
+Owns: the order of these, whatever ends it. May import client's transfers and this room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import anyio
+
+from emasync.cli.ending import report_code, tell_report
+from emasync.cli.exit_codes import ExitCode, exit_code
+from emasync.cli.job import At
+from emasync.cli.joblog import JobLog, Record, State, job_id
+from emasync.cli.origins import find_origins
+from emasync.cli.out import Report, outcome_fields
+from emasync.cli.progress import Follower, progress
+from emasync.cli.wishes import CommandLine, Wishes, command_line
+from emasync.model import TransferReport
+from emasync.transfer.events import Event, Noted, OnEvent, Retrying
+from emasync.transfer.transfer import Transfer
+
+T = TypeVar("T")
+
+
+class Begin(Protocol):
+    """Makes the Transfer; it begins when it is entered."""
+
+    def __call__(self, *, on_event: OnEvent, journal: Path | None) -> Transfer: ...
+
+
+async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
+    """Run the transfer that `begin` makes to its end, and tell how it went.
+
+    What makes the whole of it impossible is raised. However it ends, its record says so; unless all of it is done the
+    journal is kept, and the same command (or ``jobs resume``) goes on from there.
+    """
+    job = _begin_job(at, wishes)
+    with ExitStack() as stack:
+        stack.enter_context(job)
+        file = Report(wishes.report) if wishes.report is not None else None
+        if file is not None:
+            stack.callback(file.close)
+        asked = at.asked
+        with progress(asked.progress, title, quiet=asked.quiet, as_json=asked.json) as follower:
+            transfer = begin(on_event=_listener(at, follower), journal=job.journal)
+            report = await _while_ticking(follower, lambda: _settled(at, transfer, file))
+        code = job.code = report_code(report)
+        tell_report(at.out, report, verbose=asked.verbose > 0)
+    if code is not ExitCode.DONE and job.journal is not None:
+        at.out.say(f"what is done is kept; try the rest again with: {at.resume}")
+    return code
+
+
+async def _settled(at: At, transfer: Transfer, file: Report | None) -> TransferReport:
+    async with transfer:
+        async for outcome in transfer:
+            if file is not None:
+                file.add(outcome)
+            if at.out.as_json:
+                at.out.result("file", "", **outcome_fields(outcome))
+    return transfer.report
+
+
+def _listener(at: At, follower: Follower) -> OnEvent:
+    def take(event: Event) -> None:
+        follower.take(event)
+        if isinstance(event, Noted):
+            at.out.say(f"note: {event.text}")
+        elif isinstance(event, Retrying) and at.asked.verbose:
+            at.out.say(f"again: {len(event.paths)} files, {event.reason}")
+
+    return take
+
+
+async def _while_ticking(follower: Follower, work: Callable[[], Awaitable[T]]) -> T:
+    failed: Exception | None = None
+    done: list[T] = []
+
+    async def tick() -> None:
+        while True:
+            follower.tick()
+            await anyio.sleep(follower.every_s)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        try:
+            done.append(await work())
+        except Exception as error:  # noqa: BLE001 - raised below: the task group would wrap it
+            failed = error
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+    return done[0]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A context manager: the record of this run, from its begin to its end. Without a log nothing is kept."""
+
+    log: JobLog | None = None
+    record: Record | None = None
+    code: ExitCode | None = None
+
+    @property
+    def journal(self) -> Path | None:
+        return self.log.journal(self.record.id) if self.log is not None and self.record is not None else None
+
+    def __enter__(self) -> _Job:
+        if self.log is not None and self.record is not None:
+            self.record = self.log.begin(self.record)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.log is None or self.record is None or isinstance(error, BlockingIOError):  # another run's record
+            return
+        code, state = self.code, _state(self.code, error)
+        if code is None:
+            code = exit_code(error) if isinstance(error, Exception) else ExitCode.INTERRUPTED
+        self.log.end(self.record, state, code=int(code))
+
+
+def _state(code: ExitCode | None, error: BaseException | None) -> State:
+    if code is not None:
+        return "done" if code is ExitCode.DONE else "failed"
+    stopped = isinstance(error, BrokenPipeError) or not isinstance(error, Exception)
+    return "interrupted" if stopped else "failed"
+
+
+def _begin_job(at: At, wishes: Wishes) -> _Job:
+    folder = at.em.settings.state_dir
+    if wishes.no_job or folder is None:
+        return _Job()
+    record = new_record(at, command_line())
+    at.resume = f"emasync jobs resume {record.id}"
+    return _Job(log=JobLog(folder / "jobs"), record=record)
+
+
+def new_record(at: At, line: CommandLine) -> Record:
+    """The record of a command that is about to run here."""
+    volume, cwd = find_origins(at.asked).get("volume"), os.getcwd()  # noqa: PTH109 - a string is wanted
+    scope = (at.em.url, at.em.username, volume or "")
+    return Record(
+        id=job_id(line.words, identity=line.identity, cwd=cwd, scope=scope),
+        words=line.words,
+        flags=line.flags,
+        arguments=line.arguments,
+        cwd=cwd,
+        url=at.em.url,
+        username=at.em.username,
+        volume=volume,
+        started=0.0,
+    )

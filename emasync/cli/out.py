@@ -1,0 +1,99 @@
+"""Where results go: text or JSON lines on stdout, everything else on stderr.
+
+Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from emasync.cli.exit_codes import ExitCode
+from emasync.errors import BadRequestError
+from emasync.model import Outcome, safe
+
+SCHEMA = 1
+
+
+class Out:
+    """One call's output. With `as_json` every result is a JSON object on a line, with `type` and `schema`; fields are
+    only ever added. 64-bit tags are strings. The last line is `exit`."""
+
+    def __init__(self, *, as_json: bool, quiet: bool, stdout: TextIO | None = None) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self._stdout = stdout or sys.stdout
+        self._reason = ""
+
+    def result(self, kind: str, text: str, **fields: Any) -> None:
+        """A result: `text` for people (made safe here, one line per line), `fields` for scripts."""
+        if self.as_json:
+            line = json.dumps({"type": kind, "schema": SCHEMA, **fields}, ensure_ascii=True, default=str)
+            self._line(line.replace("\x7f", "\\u007f"))  # DEL, the one control character JSON lets through
+        else:
+            for line in text.split("\n"):
+                self._line(safe(line, limit=100_000))
+
+    def say(self, text: str) -> None:
+        """Something for people only, on stderr; nothing with ``-q``."""
+        if not self.quiet:
+            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Something that went wrong on the way, on stderr, also with ``-q``."""
+        print(safe(text, limit=2000), file=sys.stderr, flush=True)
+
+    def error(self, error: BaseException | str) -> None:
+        """What went wrong, on stderr; a failed build's last lines with it."""
+        self._reason = safe(str(error) or type(error).__name__, limit=2000)
+        print(f"emasync: {self._reason}", file=sys.stderr, flush=True)
+        if isinstance(error, BadRequestError):
+            for line in error.log_tail[-20:]:
+                print(f"  {safe(line)}", file=sys.stderr, flush=True)
+
+    def exit(self, code: ExitCode) -> None:
+        """The last line of a JSON output."""
+        if self.as_json:
+            reason = self._reason or code.name.lower().replace("_", " ")
+            self.result("exit", "", code=int(code), reason=reason)
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stdout, flush=True)
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """A file's end, as every JSON line of it has it."""
+    return {
+        "path": outcome.path,
+        "local": str(outcome.local),
+        "direction": str(outcome.direction),
+        "state": str(outcome.state),
+        "bytes": outcome.bytes,
+        "sha256": outcome.sha256,
+        "verified": str(outcome.verified),
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.seconds, 3),
+        "busy_seconds": round(outcome.busy_seconds, 3),
+        "reason": outcome.reason,
+        "error": None if outcome.error is None else safe(outcome.error, limit=2000),
+        "error_type": None if outcome.error is None else type(outcome.error).__name__,
+    }
+
+
+class Report:
+    """``--report FILE.jsonl``: every file of a transfer as it settles, flushed line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def add(self, outcome: Outcome) -> None:
+        """One line."""
+        line = {"type": "file", "schema": SCHEMA, **outcome_fields(outcome)}
+        self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

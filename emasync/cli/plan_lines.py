@@ -1,0 +1,90 @@
+"""A plan as a person or a script reads it: an action and a reason for each file.
+
+Owns: these lines, and the exit code of a dry run. May import model, plan and this room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emasync.cli.ending import counted
+from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.job import At
+from emasync.cli.show import size
+from emasync.errors import EMError
+from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport
+from emasync.transfer.plan import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """What would be done with one file, and why. `bytes` is what a copy moves."""
+
+    action: SyncAction
+    path: RemotePath
+    reason: str
+    bytes: int
+    local: Path
+
+
+def copy_action(*, there: bool, overwrite: Overwrite, where: str) -> tuple[SyncAction, str]:
+    """What an uplink or downlink does with a file whose name is taken, or not."""
+    if not there:
+        return "copy", "new"
+    if overwrite == "replace":
+        return "copy", "replaces a file"
+    return ("keep" if overwrite == "skip" else "conflict"), f"a file of this name is {where}"
+
+
+def tell_plan(
+    at: At, lines: Sequence[PlanLine], *, refused: Iterable[Refused] = (), notes: Iterable[str] = ()
+) -> ExitCode:
+    """Print a plan; JSON has a `plan` line for each file and nothing else. The code is what the run would fail with."""
+    for note in notes:
+        at.out.say(f"note: {note}")
+    for line in lines:
+        if at.out.as_json or line.action != "keep" or at.asked.verbose:
+            moved = f", {size(line.bytes)}" if line.action == "copy" else ""
+            at.out.result(
+                "plan",
+                f"{line.action:8} {line.path}  ({line.reason}{moved})",
+                action=line.action,
+                path=line.path,
+                local=str(line.local),
+                reason=line.reason,
+                bytes=line.bytes,
+            )
+    errors: list[Exception] = []
+    for one in refused:
+        errors.append(one.error)
+        reason = str(one.error)
+        local = None if one.local is None else str(one.local)
+        text = f"refuse   {one.remote or local or ''}  ({reason})"
+        at.out.result("plan", text, action="refuse", path=one.remote, local=local, reason=reason, bytes=0)
+    errors += [EMError(f"{line.path}: {line.reason}") for line in lines if line.action == "conflict"]
+    if not at.out.as_json:
+        at.out.result("plan", _sums(lines, refused=sum(1 for _ in errors)))
+    return worst(errors)
+
+
+def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) -> ExitCode:
+    """Print the plan of a sync."""
+    there = RemotePath(remote)
+    lines = [
+        PlanLine(action=one.action, path=there / one.path, reason=one.reason, bytes=one.bytes, local=local / one.path)
+        for one in report.plan
+    ]
+    return tell_plan(at, lines, notes=report.notes)
+
+
+def _sums(lines: Sequence[PlanLine], *, refused: int) -> str:
+    counts = Counter(line.action for line in lines)
+    moved = sum(line.bytes for line in lines if line.action == "copy")
+    parts = [f"dry run: {counted(counts['copy'])} to copy ({size(moved)})"]
+    parts += [f"{counts['delete']} to delete"] if counts["delete"] else []
+    parts += [f"{counts['keep']} to leave as they are"] if counts["keep"] else []
+    parts += [f"{refused} that cannot be moved"] if refused else []
+    return ", ".join(parts)

@@ -1,0 +1,231 @@
+"""``emasync pod run``: have the EM run an image, and with --wait or --capture see it to its end.
+
+Owns: the flags, what is refused before anything is sent, and what an end comes to. May import this room.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+
+from emasync.cli import pod_capture
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import At, run_on_em
+from emasync.cli.options import Asked, option, with_em
+from emasync.cli.pod_show import changes_since, status_fields, status_text, with_interval
+from emasync.errors import EMError
+from emasync.model import Node, PodPhase, PodStatus
+from emasync.watch import judged
+
+
+class Moment(click.ParamType[datetime]):
+    """An ISO 8601 time with its offset; a naive one is refused, with what it may have meant."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            example = datetime.now(UTC).replace(microsecond=0).isoformat()
+            self.fail(f"{value!r} is no ISO 8601 time; write one like {example}", param, ctx)
+        if moment.tzinfo is None:
+            here, utc = moment.astimezone().isoformat(), moment.replace(tzinfo=UTC).isoformat()
+            self.fail(f"{value!r} has no time zone; write {utc} for UTC, or {here} for the time here", param, ctx)
+        return moment
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE``."""
+
+    name = "name=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, equals, text = str(value).partition("=")
+        if not (name and equals):
+            self.fail(f"{value!r} is no NAME=VALUE", param, ctx)
+        return name, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The pod that is asked for. `max_duration` in minutes; `capture` is the folder in the volume, or None."""
+
+    image: str
+    node: Node
+    max_duration: int
+    command: str | None
+    args: tuple[str, ...]
+    envs: dict[str, str]
+    ports: tuple[int, ...]
+    at: datetime | None
+    replace: bool
+    wait: bool
+    interval_s: float
+    capture: str | None
+    into: Path
+
+
+_NODES = click.Choice([node.value for node in Node], case_sensitive=False)
+_PORT = click.IntRange(1, 65535)
+
+
+@click.command("run")
+@click.argument("image")
+@with_em
+@option("--node", type=_NODES, default="FPGA", show_default=True, help="the processor to run it on")
+@option(
+    "--max-duration", type=click.IntRange(1), default=1, show_default=True, metavar="MIN", help="then it is stopped"
+)
+@option("--command", metavar="COMMAND", help="run this instead of the image's own command")
+@option("--arg", "args", multiple=True, metavar="A", help="an argument; may be given again (later EMs, or --capture)")
+@option("--env", "envs", type=Pair(), multiple=True, help="an environment variable; may be given again (later EMs)")
+@option("--port", "ports", type=_PORT, multiple=True, help="a port to open; may be given again (later EMs)")
+@option("--at", type=Moment(), metavar="TIME", help="start then: ISO 8601 with an offset (2026-01-05T10:00+00:00)")
+@option("--replace", is_flag=True, help="stop a pod of yours that is running")
+@option("--wait", is_flag=True, help="follow it to its end, and end as it ends")
+@with_interval
+@option("--capture", is_flag=True, help="bring down what --command prints, and its exit code; waits")
+@option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), help="with --capture: where to [./IMAGE-capture-...]"
+)
+def pod_run(
+    asked: Asked,
+    image: str,
+    node: str,
+    max_duration: int,
+    command: str | None,
+    args: tuple[str, ...],
+    envs: tuple[tuple[str, str], ...],
+    ports: tuple[int, ...],
+    at: datetime | None,
+    replace: bool,  # noqa: FBT001 - click passes flags by name
+    wait: bool,  # noqa: FBT001
+    interval: float,
+    capture: bool,  # noqa: FBT001
+    into: Path | None,
+) -> None:
+    """Have the EM run IMAGE as your pod. Your pod before it is stopped, which needs --replace while it runs.
+
+    With --wait exit code 21 is a pod that cannot start, 22 one that ended badly. Ctrl-C leaves the pod running.
+
+    \b
+    emasync pod run echo-test --node GPU --max-duration 5 --wait
+    emasync pod run echo-test --command 'python3 /data/job.py' --capture --into out
+    """
+    if capture and not command:
+        raise click.UsageError("--capture wraps a command: give --command (that of the image is not known here)")
+    if into is not None and not capture:
+        raise click.UsageError("--into is where --capture puts what it brings down: add --capture")
+    run_id = secrets.token_hex(4)
+    wish = Wish(
+        image=image,
+        node=Node(node.upper()),
+        max_duration=max_duration,
+        command=command,
+        args=args,
+        envs=dict(envs),
+        ports=ports,
+        at=at,
+        replace=replace,
+        wait=wait or capture,
+        interval_s=interval,
+        capture=f"emasync-capture-{run_id}" if capture else None,
+        into=into or Path(f"{_file_name(image)}-capture-{run_id}"),
+    )
+    run_on_em(asked, partial(_run, wish=wish))
+
+
+async def _run(at: At, *, wish: Wish) -> ExitCode:
+    before = await at.em.pods.status()
+    _refuse_to_replace(at, before, replace=wish.replace)
+    at.resume = "emasync pod status"  # it may have been scheduled
+    await _schedule(at, wish)
+    if not wish.wait:
+        when = wish.at and wish.at.isoformat()
+        text = (
+            f"scheduled {wish.image} on {wish.node}{f' at {when}' if when else ''}, for at most {wish.max_duration} min"
+        )
+        at.out.result("scheduled", text, image=wish.image, node=str(wish.node), max_duration=wish.max_duration, at=when)
+        at.out.say("scheduled says nothing of success; next: emasync pod wait")
+        return ExitCode.DONE
+    at.resume = "emasync pod wait" + (f" && emasync down {wish.capture}/" if wish.capture else "")
+    at.out.say(f"scheduled {wish.image} on {wish.node}; Ctrl-C leaves it running on the EM")
+    final = await _follow(at, wish, before)
+    if wish.capture is not None and not final.dead_end:
+        return await _captured(at, wish.capture, wish.into, final)
+    judged(final)
+    return ExitCode.DONE
+
+
+async def _schedule(at: At, wish: Wish) -> None:
+    command, args = wish.command, wish.args
+    if wish.capture is not None:
+        command, args = pod_capture.wrapped(command or "", args=args, folder=wish.capture), ()
+    await at.em.pods.run(
+        wish.image,
+        node=wish.node,
+        max_duration=wish.max_duration,
+        command=command,
+        scheduled_time=wish.at,
+        args=args or None,
+        envs=wish.envs or None,
+        ports=wish.ports or None,
+    )
+
+
+def _refuse_to_replace(at: At, before: PodStatus, *, replace: bool) -> None:
+    """ValueError while a pod runs or is about to; one that can never start is nobody's loss."""
+    if before.dead_end or before.phase not in (PodPhase.WAITING, PodPhase.RUNNING):
+        return
+    told = f"a pod of {at.em.username} is {status_text(before)}"
+    if not replace:
+        raise ValueError(f"{told}; running another would stop it: wait for it (emasync pod wait), or add --replace")
+    at.out.say(f"{told}; it is stopped")
+
+
+async def _follow(at: At, wish: Wish, before: PodStatus) -> PodStatus:
+    """Tell every change; the last status. Changes are results in JSON only, where the end is one of them."""
+    final = before
+    try:
+        async for status in changes_since(at.em, before, interval_s=wish.interval_s):
+            final = status
+            if at.out.as_json:
+                at.out.result("pod", "", **status_fields(status))
+            at.out.say(status_text(status))
+    except BaseException:
+        at.out.say("no longer following it: the pod goes on running on the EM")
+        raise
+    if not at.out.as_json and wish.capture is None:
+        at.out.result("pod", status_text(final))
+    return final
+
+
+async def _captured(at: At, folder: str, into: Path, final: PodStatus) -> ExitCode:
+    try:
+        found = await pod_capture.bring_down(at, folder, into=into)
+    except (EMError, OSError):
+        at.out.say(f"what the command printed is still on the EM; next: emasync down {folder}/")
+        raise
+    if found is None:
+        judged(final)
+        at.out.error("nothing was captured: --capture needs /bin/sh in the image, and the volume at /data")
+        return ExitCode.POD_FAILED
+    pod_capture.show(at, found)
+    judged(final)
+    if found.exit_code != 0:
+        ended = "without an exit code" if found.exit_code is None else f"with exit code {found.exit_code}"
+        at.out.error(f"the command ended {ended}")
+        return ExitCode.POD_FAILED
+    return ExitCode.DONE
+
+
+def _file_name(image: str) -> str:
+    """An image's name as part of a local folder's."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", image.rpartition("/")[2]).lstrip(".-") or "pod"

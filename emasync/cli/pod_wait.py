@@ -1,0 +1,50 @@
+"""``emasync pod wait``: the pod's end as an exit code.
+
+Owns: nothing but the verb. May import watch and this room.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.job import At, run_on_em
+from emasync.cli.options import Asked, Seconds, option, with_em
+from emasync.cli.pod_show import status_fields, status_text, with_interval
+from emasync.errors import NotFoundError, PodFailedError
+from emasync.model import PodPhase, PodStatus
+
+
+@click.command("wait")
+@with_em
+@option("--timeout", type=Seconds(), help="give up after this long [never]; the pod goes on")
+@with_interval
+def pod_wait(asked: Asked, timeout: float | None, interval: float) -> None:
+    """Wait for the pod's end, and print how it ended.
+
+    Exit code 0: it succeeded, 3: there is no pod, 5: the timeout came first, 21: it cannot start, 22: it ended badly.
+
+    \b
+    emasync pod wait
+    emasync pod wait --timeout 10m && emasync down results/
+    """
+    run_on_em(asked, partial(_wait, timeout_s=timeout, interval_s=interval))
+
+
+async def _wait(at: At, *, timeout_s: float | None, interval_s: float) -> ExitCode:
+    at.resume = "emasync pod wait"
+    if (await at.em.pods.status()).phase is PodPhase.NONE:
+        raise NotFoundError("there is no pod to wait for; next: emasync pod run IMAGE")
+    try:
+        status = await at.em.pods.wait(timeout=timeout_s, interval=interval_s)
+    except PodFailedError as error:
+        _tell(at, error.pod)
+        raise
+    _tell(at, status)
+    return ExitCode.DONE
+
+
+def _tell(at: At, status: PodStatus) -> None:
+    at.out.result("pod", status_text(status), **status_fields(status))

@@ -1,0 +1,45 @@
+"""`Verbs`: a click group that imports only the verb that runs; the others' imports would cost every start.
+
+Owns: finding a verb's module by its name. Imports click only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class Verbs(click.Group):
+    """`verbs`: name -> (module of this room, one line of help). The module holds a command of its own name.
+
+    `aliases` are other names, left out of the help.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        verbs: Mapping[str, tuple[str, str]],
+        aliases: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._verbs = verbs
+        self._aliases = aliases or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = self._verbs.get(self._aliases.get(cmd_name, cmd_name))
+        if known is None:
+            return None
+        command = getattr(importlib.import_module(f"emasync.cli.{known[0]}"), known[0])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(self._verbs.items())])

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from emasync.errors import EMError
+from emasync.model import Direction, Outcome, OutcomeState, RemotePath
+from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.link import Options
+from emasync.transfer.roster import Roster
+from emasync.transfer.transfer import Results
+
+
+class SlowLedger(Ledger):
+    """A journal whose disk takes a while."""
+
+    def __init__(self) -> None:
+        super().__init__(None, scope="", direction=Direction.UPLINK)
+        self.written: list[Outcome] = []
+
+    async def settle(self, endings: Sequence[Ending]) -> None:
+        await anyio.sleep(0.001)
+        self.written += [ending.outcome for ending in endings]
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results()
+
+
+def roster_of(results: Results, ledger: Ledger) -> Roster:
+    options = Options(workers=1, overwrite="replace", verify="content")
+    return Roster(results, direction=Direction.UPLINK, options=options, ledger=ledger)
+
+
+def outcome(path: str) -> Outcome:
+    return Outcome(path=RemotePath(path), local=Path(path), direction=Direction.UPLINK, state=OutcomeState.DONE)
+
+
+async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancelled_just_then(
+    results: Results,
+) -> None:
+    # Sabotage: Roster.settle without its shield: on disk it is done, in the report it is not.
+    ledger = SlowLedger()
+    roster = roster_of(results, ledger)
+    roster.expect([(RemotePath("a"), Path("a"))])
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await roster.settle([Ending(outcome=outcome("a"))])
+    assert ledger.written == results.outcomes == [outcome("a")]
+
+
+async def test_what_never_left_has_failed_and_what_left_is_unknown(results: Results) -> None:
+    # Sabotage: _abandoned does not look at what was sent.
+    roster = roster_of(results, SlowLedger())
+    roster.expect((RemotePath(name), Path(name)) for name in "abc")
+    roster.sent([RemotePath("b")])
+    await roster.settle([Ending(outcome=outcome("c"))])
+    await roster.abandon(EMError("over"))
+    states = {one.path: one.state for one in results.outcomes}
+    assert states == {"a": OutcomeState.FAILED, "b": OutcomeState.UNKNOWN, "c": OutcomeState.DONE}
