@@ -75,9 +75,11 @@ class Upload(Payload):
             self.complete = True
             self._allow(self._answer_s)
         finally:
-            with anyio.CancelScope(shield=True):
-                await chunks.aclose()
-            self._ended.set()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await chunks.aclose()
+            finally:  # aiohttp may cancel this task again while it closes, which no scope can hold off
+                self._ended.set()
 
     async def _next(self, chunks: AsyncGenerator[bytes, None]) -> bytes:
         """The next chunk, empty at the end. What the body raises is kept: aiohttp would rename it."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
+from aiohttp.abc import AbstractStreamWriter
 
 from emasync.config import Timeouts
 from emasync.errors import BusyError, ProtocolError, SourceChangedError, TimedOutError, UnreachableError
+from emasync.transport.upload import Upload
 from emasync.wire import calls
 from tests.unit.transport.peer import Line, ZeroBody, serving, transport
 
@@ -215,3 +218,45 @@ async def test_cancellation_returns_when_the_body_is_closed() -> None:
             await begun.wait()
             sending.cancel()
         assert body.closed
+
+
+class SlowlyClosedBody(ZeroBody):
+    """Closing it takes turns of the loop, as closing a file in a thread does."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in super().chunks():
+                yield chunk
+        finally:
+            await asyncio.sleep(0.01)
+
+
+class StuckWriter(AbstractStreamWriter):
+    """A connection that takes nothing."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def write(self, chunk: object) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    async def write_eof(self, chunk: bytes = b"") -> None: ...
+    async def drain(self) -> None: ...
+    def enable_compression(self, *args: object, **kwargs: object) -> None: ...
+    def enable_chunking(self) -> None: ...
+    async def write_headers(self, *args: object, **kwargs: object) -> None: ...
+
+
+async def test_a_body_cancelled_twice_has_still_ended_for_whoever_waits_for_that() -> None:
+    # Sabotage: set `_ended` behind `aclose`, not in a `finally`: after a reset at a bad moment `send` never returns.
+    upload = Upload(SlowlyClosedBody(MIB), Timeouts(), long=True)
+    writer = StuckWriter()
+    task = asyncio.create_task(upload.write(writer))
+    await writer.asked.wait()
+    task.cancel()
+    await asyncio.sleep(0)  # closing the body now
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(upload.settled(), 1)
