@@ -35,10 +35,11 @@ def cat(asked: Asked, *, path: str) -> None:
     emasync cat results/log.txt
     emasync cat results/frames.tar | tar -t
     """
-    run_on_em(replace(asked, json=False), partial(_cat, path=path))
+    run_on_em(replace(asked, json=False), partial(print_file, path=path))
 
 
-async def _cat(at: At, *, path: str) -> ExitCode:
+async def print_file(at: At, *, path: str) -> ExitCode:
+    """The verb itself; also ``down PATH -``."""
     stdout = sys.stdout.buffer
     put = _Shown(stdout).put if sys.stdout.isatty() else partial(_put, stdout)
     async with at.em.files.stream(path) as chunks:

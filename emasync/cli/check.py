@@ -37,7 +37,7 @@ def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], e
 
     \b
     =  the same       -  only on the EM     +  only here
-    *  different      !  cannot be compared: same size, and no checksum
+    *  different      !  cannot be compared: same size and no checksum, or not a file that can be sent
     Exit code 0 if all files are the same, 1 if not.
 
     \b
@@ -56,6 +56,10 @@ async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], 
         counts[sign := _sign(one)] += 1
         reason = _SIGNS[sign] if sign in "=-+" else one.reason
         at.out.result("check", f"{sign} {one.path}", sign=sign, path=one.path, reason=reason)
+    for bad in report.failed:
+        counts["!"] += 1
+        reason = str(bad.error)
+        at.out.result("check", f"! {bad.path or bad.local}  ({reason})", sign="!", path=bad.path, reason=reason)
     for note in report.notes:
         at.out.say(f"note: {note}")
     told = ", ".join(f"{counts[sign]} {text}" for sign, text in _SIGNS.items() if counts[sign])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emasync.auth import TokenStore
+from emasync.cli.job import start_logging
 from emasync.cli.options import Asked
 from emasync.cli.origins import Origins, tls
 from emasync.config import Limits, Timeouts
@@ -66,6 +67,7 @@ class Direct:
 async def direct(asked: Asked, origins: Origins, *, password: str) -> AsyncIterator[Direct]:
     """Open one for what flags, environment and profile name; it connects when it is asked. The password is fetched
     before: a prompt inside an event loop would not hear Ctrl-C."""
+    start_logging(asked)
     timeouts = replace(Timeouts(), answer_s=_ANSWER_S)
     transport = Transport(origins.get("url") or "", timeouts=timeouts, limits=Limits(), ssl_context=tls(asked, origins))
     async with transport:

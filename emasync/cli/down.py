@@ -13,41 +13,62 @@ from typing import get_args
 
 import click
 
-from emasync.cli.cat import _cat as print_file
+from emasync.cli.cat import print_file
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.moving import move
 from emasync.cli.options import Asked, option, with_em
-from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan
+from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
+from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
 from emasync.cli.wishes import Wishes, with_wishes
 from emasync.model import Overwrite
-from emasync.transfer.plan import DownlinkItem, Order
-from emasync.transfer.selection import needs_listing, plan_downlink
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Order
+from emasync.transfer.selection import needs_listing
 
 
 @click.command("down")
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
 @option("--into", default=".", metavar="FOLDER", help="local folder, made if missing; - is standard output [.]")
 @option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are here already [replace]")
 @option("--order", type=click.Choice(get_args(Order)), default="largest", show_default=True, help="which come first")
+@with_plan_flags
 @with_em
 @with_wishes
 def down(
-    asked: Asked, *, wishes: Wishes, paths: tuple[str, ...], into: str, overwrite: Overwrite | None, order: Order
+    asked: Asked,
+    *,
+    wishes: Wishes,
+    paths: tuple[str, ...],
+    into: str,
+    overwrite: Overwrite | None,
+    order: Order,
+    plan: str | None,
+    apply: str | None,
 ) -> None:
     """Bring files and folders of the volume here, verified.
 
     A folder keeps its tree; with a slash at its end its contents come. Globs are understood (quote them). Every file
     appears whole or not at all. The same command again, after an interruption, fetches only what is missing. When
-    standard output is closed by whoever reads it, the transfer ends with code 1 and can be resumed.
+    standard output is closed by whoever reads it, the transfer ends with code 1 and can be resumed. With --plan FILE
+    nothing comes: the plan can be looked at (JSON lines), kept, and carried out with --apply FILE.
 
     \b
     emasync down results/ 'logs/*.log' --into out
     emasync down results/frame.png - | display
+    emasync down results/ --plan results.plan && emasync down --apply results.plan --into out
     """
-    if into == "-" or paths[-1] == "-":
+    check_plan_flags(paths, what="PATHS", plan=plan, apply=apply, dry_run=wishes.dry_run)
+    if apply is not None:
+        if into == "-" or wishes.include or wishes.exclude:
+            raise click.UsageError("--apply takes all from its file: leave out --include, --exclude and --into -")
+        verb = partial(_apply, wishes=wishes, file=apply, into=Path(into), overwrite=overwrite)
+    elif into == "-" or paths[-1] == "-":
         run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths)))
-    verb = partial(_down, wishes=wishes, paths=paths, into=Path(into), overwrite=overwrite, order=order)
+    elif wishes.dry_run or plan is not None:
+        taken = overwrite or "replace"
+        verb = partial(_plan, wishes=wishes, paths=paths, into=Path(into), overwrite=taken, order=order, file=plan)
+    else:
+        verb = partial(_down, wishes=wishes, paths=paths, into=Path(into), overwrite=overwrite, order=order)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
@@ -61,17 +82,30 @@ def _only_file(paths: tuple[str, ...]) -> str:
 async def _down(
     at: At, *, wishes: Wishes, paths: tuple[str, ...], into: Path, overwrite: Overwrite | None, order: Order
 ) -> ExitCode:
-    if wishes.dry_run:
-        return await _plan(at, wishes, paths, into=into, overwrite=overwrite or "replace", order=order)
     begin = partial(at.em.downlink, list(paths), into, overwrite=overwrite, order=order, **wishes.keywords)
     return await move(at, wishes, begin, title="downlink")
 
 
+async def _apply(at: At, *, wishes: Wishes, file: str, into: Path, overwrite: Overwrite | None) -> ExitCode:
+    plan = read_plan(file, DownlinkPlan)
+    begin = partial(at.em.apply, plan, into, overwrite=overwrite, **wishes.moving)
+    return await move(at, wishes, begin, title="downlink")
+
+
 async def _plan(
-    at: At, wishes: Wishes, paths: tuple[str, ...], *, into: Path, overwrite: Overwrite, order: Order
+    at: At,
+    *,
+    wishes: Wishes,
+    paths: tuple[str, ...],
+    into: Path,
+    overwrite: Overwrite,
+    order: Order,
+    file: str | None,
 ) -> ExitCode:
-    tree = await at.em.files.list()
-    plan = plan_downlink(list(paths), tree, order=order, include=wishes.include, exclude=wishes.exclude)
+    plan = await at.em.plan_downlink(list(paths), order=order, include=wishes.include, exclude=wishes.exclude)
+    if file is not None:
+        save_plan(plan, file)
+        return tell_saved(at, plan, file)
 
     def line(item: DownlinkItem) -> PlanLine:
         here = os.path.lexists(into / item.local)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import anyio
 import click
@@ -57,8 +58,11 @@ def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> 
 
 def finish(out: Out, work: Callable[[], ExitCode]) -> None:
     """Call `work` and end the process with its code, or with that of what it raises."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         code = work()
+    except _Terminated:
+        code = ExitCode.TERMINATED
     except BrokenPipeError:
         _quiet_stdout()
         code = ExitCode.FAILED
@@ -74,8 +78,21 @@ def finish(out: Out, work: Callable[[], ExitCode]) -> None:
     raise SystemExit(int(code))
 
 
-def _client(asked: Asked, out: Out, settings: Settings) -> Client:
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM where no event loop listens for it."""
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def start_logging(asked: Asked) -> None:
+    """The library's log to stderr: every request with ``-vv``."""
     logging.basicConfig(level=logging.DEBUG if asked.verbose > 1 else logging.WARNING, stream=sys.stderr)
+
+
+def _client(asked: Asked, out: Out, settings: Settings) -> Client:
+    start_logging(asked)
     origins = find_origins(asked)
     check_complete(origins)
     if asked.insecure:
@@ -104,7 +121,7 @@ async def _supervised(at: At, verb: Verb) -> ExitCode:
         tasks.cancel_scope.cancel()
     if caught:
         if at.resume is not None:
-            at.out.say(f"what is done is kept; go on with: {at.resume}")
+            at.out.warn(f"what is done is kept; go on with: {at.resume}")
         return caught[0]
     if failed is not None:
         raise failed

@@ -54,7 +54,7 @@ async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
         code = job.code = report_code(report)
         tell_report(at.out, report, verbose=asked.verbose > 0)
     if code is not ExitCode.DONE and job.journal is not None:
-        at.out.say(f"what is done is kept; try the rest again with: {at.resume}")
+        at.out.warn(f"what is done is kept; try the rest again with: {at.resume}")
     return code
 
 

@@ -15,8 +15,8 @@ from emasync.cli.exit_codes import ExitCode, worst
 from emasync.cli.job import At
 from emasync.cli.show import size
 from emasync.errors import EMError
-from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport
-from emasync.transfer.plan import Refused
+from emasync.model import Outcome, Overwrite, RemotePath, SyncAction, TransferReport
+from emasync.transfer.plan import DownlinkPlan, Refused, UplinkPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +70,31 @@ def tell_plan(
     return worst(errors)
 
 
+def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
+    """Say where a plan went and what is in it. The code is what carrying it out would fail with."""
+    for note in plan.notes:
+        at.out.say(f"note: {note}")
+    for one in plan.refused:
+        at.out.warn(f"refused: {one.remote or one.local or ''}: {one.error}")
+    if file != "-":
+        text = f"plan: {counted(plan.files)}, {size(plan.bytes)}, in {file}"
+        at.out.result("plan_file", text, file=file, files=plan.files, bytes=plan.bytes, refused=len(plan.refused))
+    return worst([one.error for one in plan.refused])
+
+
 def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) -> ExitCode:
-    """Print the plan of a sync."""
+    """Print the plan of a sync, and which files it cannot move."""
     there = RemotePath(remote)
     lines = [
         PlanLine(action=one.action, path=there / one.path, reason=one.reason, bytes=one.bytes, local=local / one.path)
         for one in report.plan
     ]
-    return tell_plan(at, lines, notes=report.notes)
+    refused = [Refused(remote=one.path, local=one.local, error=_em_error(one)) for one in report.failed]
+    return tell_plan(at, lines, refused=refused, notes=report.notes)
+
+
+def _em_error(outcome: Outcome) -> EMError:
+    return outcome.error if isinstance(outcome.error, EMError) else EMError(str(outcome.error))
 
 
 def _sums(lines: Sequence[PlanLine], *, refused: int) -> str:

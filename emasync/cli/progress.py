@@ -162,7 +162,7 @@ class Bars:
             _text(f"{size(tally.moved)} of {size(tally.bytes)}", "green"),
             _text(f"{min(tally.settled, tally.files)}/{tally.files} files"),
             _text(f"{size(speed)}/s", "cyan"),
-            _text("" if eta is None else f"{clock_text(eta)} to go"),
+            _text("" if eta is None or tally.phase else f"{clock_text(eta)} to go"),
         )
         return Group(head, _text(self._state(), "yellow" if tally.phase else "dim"), self._rows())
 

@@ -50,7 +50,7 @@ class Tally:
     def take(self, event: Event) -> None:
         """Count one event in."""
         if isinstance(event, Planned):
-            self.files, self.bytes = self.settled + event.files + event.refused, event.bytes
+            self.files, self.bytes = self.settled + event.files, event.bytes
         elif isinstance(event, Started):
             self.busy_since = None
             self._move(event.path, 0, event.size)

@@ -8,53 +8,77 @@ from __future__ import annotations
 from functools import partial
 from typing import get_args
 
-import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.moving import move
 from emasync.cli.options import Asked, option, with_em
-from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan
+from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
+from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
 from emasync.cli.wishes import Wishes, with_wishes
 from emasync.model import Overwrite
-from emasync.transfer.filters import Filters
-from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import UplinkItem
-from emasync.transfer.sources import scan
+from emasync.transfer.plan import UplinkItem, UplinkPlan
 
 
 @click.command("up")
-@click.argument("sources", nargs=-1, required=True)
+@click.argument("sources", nargs=-1)
 @option("--to", default="", metavar="FOLDER", help="folder of the volume [its root]")
 @option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are there already [replace]")
+@with_plan_flags
 @with_em
 @with_wishes
-def up(asked: Asked, *, wishes: Wishes, sources: tuple[str, ...], to: str, overwrite: Overwrite | None) -> None:
+def up(
+    asked: Asked,
+    *,
+    wishes: Wishes,
+    sources: tuple[str, ...],
+    to: str,
+    overwrite: Overwrite | None,
+    plan: str | None,
+    apply: str | None,
+) -> None:
     """Send files and folders to the volume, verified.
 
     A folder keeps its tree; with a slash at its end its contents are sent. Globs are understood. The same command
-    again, after an interruption, sends only what is not there.
+    again, after an interruption, sends only what is not there. With --plan FILE nothing is sent: the plan can be
+    looked at (JSON lines), kept, and carried out with --apply FILE; a source that changed since then fails.
 
     \b
     emasync up Dockerfile src/ --to echo-test
     emasync up data --exclude '*.tmp' --dry-run
+    emasync up data --to run-8 --plan run-8.plan && emasync up --apply run-8.plan
     """
-    verb = partial(_up, wishes=wishes, sources=sources, to=to, overwrite=overwrite)
+    check_plan_flags(sources, what="SOURCES", plan=plan, apply=apply, dry_run=wishes.dry_run)
+    if apply is not None and (to or wishes.include or wishes.exclude):
+        raise click.UsageError("--apply takes all from its file: leave out --to, --include and --exclude")
+    if apply is not None:
+        verb = partial(_apply, wishes=wishes, file=apply, overwrite=overwrite)
+    elif wishes.dry_run or plan is not None:
+        verb = partial(_plan, wishes=wishes, sources=sources, to=to, overwrite=overwrite or "replace", file=plan)
+    else:
+        verb = partial(_up, wishes=wishes, sources=sources, to=to, overwrite=overwrite)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
 async def _up(at: At, *, wishes: Wishes, sources: tuple[str, ...], to: str, overwrite: Overwrite | None) -> ExitCode:
-    if wishes.dry_run:
-        return await _plan(at, wishes, sources, to=to, overwrite=overwrite or "replace")
     begin = partial(at.em.uplink, list(sources), to, overwrite=overwrite, **wishes.keywords)
     return await move(at, wishes, begin, title="uplink")
 
 
-async def _plan(at: At, wishes: Wishes, sources: tuple[str, ...], *, to: str, overwrite: Overwrite) -> ExitCode:
-    filters = Filters(include=wishes.include, exclude=wishes.exclude)
-    found = await anyio.to_thread.run_sync(lambda: scan(sources, filters=filters))
-    plan = plan_uplink(found.found, dest=to, refused=found.refused, notes=found.notes, limits=at.em.settings.limits)
+async def _apply(at: At, *, wishes: Wishes, file: str, overwrite: Overwrite | None) -> ExitCode:
+    plan = read_plan(file, UplinkPlan)
+    begin = partial(at.em.apply, plan, overwrite=overwrite, **wishes.moving)
+    return await move(at, wishes, begin, title="uplink")
+
+
+async def _plan(
+    at: At, *, wishes: Wishes, sources: tuple[str, ...], to: str, overwrite: Overwrite, file: str | None
+) -> ExitCode:
+    plan = await at.em.plan_uplink(list(sources), to, include=wishes.include, exclude=wishes.exclude)
+    if file is not None:
+        save_plan(plan, file)
+        return tell_saved(at, plan, file)
     tree = await at.em.files.list()
 
     def line(item: UplinkItem) -> PlanLine:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class Verbs(click.Group):
@@ -39,6 +40,15 @@ class Verbs(click.Group):
         command = getattr(importlib.import_module(f"emasync.cli.{known[0]}"), known[0])
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and help from the list: click's own way would import every verb for each press of the key."""
+        verbs = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in sorted(self._verbs.items())
+            if name.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

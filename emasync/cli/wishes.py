@@ -28,14 +28,19 @@ _TUNING = _LOUDNESS | frozenset(
 )
 
 
-class Keywords(TypedDict):
-    """What every transfer of a Client takes."""
+class Moving(TypedDict):
+    """What `Client.apply` takes, and every other transfer."""
 
     workers: int | None
     verify: Verify | None
+    deadline: float | None
+
+
+class Keywords(Moving):
+    """What every transfer of a Client takes that chooses its files."""
+
     include: Sequence[str]
     exclude: Sequence[str]
-    deadline: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +60,12 @@ class Wishes:
     @property
     def keywords(self) -> Keywords:
         """For `Client.uplink` and its sisters."""
-        return Keywords(
-            workers=self.workers,
-            verify=self.verify,
-            include=self.include,
-            exclude=self.exclude,
-            deadline=self.deadline_s,
-        )
+        return Keywords(include=self.include, exclude=self.exclude, **self.moving)
+
+    @property
+    def moving(self) -> Moving:
+        """For `Client.apply`."""
+        return Moving(workers=self.workers, verify=self.verify, deadline=self.deadline_s)
 
     def settings(self, asked: Asked) -> Settings:
         """`Settings` with the bandwidth limit in them; a click error when it is too low to tell from a dead link."""

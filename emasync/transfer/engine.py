@@ -25,7 +25,7 @@ from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkItem, UplinkPlan
 from emasync.transfer.pool import run_pool
-from emasync.transfer.resumption import resume_downlink, resume_uplink
+from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
 from emasync.transfer.selection import plan_downlink
 from emasync.transfer.sources import scan
@@ -61,9 +61,11 @@ class Run:
 
     async def send(self, plan: UplinkPlan) -> None:
         """Carry out an uplink plan; what an earlier run has done is not done again."""
-        await self._announce(Direction.UPLINK, plan, calls=len(plan.calls))
         self.roster.expect((item.remote, item.local) for item in plan.items)
+        await self.refuse(plan, Direction.UPLINK)
         calls = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
+        left = UplinkPlan(calls=calls, refused=plan.refused)
+        self._announce(Direction.UPLINK, left, calls=len(calls))
         await self.ledger.intend(
             Item(remote=item.remote, local=item.local, facts=item.fingerprint) for call in calls for item in call.items
         )
@@ -72,9 +74,11 @@ class Run:
 
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
-        await self._announce(Direction.DOWNLINK, plan, calls=plan.files, into=into)
         self.roster.expect((item.remote, into / item.local) for item in plan.items)
+        await self.refuse(plan, Direction.DOWNLINK, into=into)
         items = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
+        left = DownlinkPlan(items=items, refused=plan.refused)
+        self._announce(Direction.DOWNLINK, left, calls=len(items))
         await self.ledger.intend(
             Item(remote=item.remote, local=into / item.local, size=item.entry.size if item.entry else None)
             for item in items
@@ -95,16 +99,18 @@ class Run:
 
         await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
 
-    async def _announce(
-        self, direction: Direction, plan: UplinkPlan | DownlinkPlan, *, calls: int, into: Path = Path()
-    ) -> None:
+    async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
+        """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""
+        self.planned = True
         for note in plan.notes:
             self.roster.note(note)
-        refused = len(plan.refused)
-        self.planned = True
-        planned = Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=calls, refused=refused)
-        self.options.tell(planned)
         await self.roster.refuse(_refused(one, direction, into) for one in plan.refused)
+
+    def _announce(self, direction: Direction, left: UplinkPlan | DownlinkPlan, *, calls: int) -> None:
+        refused = len(left.refused)
+        self.options.tell(
+            Planned(direction=direction, files=left.files, bytes=left.bytes, calls=calls, refused=refused)
+        )
 
 
 def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Transfer:
@@ -187,9 +193,11 @@ def downlink_plan(paths: str | Sequence[str], tree: FileTree, *, options: Option
 async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
     """`plan` without the files that are on the EM already; they are settled as skipped, or failed if that is asked."""
     tree = await run.listing.fresh()
-    there = [item for item in plan.items if item.remote in tree]
+    ours = await sent_before(run.link, plan, tree, ledger=run.ledger)
+    there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
     await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
-    free = (item for item in plan.items if item.remote not in tree)
+    taken = {item.remote for item in there}
+    free = (item for item in plan.items if item.remote not in taken)
     return repacked(free, plan, run.link)
 
 

@@ -17,7 +17,8 @@ from emasync.transfer.lane_width import LaneChanged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The plan is made: `files` to move in `calls` calls, `bytes` of payload, and what was refused or skipped."""
+    """The plan is made: `files` are left to move in `calls` calls, `bytes` of payload. What was `refused`, and what an
+    earlier run has done, has been told as `Settled` before."""
 
     direction: Direction
     files: int

@@ -46,6 +46,24 @@ async def resume_uplink(
     return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
 
 
+async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:
+    """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
+    rows = await ledger.recall([(item.remote, item.local) for item in plan.items])
+    _learn(link, rows, tree)
+
+    def ours(item: UplinkItem) -> bool:
+        resume = resume_action(
+            rows.get(item.remote),
+            direction=Direction.UPLINK,
+            current=item.fingerprint,
+            listed=tree.get(item.remote),
+            tags_proven=link.tags.proven,
+        )
+        return resume.action is not Action.MOVE
+
+    return frozenset(item.remote for item in plan.items if ours(item)) if rows else frozenset()
+
+
 async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: FileEntry | None) -> Ending | None:
     resume = resume_action(
         row, direction=Direction.UPLINK, current=item.fingerprint, listed=entry, tags_proven=link.tags.proven
@@ -79,7 +97,7 @@ async def resume_downlink(
     link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger
 ) -> tuple[DownlinkItem, ...]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
-    await link.threads.run(sweep, sorted({(into / item.local).parent for item in plan.items}))
+    await link.threads.run(sweep, into, sorted({item.local.parent for item in plan.items}))
     rows = await ledger.recall([(item.remote, into / item.local) for item in plan.items])
     if not rows:
         return plan.items

@@ -6,7 +6,7 @@ Owns: `sync_up` and `sync_down`, the proof of this server's tags, and deletions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from emasync.transfer.engine import Run, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -58,8 +58,6 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     async def job(run: Run) -> None:
         found = await run.link.threads.run(_scan, here, options)
         decisions = await _decide(run, found, there, direction=Direction.UPLINK, sync=sync)
-        if sync.dry_run:
-            return
         moving = {one.path for one in decisions if one.action == "copy"}
         plan = plan_uplink(
             (one for one in found.found if one.relative in moving),
@@ -69,6 +67,9 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
             limits=run.link.settings.limits,
             target_bytes=run.link.settings.limits.uplink_target,
         )
+        if sync.dry_run:
+            await run.refuse(plan, Direction.UPLINK)
+            return
         await _settle_still(run, decisions, here, there, Direction.UPLINK)
         run.roster.expect((there / path, here / path) for path in _doomed(decisions))
         await run.send(plan)
@@ -84,7 +85,10 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     async def job(run: Run) -> None:
         found = await run.link.threads.run(_scan_if_there, here, options)
         decisions = await _decide(run, found, there, direction=Direction.DOWNLINK, sync=sync)
+        refused = tuple(_inside(one, here, there) for one in found.refused)
         if sync.dry_run:
+            nothing = DownlinkPlan(items=(), refused=refused, notes=found.notes)
+            await run.refuse(nothing, Direction.DOWNLINK, into=here)
             return
         tree = await run.listing.latest()
         moving = [one.path for one in decisions if one.action == "copy"]
@@ -92,10 +96,18 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
         items.sort(key=lambda item: (-item.bytes, item.remote))
         await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
         run.roster.expect((there / path, here / path) for path in _doomed(decisions))
-        await run.fetch(DownlinkPlan(items=tuple(items), refused=found.refused, notes=found.notes), into=here)
+        await run.fetch(DownlinkPlan(items=tuple(items), refused=refused, notes=found.notes), into=here)
         await _delete(run, decisions, here, there, Direction.DOWNLINK)
 
     return transfer(link, options, Direction.DOWNLINK, job)
+
+
+def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
+    """What a scan of `here` refused, as a downlink into it names it."""
+    local = one.local
+    if local is not None and local.is_relative_to(here):
+        local = local.relative_to(here)
+    return replace(one, local=local, remote=there / one.remote)
 
 
 def _scan(here: Path, options: Options) -> Scan:

@@ -70,7 +70,7 @@ def test_a_plain_transfer_tells_its_plan_and_then_one_line_every_five_seconds() 
     # Sabotage: forget told_at in PlainDisplay.transfer.
     out, time = io.StringIO(), _Time()
     with PlainDisplay(out, clock=time).transfer("uplink") as take:
-        take(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=1))
+        take(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
         for moved in (100, 200, 300):
             take(Progress(direction=UP, path=A, bytes=moved, size=1000))
         time.now += 5.0
@@ -79,7 +79,7 @@ def test_a_plain_transfer_tells_its_plan_and_then_one_line_every_five_seconds() 
         time.now += 4.9
         take(Progress(direction=UP, path=B, bytes=900, size=2000))
 
-    assert out.getvalue() == "  plan: 2 files, 3.0 kB, 1 calls\n  uplink: 1 of 3 files, 1.0 kB of 3.0 kB\n"
+    assert out.getvalue() == "  plan: 2 files, 3.0 kB, 1 calls\n  uplink: 1 of 2 files, 1.0 kB of 3.0 kB\n"
 
 
 def test_bytes_of_a_file_that_is_sent_again_count_once() -> None:
