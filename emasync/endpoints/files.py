@@ -67,7 +67,7 @@ class Files:
         """Everything in the volume (``em/files/list``); one call, however many files."""
         return replies.file_tree(await self._caller.json(calls.list_files(self._volume), account=account))
 
-    async def delete(self, path: str) -> None:
+    async def delete(self, path: str, *, account: Account | None = None) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
         BadRequestError or NotFoundError when it is not there. When an answer is lost the volume is listed: a path that
@@ -76,28 +76,28 @@ class Files:
         doubted = False
         for _ in range(_DELETE_ROUNDS):
             try:
-                await self._caller.json(calls.delete(self._volume, path))
+                await self._caller.json(calls.delete(self._volume, path), account=account)
             except NotFoundError:
                 if not doubted:
                     raise
                 return
             except BadRequestError:
-                if doubted and await self._gone(path):
+                if doubted and await self._gone(path, account):
                     return
                 raise
             except UnknownOutcomeError as error:
                 doubted, lost = True, error
-                if await self._gone(path):
+                if await self._gone(path, account):
                     return
             else:
                 return
         raise lost
 
-    async def _gone(self, path: str) -> bool:
-        tree = await self.list()
+    async def _gone(self, path: str, account: Account | None) -> bool:
+        tree = await self.list(account=account)
         return path not in tree and not tree.is_folder(path)
 
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str, *, account: Account | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
@@ -113,7 +113,7 @@ class Files:
             verify_content(content, hashlib.sha256(data).hexdigest())
             return data
 
-        return await self._caller.run(calls.downlink(self._volume, path), read)
+        return await self._caller.run(calls.downlink(self._volume, path), read, account=account)
 
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -222,3 +222,15 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         assert len(report.outcomes) == 5
         assert [one.state for one in report.outcomes if "extra" in one.path] == [OutcomeState.FAILED] * 3
         assert len(tree(there)) == 5
+
+
+# Sabotage: leave `account=run.account` out of `_delete` or `_prove_by_reading` in sync.py.
+async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {"same-size.bin": b"here", "new.bin": b"1"})
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        write(sim.volume("client1") / "d", {"same-size.bin": b"theirs"[:4], "gone.bin": b"2", "sub/gone.bin": b"3"})
+        report = await em.sync_up(source, "d", delete=True)
+        asked = [entry.path for entry in sim.requests if entry.path != "auth/"]
+    assert report.ok
+    assert {"em/files/downlink", "em/files/delete"} <= set(asked)
+    assert report.requests == len(asked)
