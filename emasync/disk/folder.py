@@ -44,21 +44,33 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool) -> int:
     return current
 
 
-def leads_to(root: Path, parts: Sequence[str], folder: int) -> bool:
-    """Whether ``root/parts`` still is the folder that `folder` was opened as."""
-    current = -1
+def find_folder(root: Path, parts: Sequence[str]) -> int:
+    """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no such folder.
+
+    As in `open_folder` a link below `root` is an UnsafePathError.
+    """
+    current = os.open(root, _FOLDER)
     try:
-        current = os.open(root, _FOLDER)
         for part in parts:
             inner = _enter(current, part, make=False, durable=False)
             os.close(current)
             current = inner
-        return os.path.samestat(os.fstat(current), os.fstat(folder))
+    except BaseException:
+        os.close(current)
+        raise
+    return current
+
+
+def leads_to(root: Path, parts: Sequence[str], folder: int) -> bool:
+    """Whether ``root/parts`` still is the folder that `folder` was opened as."""
+    try:
+        current = find_folder(root, parts)
     except (OSError, UnsafePathError):
         return False
+    try:
+        return os.path.samestat(os.fstat(current), os.fstat(folder))
     finally:
-        if current >= 0:
-            os.close(current)
+        os.close(current)
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Removing what a killed process left: temporary files that nobody holds any more.
 
-Owns: telling a dead temporary file from one in use. Synchronous: runs in a file thread. Imports its room only.
+Owns: telling a dead temporary file from one in use. Synchronous: runs in a file thread. Imports its room and errors.
 """
 
 from __future__ import annotations
@@ -12,32 +12,40 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from emasync.disk.folder import find_folder
 from emasync.disk.names import TEMP_PREFIX
+from emasync.errors import UnsafePathError
 
 _YOUNG_S = 0.1  # between being made and being locked a file is nobody's; that takes microseconds
 
 
-def sweep(folders: Iterable[Path]) -> int:
-    """Remove dead temporary files of ours directly in `folders`; how many there were. Missing folders are fine.
+def sweep(root: Path, folders: Iterable[Path]) -> int:
+    """Remove dead temporary files of ours directly in `folders`, which are relative to `root`; how many there were.
 
     A file is dead when its lock can be taken: the process that made it, here or elsewhere, has ended. What cannot be
-    looked at or removed is left.
+    looked at or removed is left, and so is everything behind a symbolic link below `root`. Missing folders are fine.
     """
-    return sum(_sweep_folder(folder) for folder in folders)
+    return sum(_sweep_folder(root, folder) for folder in folders)
 
 
-def _sweep_folder(folder: Path) -> int:
+def _sweep_folder(root: Path, below: Path) -> int:
+    try:
+        folder = find_folder(root, below.parts)
+    except (OSError, UnsafePathError):
+        return 0
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.name.startswith(TEMP_PREFIX)]
+        return sum(_remove_dead(folder, name) for name in names if name.endswith(".part"))
     except OSError:
         return 0
-    return sum(_remove_dead(folder / name) for name in names if name.endswith(".part"))
+    finally:
+        os.close(folder)
 
 
-def _remove_dead(path: Path) -> bool:
+def _remove_dead(folder: int, name: str) -> bool:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
         return False
     try:
@@ -45,7 +53,7 @@ def _remove_dead(path: Path) -> bool:
         if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < _YOUNG_S:
             return False
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        os.unlink(name, dir_fd=folder)
     except OSError:
         return False
     finally:
