@@ -52,7 +52,10 @@ async def downlink(ex: Exchange, *, shown_name: str | None) -> web.StreamRespons
     size = path.stat().st_size
     await ex.busy_for(size)
     await ex.gate("answer")
-    file = await anyio.to_thread.run_sync(lambda: path.open("rb"))
+    try:
+        file = await anyio.to_thread.run_sync(lambda: path.open("rb"))
+    except OSError as gone:  # since it was looked at, or it may not be read
+        return error("FILE_NOT_FOUND", f"{asked} cannot be read: {gone.strerror}", status=404)
     try:
         source = Source(file=file, path=path, size=size, shown_name=shown_name or path.name)
         if ex.rules.raw_downlinks:

@@ -182,7 +182,7 @@ class Exchange:
             raise RefusedError(reply({"detail": text}, status=415))
         try:
             fields = json.loads(body)
-        except ValueError as wrong:
+        except (ValueError, RecursionError) as wrong:
             raise RefusedError(reply({"detail": f"JSON parse error - {wrong}"}, status=400)) from wrong
         if not isinstance(fields, dict):
             raise invalid("non_field_errors", f"Invalid data. Expected a dictionary, but got {type(fields).__name__}.")

@@ -7,9 +7,11 @@ volume's files, so call it in a thread. May import the volume. Knows nothing of 
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import shlex
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +65,7 @@ class Images:
             raise ImageError(f"Dockerfile {dockerfile!r} not found", log=[f"unable to open {dockerfile}: no such file"])
         if folder is None or not folder.is_dir():
             raise ImageError(f"context {context!r} not found", log=[f"unable to prepare context: path {context!r}"])
-        _check_steps(_instructions(file.read_text("utf-8", "replace")), folder)
+        _check_steps(_instructions(file.read_text("utf-8", "replace")), volume, folder)
         return self.add(image, size=sum(item.stat().st_size for item in folder.rglob("*") if is_regular(item)))
 
     def load(self, volume: Volume, image: str, *, tar: str) -> str | None:
@@ -94,7 +96,7 @@ def _instructions(text: str) -> list[str]:
     return [line.strip() for line in joined.splitlines() if line.strip()]
 
 
-def _check_steps(steps: list[str], folder: Path) -> None:
+def _check_steps(steps: list[str], volume: Volume, folder: Path) -> None:
     log = [f"Sending build context to Docker daemon from {folder.name or '.'}"]
     words = [step.split(None, 1) for step in steps]
     if not any(word[0].upper() == "FROM" and len(word) == 2 for word in words):
@@ -104,7 +106,7 @@ def _check_steps(steps: list[str], folder: Path) -> None:
         if word[0].upper() not in ("COPY", "ADD"):
             continue
         for source in _sources(word[1] if len(word) == 2 else ""):
-            if not _exists(folder, source):
+            if not _exists(volume, folder, source):
                 log.append(f"COPY failed: file not found in build context: stat {source}: file does not exist")
                 raise ImageError(f"{word[0].upper()} failed: {source} is not in the context", log=log)
 
@@ -122,11 +124,15 @@ def _sources(arguments: str) -> list[str]:
     return [word for word in plain if not ("://" in word or "$" in word or word.startswith("<<"))]
 
 
-def _exists(folder: Path, source: str) -> bool:
+def _exists(volume: Volume, folder: Path, source: str) -> bool:
+    """Whether the context has it; what is behind a link out of the volume is not there."""
     parts = [part for part in source.split("/") if part not in ("", ".")]
     if ".." in parts:
         return False
-    return not parts or any(True for _ in folder.glob("/".join(parts)))
+    try:
+        return not parts or any(volume.holds(found) for found in folder.glob("/".join(parts)))
+    except ValueError:  # no pattern, or a NUL in it
+        return False
 
 
 def _tags(file: Path) -> list[str]:
@@ -138,7 +144,7 @@ def _tags(file: Path) -> list[str]:
                 raise KeyError("manifest.json")
             manifest = json.loads(member.read(_MAX_MANIFEST))
             return [str(tag) for image in manifest for tag in image.get("RepoTags") or []]
-    except (tarfile.TarError, OSError, EOFError) as broken:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as broken:
         raise ImageError("not an image tar", log=["open: invalid tar header"]) from broken
-    except (KeyError, ValueError, AttributeError, TypeError) as broken:
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as broken:
         raise ImageError("the tar has no usable manifest.json", log=["open manifest.json: no such file"]) from broken

@@ -122,7 +122,10 @@ def _value(key: bytes, raw: bytes) -> str:
         text = text[1:-1].replace("\\\\", "\\").replace('\\"', '"')
     if key.endswith(b"*") and text.count("'") >= 2:
         charset, _, encoded = text.split("'", 2)
-        text = unquote(encoded, encoding=charset or "utf-8", errors="replace")
+        try:
+            text = unquote(encoded, encoding=charset or "utf-8", errors="replace")
+        except (LookupError, UnicodeError):  # no such character set
+            raise MultipartError("a parameter in an unknown character set") from None
     return text
 
 
@@ -139,6 +142,7 @@ def boundary_of(content_type: str) -> bytes | None:
     kind, _, params = content_type.partition(";")
     if kind.strip().lower() != "multipart/form-data":
         return None
-    found = {key.lower(): _value(key, raw) for key, raw in _PARAM.findall(b";" + params.encode("latin-1", "replace"))}
+    pairs = _PARAM.findall(b";" + params.encode("latin-1", "replace"))
+    found = {key.lower(): _value(key, raw) for key, raw in pairs if key.lower() == b"boundary"}
     boundary = found.get(b"boundary")
     return boundary.encode("latin-1", "replace") if boundary else None

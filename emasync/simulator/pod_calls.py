@@ -21,6 +21,7 @@ from emasync.simulator.volume import Volume
 _DATETIME = (
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
+_MOST_MINUTES = 2**31 - 1  # what the database behind the real server holds
 
 Launch = Callable[[Pod, Volume], None]
 """Takes over a new pod, which is already the one that status tells of, and starts its life."""
@@ -82,6 +83,8 @@ def _minutes(value: Any) -> int:
         raise invalid("max_duration", "A valid integer is required.") from None
     if minutes < 1:
         raise invalid("max_duration", "Ensure this value is greater than or equal to 1.")
+    if minutes > _MOST_MINUTES:
+        raise invalid("max_duration", f"Ensure this value is less than or equal to {_MOST_MINUTES}.")
     return minutes
 
 
@@ -90,9 +93,9 @@ def _when(value: Any) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # the last hours of the year 9999 are in UTC no date any more
         raise invalid("scheduled_time", _DATETIME) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _containers(fields: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from emasync.simulator.volume import IllegalPathError, Incoming
 _SPOOL = 1024 * 1024  # kept in memory until it is worth a trip to a thread
 _OVERHEAD = 100 * 1024  # what the multipart wrapping of one call may add to its files
 _FIELD_LIMIT = 64 * 1024
+_FIELDS_LIMIT = 2_621_440  # all of them: Django's DATA_UPLOAD_MAX_MEMORY_SIZE
 _READ_GONE = (ConnectionError, web.RequestPayloadError)
 
 
@@ -49,6 +50,7 @@ class _Upload:
     _size: int = 0
     _seen: int = 0
     _total: int = 0
+    _plain: int = 0
 
     async def take(self, event: Event) -> None:
         """Go on with `event`; a RefusedError for too many files or bytes."""
@@ -66,6 +68,8 @@ class _Upload:
             self._seen += 1
             if self._seen > self.max_files:
                 raise RefusedError(page(400, "Bad Request (400)"))
+        else:
+            self._count_plain(len(part.name))
 
     async def _data(self, data: bytes) -> None:
         part = self._part
@@ -75,6 +79,7 @@ class _Upload:
         if part.filename is None:
             if len(self._spool) > _FIELD_LIMIT:
                 raise RefusedError(error("BAD_REQUEST", f"Field {part.name} is too long."))
+            self._count_plain(len(data))
             return
         self._size += len(data)
         self._total += len(data)
@@ -82,6 +87,11 @@ class _Upload:
             raise too_large(self.limit)
         if len(self._spool) >= _SPOOL:
             await anyio.to_thread.run_sync(self._flush)
+
+    def _count_plain(self, size: int) -> None:
+        self._plain += size
+        if self._plain > _FIELDS_LIMIT:
+            raise RefusedError(error("BAD_REQUEST", "The request body is too large."))
 
     async def _end(self) -> None:
         part, self._part = self._part, None

@@ -19,6 +19,8 @@ from typing import Any
 from emasync.wire.content_tag import tag_of_digest
 
 _PIECE = 1024 * 1024
+_MAX_NAME = 255
+_MAX_DEPTH = 300  # of a path; a listing nests as deep, and its makers and readers have stacks that end
 _RACY_S = 0.05  # a file changed this recently may change again within one tick of its mtime: do not remember its hash
 
 
@@ -45,8 +47,7 @@ class Volume:
 
     def resolve(self, path: str) -> Path:
         """Where `path` lies; a leading slash means the volume's root. IllegalPathError when it leads outside."""
-        if "\0" in path:
-            raise IllegalPathError("a path cannot hold a NUL")
+        _check_form(path)
         try:
             found = (self.root / path.lstrip("/")).resolve()
         except (OSError, RuntimeError) as broken:  # a loop of links, or a name too long
@@ -55,9 +56,17 @@ class Volume:
             raise IllegalPathError(f"{path!r} lies outside the volume")
         return found
 
+    def holds(self, path: Path) -> bool:
+        """Whether `path`, all links followed, lies in the volume; False for a loop of links."""
+        try:
+            return path.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError):
+            return False
+
     def delete(self, path: str) -> None:
         """Remove a file or a whole folder; FileNotFoundError, or IllegalPathError (the root itself is illegal too)."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
+        _check_form(path)
         if not parts or ".." in parts:
             raise IllegalPathError(f"{path!r} cannot be deleted")
         # The parent is resolved, the name is not: of a link, the link goes and not what it points to.
@@ -106,13 +115,13 @@ class Volume:
                 tag = tag_of_digest(self._digest(entry.path, about, "md5"))
                 kind = {"type": "file", "name": entry.name, "size": str(about.st_size)}
                 yield kind | {"time": _minute(about), "hash": tag}
-        except FileNotFoundError:  # deleted while it was listed
+        except OSError:  # deleted while it was listed, not to be read, or a link that leads to itself
             return
 
     def _shown(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_file() or (self._visible_at and Path(entry.path) in self._visible_at):
             return False
-        return not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(self.root)
+        return not entry.is_symlink() or self.holds(Path(entry.path))
 
     def _digest(self, path: str, about: os.stat_result, algorithm: str) -> bytes:
         key = (about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
@@ -132,8 +141,20 @@ def is_regular(path: Path) -> bool:
     """Whether it is a plain file that is there; a FIFO, a device or a folder is not."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
+
+
+def _check_form(path: str) -> None:
+    """IllegalPathError for what no file system takes, and for more folders than a listing could show."""
+    try:
+        names = path.encode().split(b"/")
+    except UnicodeEncodeError:
+        raise IllegalPathError("a path cannot hold what is no Unicode") from None
+    if b"\0" in path.encode():
+        raise IllegalPathError("a path cannot hold a NUL")
+    if len(names) > _MAX_DEPTH or max(map(len, names)) > _MAX_NAME:
+        raise IllegalPathError(f"a path has at most {_MAX_DEPTH} names of at most {_MAX_NAME} bytes")
 
 
 def _minute(about: os.stat_result) -> str:

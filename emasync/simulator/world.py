@@ -38,7 +38,7 @@ class Account:
 
     def accepts(self, password: str) -> bool:
         """Whether that is the password."""
-        return hmac.compare_digest(self._password.encode(), password.encode())
+        return hmac.compare_digest(self._password.encode(), password.encode("utf-8", "surrogatepass"))
 
     def volume(self, name: str | None) -> Volume:
         """The volume of that name, made empty at first sight; ValueError for a name that Kubernetes would not take."""
