@@ -115,11 +115,11 @@ class Caller:
         story = _Story(call, account or Account())
         while True:
             failure: EMError
-            async with AsyncExitStack() as stack:
-                try:
+            try:
+                async with AsyncExitStack() as stack:
                     return await read(await self._send(stack, story, body))
-                except EMError as error:
-                    failure = error
+            except EMError as error:  # outside of the stack: the transport takes secrets out of what passes it
+                failure = error
             await self._after(story, failure)
 
     async def json(self, call: Call, *, account: Account | None = None) -> Any:

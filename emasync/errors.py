@@ -120,11 +120,13 @@ class ServerError(EMError):
 
 
 class UnreachableError(EMError, ConnectionError):
-    """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived."""
+    """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived.
+    `permanent`: trying again cannot help (a certificate that is not trusted)."""
 
-    def __init__(self, message: str, *, call: str | None = None, sent: bool = False) -> None:
+    def __init__(self, message: str, *, call: str | None = None, sent: bool = False, permanent: bool = False) -> None:
         super().__init__(message, call=call)
         self.sent = sent
+        self.permanent = permanent
 
 
 class TimedOutError(EMError, TimeoutError):

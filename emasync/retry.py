@@ -59,6 +59,8 @@ def _row(kind: Kind, error: EMError, *, history: History, delay: float) -> Decis
     if isinstance(error, AuthError):
         final = kind is Kind.AUTH or history.refused > 1
         return Decision(next=Next.STOP if final else Next.LOG_IN)
+    if isinstance(error, Unreachable) and error.permanent:
+        return Decision(next=Next.STOP)
     if isinstance(error, Unreachable | TimedOutError) or _gateway(error):
         if not arrived(error) or kind in _IDEMPOTENT:
             return Decision(next=Next.RETRY, delay_s=delay)

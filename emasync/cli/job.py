@@ -73,8 +73,10 @@ def finish(out: Out, work: Callable[[], ExitCode]) -> None:
         code = exit_code(error)
     try:
         out.exit(code)
-    except BrokenPipeError:
+        sys.stdout.flush()
+    except OSError:  # nobody reads it, or its disk is full: what was not written is not "done"
         _quiet_stdout()
+        code = code or ExitCode.FAILED
     raise SystemExit(int(code))
 
 

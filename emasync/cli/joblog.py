@@ -80,9 +80,10 @@ class JobLog:
 
     def end(self, record: Record, state: State, *, code: int) -> Record:
         """Write down how it ended. A journal is kept until all of it is done."""
+        ended = self._write(replace(record, state=state, code=code, ended=self._now()))
         if state == "done":
-            self._drop_journal(record.id)
-        return self._write(replace(record, state=state, code=code, ended=self._now()))
+            self._drop_journal(record.id)  # last: killed in between, nothing that is known gets lost
+        return ended
 
     def all(self) -> list[Record]:
         """The records, newest first. What is no record is left out."""

@@ -7,8 +7,18 @@ Knows nothing of HTTP, retries or plans.
 from emasync.disk.folder import flush_folder
 from emasync.disk.names import TEMP_PREFIX, local_parts, name_problem, twin_key
 from emasync.disk.remove import remove_file
-from emasync.disk.save import Save, Saved, exists, save_small, saving, sync_folder
-from emasync.disk.source import Digest, Fingerprint, Source, SourceReader, digest_file, fingerprint, reading
+from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, saving, sync_folder
+from emasync.disk.source import (
+    Digest,
+    Fingerprint,
+    Small,
+    Source,
+    SourceReader,
+    digest_file,
+    fingerprint,
+    read_small,
+    reading,
+)
 from emasync.disk.sweep import sweep
 from emasync.disk.threads import FileThreads
 
@@ -16,8 +26,11 @@ __all__ = [
     "Digest",
     "FileThreads",
     "Fingerprint",
+    "SMALL",
     "Save",
     "Saved",
+    "SmallSave",
+    "Small",
     "Source",
     "SourceReader",
     "TEMP_PREFIX",
@@ -27,9 +40,9 @@ __all__ = [
     "flush_folder",
     "local_parts",
     "name_problem",
+    "read_small",
     "reading",
     "remove_file",
-    "save_small",
     "saving",
     "sweep",
     "sync_folder",

@@ -7,6 +7,7 @@ Knows nothing of where the bytes come from; is called in a file thread, because 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emasync.wire.content_tag import new_md5, tag_of_digest
@@ -31,6 +32,10 @@ class Hashes:
             self._sha256.update(data)
         if self._md5 is not None:
             self._md5.update(data)
+
+    def updates(self) -> list[Callable[[ReadableBuffer], None]]:
+        """The parts of `update`, which may run side by side for the same data: the slowest first."""
+        return [hash_.update for hash_ in (self._md5, self._sha256) if hash_ is not None]
 
     @property
     def sha256(self) -> str | None:

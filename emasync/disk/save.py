@@ -1,6 +1,7 @@
 """Saving what came from the EM: whole, verified by the caller, durable, and nowhere but below the destination.
 
-Owns: the order of a save and its end under errors and cancellation. May import model and its room.
+Owns: the order of a save and its end under errors and cancellation; a large file as it comes, a small one at once.
+May import model and its room.
 Knows nothing of HTTP or of what the bytes should be: it tells size and hashes, the caller compares, then commits.
 """
 
@@ -21,11 +22,17 @@ from emasync.disk.folder import flush_folder
 from emasync.disk.hashes import Hashes
 from emasync.disk.names import local_parts
 from emasync.disk.temp import Target, TempFile, temp_name
-from emasync.disk.threads import FileThreads
+from emasync.disk.threads import FileThreads, finish
 from emasync.model import Overwrite, RemotePath
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+SMALL = 1024 * 1024
+"""Bytes of a file that may wait in memory until it is whole (`SmallSave`)."""
+
+_QUICK = 64 * 1024  # bytes that are hashed sooner than a thread is reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +47,14 @@ class Saved:
 
 
 class Save:
-    """One file being saved; see `saving`."""
+    """One file being saved as it comes; see `saving`."""
 
-    def __init__(self, threads: FileThreads, temp: TempFile) -> None:
+    def __init__(self, threads: FileThreads, temp: TempFile, hashes: Hashes) -> None:
         self._threads = threads
         self._temp = temp
-        # aiofiles runs our TempFile in our threads. That file hashes what it writes, so a write stays one hop.
+        self._hashes = hashes
+        self._hashing: list[asyncio.Future[None]] = []  # of what was written last
+        # aiofiles runs our TempFile in our threads.
         self._file = AsyncFileIO(temp, asyncio.get_running_loop(), threads.executor)
 
     @property
@@ -60,25 +69,34 @@ class Save:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 in hex of the bytes written so far."""
-        return self._temp.hashes.sha256 or ""
+        """SHA-256 in hex of the whole file, once `finish` has returned."""
+        return self._hashes.sha256 or ""
 
     @property
     def tag(self) -> int | None:
-        """The content tag of the bytes written so far; None if `with_tag` was off."""
-        return self._temp.hashes.tag
+        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
+        return self._hashes.tag
 
     async def check_space(self, size: int) -> None:
         """OSError (ENOSPC) if fewer than `size` bytes are free where the file goes."""
         await self._threads.run(self._temp.check_space, size)
 
     async def write(self, data: ReadableBuffer) -> None:
-        """Append `data`, which may be reused once this returns. Worth a call from about 1 MiB on.
+        """Append `data`; it must not change until the next `write` or `finish` returns, for it is hashed until then.
 
-        OSError with the file's name (ENOSPC, EFBIG ...); after one, or after cancellation, only leaving is left.
+        Worth a call from about 1 MiB on. OSError with the file's name (ENOSPC, EFBIG ...); after one, or after
+        cancellation, only leaving is left.
         """
+        await self.finish()  # a hash takes its data in order
+        self._hashing = [self._threads.start(update, data) for update in self._hashes.updates()]
         # No shield: leaving `saving` waits for the write, because it takes the lock that the write holds in its thread.
         await self._file.write(data)
+
+    async def finish(self) -> None:
+        """Wait until what was written is hashed."""
+        for job in self._hashing:
+            await finish(job)
+        self._hashing = []
 
     async def commit(self, *, flush_folder: bool = True) -> Path:
         """Put the file at `path`; at most once, ValueError after that. Cancelled while it runs, it still ends.
@@ -86,6 +104,7 @@ class Save:
         FileExistsError if something is there meanwhile and may not be replaced; UnsafePathError if a folder on the
         way was swapped. `flush_folder` off: the caller will call `sync_folder`, once for many files.
         """
+        await self.finish()
         return await self._threads.run(lambda: self._temp.publish(flush_folder=flush_folder))
 
 
@@ -106,49 +125,95 @@ async def saving(
     cancelled. Raises UnsafePathError for a name or link that must not be followed, FileExistsError if the file is
     there and `overwrite` is not "replace", IsADirectoryError, or any other OSError with the file's name.
     """
-    target = Target(
-        root=root, parts=local_parts(path), overwrite=overwrite, durable=durable, mode=threads.new_file_mode
-    )
+    target = _target(threads, root, path, overwrite=overwrite, durable=durable)
     owned = ExitStack()  # filled in the thread: a result that is lost to cancellation is closed all the same
 
     def begin() -> TempFile:
-        temp = TempFile(target, hashes=Hashes(with_tag=with_tag), new_name=new_name)
+        temp = TempFile(target, new_name=new_name)
         owned.callback(temp.discard)
         return temp
 
+    save: Save | None = None
     try:
-        yield Save(threads, await threads.run(begin))
+        save = Save(threads, await threads.run(begin), Hashes(with_tag=with_tag))
+        yield save
     finally:
         with anyio.CancelScope(shield=True):
-            await threads.run(owned.close)
+            try:
+                if save is not None:
+                    await save.finish()  # nothing reads the caller's buffers any more
+            finally:
+                await threads.run(owned.close)
 
 
-async def save_small(
-    threads: FileThreads,
-    root: Path,
-    path: RemotePath,
-    data: ReadableBuffer,
-    *,
-    overwrite: Overwrite,
-    durable: bool,
-    with_tag: bool = True,
-    flush_folder: bool = True,
-) -> Saved:
-    """`saving`, one write and commit in a single hop to a thread. Cancelled while it runs, it still ends."""
-    target = Target(
-        root=root, parts=local_parts(path), overwrite=overwrite, durable=durable, mode=threads.new_file_mode
-    )
+class SmallSave:
+    """One file that waits in memory until it is whole; then `commit` is its only hop to a thread.
 
-    def save() -> Saved:
-        temp = TempFile(target, hashes=Hashes(with_tag=with_tag))
+    The same choices and errors as `saving`, but for those of the disk, which all come with `commit`. There is nothing
+    to clean up, whenever it is dropped. The caller sees to it that the file is no larger than about `SMALL`.
+    """
+
+    def __init__(
+        self,
+        threads: FileThreads,
+        root: Path,
+        path: RemotePath,
+        *,
+        overwrite: Overwrite,
+        durable: bool,
+        with_tag: bool = True,
+    ) -> None:
+        self._threads = threads
+        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable)
+        self._hashes = Hashes(with_tag=with_tag)
+        self._data = bytearray()
+        self._finished = False
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return len(self._data)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 in hex of the whole file, once `finish` has returned."""
+        return self._hashes.sha256 or ""
+
+    @property
+    def tag(self) -> int | None:
+        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
+        return self._hashes.tag
+
+    async def write(self, data: ReadableBuffer) -> None:
+        """Append `data`; it is copied."""
+        self._data += data
+
+    async def finish(self) -> None:
+        """No more comes: compute the hashes."""
+        if self._finished:
+            return
+        self._finished = True
+        if len(self._data) <= _QUICK:
+            self._hashes.update(self._data)
+        else:
+            await self._threads.run(self._hashes.update, self._data)
+
+    async def commit(self, *, flush_folder: bool = True) -> Path:
+        """As that of `Save`: make the file, write it and put it in place. Cancelled while it runs, it still ends."""
+        await self.finish()
+        return await self._threads.run(self._put, flush_folder)
+
+    def _put(self, flush_folder: bool) -> Path:  # noqa: FBT001 - for a thread
+        temp = TempFile(self._target)
         try:
-            temp.write(data)
-            place = temp.publish(flush_folder=flush_folder)
+            temp.write(self._data)
+            return temp.publish(flush_folder=flush_folder)
         finally:
             temp.discard()
-        return Saved(path=place, size=temp.size, sha256=temp.hashes.sha256 or "", tag=temp.hashes.tag)
 
-    return await threads.run(save)
+
+def _target(threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Overwrite, durable: bool) -> Target:
+    return Target(root=root, parts=local_parts(path), overwrite=overwrite, durable=durable, mode=threads.new_file_mode)
 
 
 async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:

@@ -1,6 +1,6 @@
-"""Reading what is to be sent: chunk by chunk, one ahead, and never a byte of a file that changes meanwhile.
+"""Reading what is to be sent: small files at once, others a chunk ahead, never a byte of one that changes meanwhile.
 
-Owns: what counts as the same file, and the reader. May import errors, model and its room.
+Owns: what counts as the same file, and the readers. May import errors, model and its room.
 Knows nothing of requests: whoever sends the chunks announced `size` bytes, and gets exactly those or an error.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -56,10 +56,12 @@ class Fingerprint:
 
     def changes(self, later: Fingerprint) -> str:
         """What `later` has different, for people; "" if nothing."""
+        if self == later:
+            return ""
         if self.size != later.size:
             return f"its size went from {self.size} to {later.size} bytes"
         changed = [field.name for field in fields(self) if getattr(self, field.name) != getattr(later, field.name)]
-        return f"its {' and '.join(changed)} changed" if changed else ""
+        return f"its {' and '.join(changed)} changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,30 @@ def digest_file(path: Path) -> Digest:
     return Digest(sha256=file.hashes.sha256 or "", tag=file.hashes.tag or 0, size=file.fingerprint.size)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Small:
+    """A file that was read at once: its bytes, and what `SourceReader` would say of them."""
+
+    data: bytes
+    sha256: str
+    tag: int
+
+
+def read_small(sources: Iterable[Source]) -> Iterator[Small]:
+    """The files one after the other, each in one piece; for a file thread, which thus reads many of them in one hop.
+
+    A file that is not what its fingerprint says, or changes while it is read, raises what `reading` would.
+    """
+    for source in sources:
+        size = source.fingerprint.size
+        file = _OpenSource(source.path, expect=source.fingerprint, chunk=max(size, 1), hashes=Hashes())
+        try:
+            data = b"".join(iter(file.next_chunk, b""))  # a read may give less than was asked for
+        finally:
+            file.close()
+        yield Small(data=data, sha256=file.hashes.sha256 or "", tag=file.hashes.tag or 0)
+
+
 class SourceReader:
     """The chunks of one file, once, as an async iterator; see `reading`."""
 
@@ -103,6 +129,7 @@ class SourceReader:
         self._file = file
         self._ready: bytes | None = file.first
         self._ahead: asyncio.Future[bytes] | None = None
+        self._tagging: asyncio.Future[None] | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -121,8 +148,8 @@ class SourceReader:
 
     @property
     def tag(self) -> int | None:
-        """The content tag, once all chunks were taken; None before that, or if it was left out."""
-        return self._file.hashes.tag if self._taken else None
+        """The content tag, once the iteration has ended; None before that, or if it was left out."""
+        return self._file.tags.tag if self._taken and self._tagging is None else None
 
     @property
     def _taken(self) -> bool:
@@ -141,22 +168,28 @@ class SourceReader:
             self._ahead = self._threads.start(self._file.next_chunk)
         if not chunk:
             raise StopAsyncIteration
+        if not self._file.tagged:  # beside the next chunk's SHA-256, which takes half as long, in another thread
+            self._tagging = self._threads.start(self._file.tags.update, chunk)
         return chunk
 
     async def _next(self) -> bytes:
         await checkpoint_if_cancelled()
-        if self._ahead is None:
-            return b""
-        chunk = await finish(self._ahead)
-        self._ahead = None
+        chunk = b""
+        if self._ahead is not None:
+            chunk = await finish(self._ahead)
+            self._ahead = None
+        if self._tagging is not None:
+            await finish(self._tagging)
+            self._tagging = None
         return chunk
 
     def _drop(self) -> None:
-        if (ahead := self._ahead) is not None:
-            self._ahead = None
-            # Nobody wants its result. The call itself, if it runs, ends before `close` does.
-            if not ahead.cancel() and not ahead.cancelled():
-                ahead.exception()  # looked at, so that nobody reports it as never retrieved
+        jobs: tuple[asyncio.Future[bytes] | asyncio.Future[None] | None, ...] = (self._ahead, self._tagging)
+        self._ahead = self._tagging = None
+        for job in jobs:
+            # Nobody wants its result. The read itself, if it runs, ends before `close` does.
+            if job is not None and not job.cancel() and not job.cancelled():
+                job.exception()  # looked at, so that nobody reports it as never retrieved
 
 
 @asynccontextmanager
@@ -178,8 +211,9 @@ async def reading(
     opened: list[_OpenSource] = []  # filled in the thread: a result that is lost to cancellation is closed all the same
 
     def begin() -> None:
-        hashes = Hashes(with_sha256=with_sha256, with_tag=with_tag)
-        opened.append(_OpenSource(path, expect=expect, chunk=chunk, hashes=hashes))
+        sha256 = Hashes(with_sha256=with_sha256, with_tag=False)
+        tags = Hashes(with_sha256=False, with_tag=with_tag)
+        opened.append(_OpenSource(path, expect=expect, chunk=chunk, hashes=sha256, tags=tags))
         opened[0].read_first()
 
     reader: SourceReader | None = None
@@ -198,8 +232,12 @@ async def reading(
 class _OpenSource:
     """The thread's side of a reader. The lock makes `close` wait for a read whose caller was cancelled."""
 
-    def __init__(self, path: Path, *, expect: Fingerprint | None, chunk: int, hashes: Hashes) -> None:
+    def __init__(
+        self, path: Path, *, expect: Fingerprint | None, chunk: int, hashes: Hashes, tags: Hashes | None = None
+    ) -> None:
         self._path, self._chunk, self.hashes = path, chunk, hashes
+        self.tags = tags or hashes  # where they differ, `next_chunk` leaves it to the caller to update `tags`
+        self.tagged = tags is None
         self.first: bytes | None = None
         self.ended = False
         self._read = 0
@@ -222,6 +260,8 @@ class _OpenSource:
         """The first chunk into `first`; a file that ends with it is closed in the same hop."""
         self.first = self.next_chunk()
         if self.ended:
+            self.tags.update(self.first)
+            self.tagged = True
             self.close()
 
     def next_chunk(self) -> bytes:

@@ -1,6 +1,6 @@
 """`TempFile`: one file on its way to its final name.
 
-Owns: the temporary file, what was hashed of it, and the step that puts it in place whole or not at all.
+Owns: the temporary file, and the step that puts it in place whole or not at all. Hashes nothing.
 Synchronous: every method runs in a file thread. May import errors, model, and its room. Knows nothing of asyncio.
 """
 
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emasync.disk.folder import leads_to, open_folder
-from emasync.disk.hashes import Hashes
 from emasync.disk.names import TEMP_PREFIX
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite
@@ -58,9 +57,8 @@ class TempFile(io.FileIO):
     Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may not be (over)written.
     """
 
-    def __init__(self, target: Target, *, hashes: Hashes, new_name: Callable[[], str] = temp_name) -> None:
+    def __init__(self, target: Target, *, new_name: Callable[[], str] = temp_name) -> None:
         self.target = target
-        self.hashes = hashes
         self.size = 0
         self._lock = threading.Lock()
         self._whole = True  # every write so far went through
@@ -76,14 +74,13 @@ class TempFile(io.FileIO):
             raise
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """All of `data` to the file and into the hashes. After an error, ENOSPC for one, it can only be discarded."""
+        """All of `data` to the file. After an error, ENOSPC for one, it can only be discarded."""
         view = memoryview(data).cast("B")
         with self._lock, _naming(self.target):
             self._check_open()
             self._whole, done = False, 0
             while done < len(view):
                 done += os.write(self.fileno(), view[done:])
-            self.hashes.update(view)
             self.size += done
             self._whole = True
         return done

@@ -73,7 +73,9 @@ class FileTree:
 
     def below(self, folder: str) -> list[FileEntry]:
         """All files inside `folder`, at any depth."""
-        return [entry for entry in self if entry.path.below(folder)]
+        root = RemotePath(folder)
+        start = f"{root}/" if root else ""
+        return [entry for entry in self if entry.path and entry.path.startswith(start)]
 
     def glob(self, pattern: str) -> list[FileEntry]:
         """The files whose whole path matches; ``*`` stays within a folder, ``**`` crosses folders."""

@@ -5,6 +5,7 @@ Owns: the four ends a file can have, and the sums. Imports errors and paths. Kno
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,7 +88,7 @@ class SyncDecision:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TransferReport:
     """All outcomes of one transfer, every requested file exactly once, in the order they settled.
 
@@ -103,6 +104,12 @@ class TransferReport:
     wasted_bytes: int = 0
     plan: tuple[SyncDecision, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # short on purpose: `asyncio.run` makes the repr of what it returns, which took longer than some syncs
+        counts = Counter(outcome.state for outcome in self.outcomes)
+        files = ", ".join(f"{counts[state]} {state}" for state in OutcomeState if counts[state]) or "no files"
+        return f"<TransferReport: {files}, {self.bytes} bytes in {self.seconds:.3g} s>"
 
     def _in(self, state: OutcomeState) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.state is state)

@@ -20,7 +20,12 @@ class RemotePath(str):
     __slots__ = ()
 
     def __new__(cls, text: str = "") -> RemotePath:
-        return super().__new__(cls, "/".join(part for part in text.split("/") if part not in ("", ".")))
+        # every file of a listing and of a scan comes through here: most are in normal form, and are not taken apart
+        if type(text) is cls:
+            return text
+        if not text or text[0] in "/." or text[-1] == "/" or "//" in text or "/." in text:
+            text = "/".join(part for part in text.split("/") if part not in ("", "."))
+        return super().__new__(cls, text)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -35,10 +40,12 @@ class RemotePath(str):
     @property
     def parent(self) -> RemotePath:
         """The folder that holds it; the root's parent is the root."""
-        return RemotePath(self.rpartition("/")[0])
+        return _normal(RemotePath, self.rpartition("/")[0])
 
     def __truediv__(self, other: str) -> RemotePath:
-        return RemotePath(f"{self}/{other}")
+        if type(other) is not RemotePath:
+            return RemotePath(f"{self}/{other}")
+        return _normal(RemotePath, f"{self}/{other}") if self and other else self or other
 
     def below(self, folder: str) -> bool:
         """Whether it lies inside `folder` (at any depth, not the folder itself)."""
@@ -50,7 +57,10 @@ class RemotePath(str):
         root = RemotePath(folder)
         if not self.below(root):
             raise ValueError(f"{self!r} does not lie below {root!r}")
-        return RemotePath(self[len(root) :])
+        return _normal(RemotePath, self[len(root) + 1 :] if root else self)
+
+
+_normal = str.__new__  # of what is known to be in normal form
 
 
 def has_magic(text: str) -> bool:

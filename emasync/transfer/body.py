@@ -6,9 +6,10 @@ Knows nothing of requests; it is a `transport.Body`, made anew for each attempt.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 
-from emasync.disk import FileThreads, reading
+from emasync.disk import FileThreads, Small, Source, read_small, reading
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
@@ -19,8 +20,8 @@ _JOIN = 64 * 1024  # small files and heads are handed on together, in pieces of 
 class UplinkBody:
     """`items` go out in order. After the end `sha256` and `tags` hold each file's digests, by index.
 
-    `reading` is the index of the file being read, None between files and after the last: when reading raises
-    (SourceChangedError, OSError), it is that file's.
+    `reading` is the index of the large file being read, or of the small one that could not be read, else None: when
+    reading raises (SourceChangedError, OSError), it is that file's.
     `on_progress(index, bytes of that file handed on)` is called as pieces are taken.
     """
 
@@ -56,23 +57,69 @@ class UplinkBody:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body in pieces of up to 1 MiB. Closing it early closes the file being read."""
         waiting = bytearray()
-        for index, item in enumerate(self._items):
-            waiting += self._plan.head(index)
-            done = 0
-            self.reading = index
-            async with reading(self._threads, item.local, expect=item.fingerprint, chunk=self._pace.piece) as source:
-                async for chunk in source:
-                    done += len(chunk)
-                    await self._pace.take(len(chunk))
-                    if len(waiting) + len(chunk) <= _JOIN:
-                        waiting += chunk
-                    else:
-                        if waiting:
-                            yield bytes(waiting)
-                            waiting.clear()
-                        yield chunk
-                    self._on_progress(index, done)
-            self.reading = None
-            self.sha256[index], self.tags[index] = source.sha256, source.tag
+        for indexes in self._batches():
+            pieces = self._at_once(indexes) if self._small(indexes[0]) else self._in_chunks(indexes[0])
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if len(waiting) + len(piece) <= _JOIN:
+                        waiting += piece
+                        continue
+                    if waiting:
+                        yield bytes(waiting)
+                        waiting.clear()
+                    yield piece
         yield bytes(waiting) + self._plan.tail
         self._on_sent()
+
+    def _small(self, index: int) -> bool:
+        return self._wire_bytes(index) <= self._pace.piece
+
+    def _wire_bytes(self, index: int) -> int:
+        return len(self._plan.head(index)) + self._items[index].fingerprint.size
+
+    def _batches(self) -> Iterator[list[int]]:
+        """Files in order: small ones together as long as they make one piece, each larger one alone."""
+        batch: list[int] = []
+        room = self._pace.piece
+        for index in range(len(self._items)):
+            size = self._wire_bytes(index)
+            if batch and size > room:
+                yield batch
+                batch, room = [], self._pace.piece
+            batch.append(index)
+            room -= size
+        yield batch
+
+    async def _at_once(self, indexes: list[int]) -> AsyncGenerator[bytes, None]:
+        """Small files with their heads, read in one hop to a thread."""
+        read: list[Small] = []
+        items = [self._items[index] for index in indexes]
+        sources = [Source(path=item.local, fingerprint=item.fingerprint) for item in items]
+        try:
+            await self._threads.run(lambda: read.extend(read_small(sources)))
+        except Exception:
+            self.reading = indexes[len(read)]
+            raise
+        finally:
+            for index, small in zip(indexes, read, strict=False):
+                self.sha256[index], self.tags[index] = small.sha256, small.tag
+        await self._pace.take(sum(len(small.data) for small in read))
+        yield b"".join(
+            part for index, small in zip(indexes, read, strict=True) for part in (self._plan.head(index), small.data)
+        )
+        for index, small in zip(indexes, read, strict=True):
+            self._on_progress(index, len(small.data))
+
+    async def _in_chunks(self, index: int) -> AsyncGenerator[bytes, None]:
+        """A large file, read a chunk ahead."""
+        yield self._plan.head(index)
+        item, done = self._items[index], 0
+        self.reading = index
+        async with reading(self._threads, item.local, expect=item.fingerprint, chunk=self._pace.piece) as source:
+            async for chunk in source:
+                done += len(chunk)
+                await self._pace.take(len(chunk))
+                yield chunk
+                self._on_progress(index, done)
+        self.reading = None
+        self.sha256[index], self.tags[index] = source.sha256, source.tag

@@ -54,8 +54,11 @@ def compare(
     a downlink a name that is unsafe or one that this disk may merge with another, is a conflict.
     """
     sieve = filters or Filters()
-    here = {file.path: file for file in local if sieve.takes(file.path)}
-    there = {path: entry for path, entry in _relative(tree, RemotePath(folder)) if sieve.takes(path)}
+    here = {file.path: file for file in local}
+    there = dict(_relative(tree, RemotePath(folder)))
+    if not sieve.take_all:
+        here = {path: file for path, file in here.items() if sieve.takes(path)}
+        there = {path: entry for path, entry in there.items() if sieve.takes(path)}
     conflicts = _conflicts(here, there, direction=direction)
     decisions: list[SyncDecision] = []
     for path in sorted({**here, **there}):
@@ -76,8 +79,9 @@ def compare(
 
 
 def _relative(tree: FileTree, root: RemotePath) -> Iterator[tuple[RemotePath, FileEntry]]:
+    start = len(root) + 1 if root else 0
     for entry in tree.below(root):
-        yield RemotePath(entry.path[len(root) :]), entry
+        yield RemotePath(entry.path[start:]), entry
 
 
 def _differ(
@@ -127,10 +131,9 @@ def _above(path: RemotePath) -> Iterator[RemotePath]:
 def _unsaveable(here: Iterable[RemotePath], there: Iterable[RemotePath]) -> Iterator[tuple[RemotePath, str]]:
     """The files of the EM that must not be saved here under their names."""
     kept = set(here)
-    first = {twin_key(path): path for path in kept}  # what is here keeps its place
-    for path in there:
-        if path in kept:
-            continue
+    new = [path for path in there if path not in kept]
+    first = {twin_key(path): path for path in kept} if new else {}  # what is here keeps its place
+    for path in new:
         try:
             local_parts(path)
         except UnsafePathError as error:

@@ -30,12 +30,17 @@ async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: P
     """
     async with AsyncExitStack() as stack:
         store = await _opened(cache, stack) if cache is not None else None
-        places = {one.relative: one.local.absolute() for one in files}
-        known: dict[Path, Digests] = {}
+        known: dict[str, Digests] = {}
+        places = [str(one.local.absolute()) for one in files]
         if store is not None:
-            known = await store.get_many((places[one.relative], one.fingerprint) for one in files)
-        tags = {one.relative: known[places[one.relative]].tag for one in files if places[one.relative] in known}
-        unread = [one for one in files if one.relative not in tags]
+            known = await store.get_many((place, one.fingerprint) for place, one in zip(places, files, strict=True))
+        tags: dict[RemotePath, int] = {}
+        unread: list[Found] = []
+        for place, one in zip(places, files, strict=True):
+            if (digests := known.get(place)) is not None:
+                tags[one.relative] = digests.tag
+            else:
+                unread.append(one)
         for start in range(0, len(unread), _BATCH):
             tags |= await _read(unread[start : start + _BATCH], threads=threads, store=store)
         return tags

@@ -16,10 +16,11 @@ import anyio
 
 from emasync.caller import Account
 from emasync.config import MIB
-from emasync.disk import Fingerprint, Save, Saved, exists, fingerprint, saving
+from emasync.disk import SMALL, Fingerprint, Save, Saved, SmallSave, exists, fingerprint, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.batches import Batches
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
@@ -28,7 +29,7 @@ from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
 
-_BATCH = MIB  # what one hop to a file thread writes and hashes; also what a file's buffer is bounded by
+_BATCH = MIB // 2  # what goes to the file threads at a time; a file has two such buffers
 _LISTINGS = 2  # the file may change on the EM between listing and downlink: look again this often
 
 
@@ -36,7 +37,7 @@ _LISTINGS = 2  # the file may change on the EM between listing and downlink: loo
 class _Landed:
     """What one answer brought: a whole file, verified against what the answer itself claims, not yet in place."""
 
-    save: Save
+    save: Save | SmallSave
     facts: DownlinkFacts
 
 
@@ -163,44 +164,46 @@ class Fetch:
             await kept.aclose()  # the temporary file of an attempt that failed
             size = entry.size if entry else None
             self._tell_started(item, size, attempt)
-            save = await kept.enter_async_context(
-                saving(
-                    self._link.threads,
-                    self._into,
-                    RemotePath(item.local.as_posix()),
-                    overwrite=self._options.overwrite,
-                    durable=self._link.settings.durable,
-                )
-            )
-            if size:
-                await save.check_space(size)
+            save = await self._begin(item, size, kept)
             content = Content(reply, self._link.settings.limits, expected_size=size)
             await self._store(content, save, item, size, account)
+            await save.finish()
             if self._options.verify != "none":
                 self._check_claims(content, save)
             return _Landed(save, content.facts)
 
         return await self._link.caller.run(calls.downlink(self._link.volume, item.remote), read, account=account)
 
+    async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:
+        """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
+        into, path = self._into, RemotePath(item.local.as_posix())
+        overwrite, durable = self._options.overwrite, self._link.settings.durable
+        if size is not None and size <= SMALL:
+            return SmallSave(self._link.threads, into, path, overwrite=overwrite, durable=durable)
+        save = await kept.enter_async_context(
+            saving(self._link.threads, into, path, overwrite=overwrite, durable=durable)
+        )
+        if size:
+            await save.check_space(size)
+        return save
+
     async def _store(
-        self, content: Content, save: Save, item: DownlinkItem, size: int | None, account: Account
+        self, content: Content, save: Save | SmallSave, item: DownlinkItem, size: int | None, account: Account
     ) -> None:
-        batch = bytearray()
+        batches = Batches(_BATCH if isinstance(save, Save) else 0)
         while data := await content.receive():
-            batch += data
             account.charge(moved=len(data))
             await self._link.down.take(len(data))
-            if len(batch) >= _BATCH:
+            for batch in batches.add(data):
                 await save.write(batch)
-                batch.clear()
             self._options.tell(Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size))
-        if batch:
-            await save.write(batch)
+        if rest := batches.rest():
+            await save.write(rest)
 
     def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
         self._options.tell(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
 
-    def _check_claims(self, content: Content, save: Save) -> None:
+    def _check_claims(self, content: Content, save: Save | SmallSave) -> None:
         facts = content.facts
         if self._options.verify == "size":
             facts = DownlinkFacts(filename=facts.filename, size=facts.size)

@@ -56,6 +56,11 @@ class Filters:
         object.__setattr__(self, "_excluded", _compiled(self.exclude))
         object.__setattr__(self, "_walked", {})  # verdicts on folders, each asked for by every file in them
 
+    @property
+    def take_all(self) -> bool:
+        """Whether there is nothing that they leave out."""
+        return self._included is None and self._excluded is None and not self.nested
+
     def takes(self, path: RemotePath) -> bool:
         """Whether the file `path` is meant."""
         if self._included is not None and not self._included.files.match_file(path):

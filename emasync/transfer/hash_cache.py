@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
 from emasync.transfer.facts import FileFacts, signed64
 from emasync.transfer.sqlite_file import connect, create_schema, is_damage, read_stamp, remove
 from emasync.transfer.sqlite_thread import Database, open_database
+
+PathT = TypeVar("PathT", Path, str)
 
 APPLICATION_ID = 0x454D4843  # "EMHC", in the file's header
 VERSION = 1
@@ -34,7 +37,8 @@ CREATE TABLE file (
   ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 BLOB NOT NULL, tag INTEGER NOT NULL
 );
 """
-_GET = "SELECT sha256, tag FROM file WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ? AND inode = ?"
+_GET = "SELECT path, size, mtime_ns, ctime_ns, inode, sha256, tag FROM file WHERE path IN"
+_GET_AT_ONCE = 500  # a statement a file would cost more than the look-up; SQLite takes 999 values at least
 _PUT = "INSERT OR REPLACE INTO file (path, size, mtime_ns, ctime_ns, inode, sha256, tag) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PRUNE = "DELETE FROM file WHERE id <= (SELECT id FROM file ORDER BY id DESC LIMIT 1 OFFSET ?)"
 
@@ -70,13 +74,15 @@ class HashCache:
         self._max_files = max_files
         self.damaged = False
 
-    async def get_many(self, files: Iterable[tuple[Path, FileFacts]]) -> dict[Path, Digests]:
+    async def get_many(self, files: Iterable[tuple[PathT, FileFacts]]) -> dict[PathT, Digests]:
         """The digests of those files that are as they were when they were hashed. Paths are absolute."""
         wanted = [(path, _values(path, facts)) for path, facts in files]
 
-        def work(connection: sqlite3.Connection) -> dict[Path, Digests]:
-            found = ((path, connection.execute(_GET, values).fetchone()) for path, values in wanted)
-            return {path: Digests(sha256=row[0].hex(), tag=row[1]) for path, row in found if row is not None}
+        def work(connection: sqlite3.Connection) -> dict[PathT, Digests]:
+            found: dict[PathT, Digests] = {}
+            for start in range(0, len(wanted), _GET_AT_ONCE):
+                found |= _look_up(connection, wanted[start : start + _GET_AT_ONCE])
+            return found
 
         try:
             return await self._database.read(work)
@@ -163,5 +169,14 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _values(path: Path, facts: FileFacts) -> tuple[bytes, int, int, int, int]:
+def _look_up(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[PathT, tuple[bytes, int, int, int, int]]]
+) -> dict[PathT, Digests]:
+    rows = connection.execute(f"{_GET} ({','.join('?' * len(wanted))})", [values[0] for _, values in wanted])
+    known = {row[:5]: row for row in rows}
+    found = ((path, known.get(values)) for path, values in wanted)
+    return {path: Digests(sha256=row[5].hex(), tag=row[6]) for path, row in found if row is not None}
+
+
+def _values(path: Path | str, facts: FileFacts) -> tuple[bytes, int, int, int, int]:
     return (os.fsencode(path), facts.size, facts.mtime_ns, facts.ctime_ns, signed64(facts.inode))

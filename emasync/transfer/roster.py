@@ -52,9 +52,7 @@ class Roster:
         with anyio.CancelScope(shield=True):
             await self._ledger.settle(endings)
         for ending in endings:
-            self._expected.pop(ending.outcome.path, None)
-            self._options.tell(Settled(outcome=ending.outcome))
-            self._results.settle(ending.outcome)
+            self._settled(ending.outcome)
 
     def note(self, text: str) -> None:
         """Something the user should know of the transfer as a whole."""
@@ -68,12 +66,19 @@ class Roster:
 
     async def refuse(self, outcomes: Iterable[Outcome]) -> None:
         """Files that the plan refused: settled, and not remembered."""
-        await self.settle([Ending(outcome=outcome, remember=False) for outcome in outcomes])
+        for outcome in outcomes:  # tens of thousands, when a sync finds nothing to do
+            self._settled(outcome)
 
     async def abandon(self, error: EMError) -> None:
         """Settle all that is still expected: the transfer ends here, because of `error`."""
         rest = list(self._expected.items())
         await self.settle([Ending(outcome=self._abandoned(path, local, error)) for path, local in rest])
+
+    def _settled(self, outcome: Outcome) -> None:
+        self._expected.pop(outcome.path, None)
+        if self._options.on_event is not None:
+            self._options.tell(Settled(outcome=outcome))
+        self._results.settle(outcome)
 
     def _abandoned(self, path: RemotePath, local: Path, error: EMError) -> Outcome:
         gone = path in self._sent

@@ -92,7 +92,7 @@ class _Listing:
     def select(self, text: str) -> Iterable[_Pick] | EMError:
         """The files that `text` means, or why it means none."""
         path, contents = RemotePath(text), _means_contents(text)
-        entry = self._tree.get(path)
+        entry = self._tree.get(path) if path else None  # a file named "." or "/" must not stand for the whole volume
         if entry is not None:
             if contents:
                 return NotFoundError(f"{safe(path)} is a file, not a folder: name it without the slash")

@@ -76,7 +76,7 @@ class Sender:
         self._clock = clock
         self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
 
-    async def send(self, call: UplinkCall, *, sends: dict[UplinkItem, int], account: Account) -> CallEnd:
+    async def send(self, call: UplinkCall, *, sends: dict[RemotePath, int], account: Account) -> CallEnd:
         """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
 
         `sends` is counted up, and `leaving` told, for what leaves. Cancellation drops the connection and closes the
@@ -90,7 +90,7 @@ class Sender:
 
         def body() -> UplinkBody:
             for item in call.items:
-                sends[item] = sends.get(item, 0) + 1
+                sends[item.remote] = sends.get(item.remote, 0) + 1
             self._leaving(item.remote for item in call.items)
             bodies.append(self._body(call, sends, mine))
             return bodies[-1]
@@ -116,7 +116,7 @@ class Sender:
                     receipt=counted,
                     sha256=last.sha256.get(index),
                     tag=last.tags.get(index),
-                    sends=sends[item],
+                    sends=sends[item.remote],
                     seconds=took,
                     busy_s=busy_s,
                 )
@@ -125,7 +125,7 @@ class Sender:
         )
 
     def _failed(
-        self, call: UplinkCall, error: Exception, body: UplinkBody | None, sends: dict[UplinkItem, int]
+        self, call: UplinkCall, error: Exception, body: UplinkBody | None, sends: dict[RemotePath, int]
     ) -> CallEnd:
         if _too_many(error):
             self._learn(call, error)
@@ -141,7 +141,7 @@ class Sender:
                     receipt=False,
                     sha256=body.sha256.get(index),
                     tag=body.tags.get(index),
-                    sends=sends[item],
+                    sends=sends[item.remote],
                     whole=False,
                 )
                 for index, item in enumerate(before)
@@ -158,17 +158,22 @@ class Sender:
         else:
             self._max_files = min(self._max_files, len(call.items) - 1)
 
-    def _body(self, call: UplinkCall, sends: dict[UplinkItem, int], account: Account) -> UplinkBody:
+    def _body(self, call: UplinkCall, sends: dict[RemotePath, int], account: Account) -> UplinkBody:
         handed: dict[int, int] = {}
-        for item in call.items:
+        heard = self._options.on_event is not None  # else a thousand small files need no events made
+        for item in call.items if heard else ():
             size = item.fingerprint.size
-            self._options.tell(Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=sends[item]))
+            self._options.tell(
+                Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=sends[item.remote])
+            )
 
         def progress(index: int, done: int) -> None:
-            item = call.items[index]
-            size = item.fingerprint.size
             account.charge(moved=done - handed.get(index, 0))
             handed[index] = done
+            if not heard:
+                return
+            item = call.items[index]
+            size = item.fingerprint.size
             self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 
         def handed_over() -> None:

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from emasync.disk.names import TEMP_PREFIX
@@ -37,8 +38,8 @@ class Scan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before the files are sent."""
-        filled = {one.relative.parent for one in self.found}
-        filled |= {folder.parent for folder in self.folders}
+        filled = {one.relative.rpartition("/")[0] for one in self.found}
+        filled |= {folder.rpartition("/")[0] for folder in self.folders}
         empty = [folder for folder in self.folders if folder and folder not in filled]
         return tuple(f"{safe(folder)}: an empty folder, nothing to move" for folder in empty)
 
@@ -122,7 +123,7 @@ class _Walk:
         elif contents:
             self._refuse(text, _shown(name), NotFoundError(f"{safe(text)} is not a folder"))
         else:
-            self._file(text, _shown(name), status, self._filters)
+            self._file(Path(text), _shown(name), status, self._filters)
 
     def _glob(self, text: str) -> None:
         parts = text.split("/")
@@ -157,27 +158,29 @@ class _Walk:
         """Take in what lies in `folder` itself; yield the folders in it that are to be looked into."""
         try:
             with os.scandir(folder.path) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
+                entries = sorted(scanned, key=attrgetter("name"))
             filters = self._heed_ignore_file(folder, entries)
         except (OSError, EMError) as error:
             self._refuse(folder.path, folder.relative, _os_error(folder.path, error))
             return
         if folder.pattern is None:
             self._folders.append(folder.relative)
+        place = Path(folder.path)
         for entry in entries:
-            if entry.name.casefold().startswith(TEMP_PREFIX):
+            name = entry.name
+            if name[0] == "." and name.casefold().startswith(TEMP_PREFIX):
                 continue
-            relative = RemotePath(f"{folder.relative}/{_shown(entry.name)}")
+            relative = folder.relative / _shown(name)
             try:
-                link = entry.is_symlink()
                 status = entry.stat(follow_symlinks=self._follow)
+                link = stat.S_ISDIR(status.st_mode) and entry.is_symlink()
             except OSError as error:
                 if filters.takes(relative) and _meant(relative, folder.pattern):
                     self._refuse(entry.path, relative, _os_error(entry.path, error))
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 if _meant(relative, folder.pattern):
-                    self._file(entry.path, relative, status, filters)
+                    self._file(place / name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
 
@@ -210,18 +213,18 @@ class _Walk:
             )
         return None
 
-    def _file(self, path: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+    def _file(self, path: Path, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
         if not filters.takes(relative):
             self._excluded += 1
-        elif not _is_utf8(path):
+        elif not _is_utf8(path.name):
             self._refuse(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(Found(local=Path(path), relative=relative, fingerprint=Fingerprint.of(status)))
+            self._found.append(Found(local=path, relative=relative, fingerprint=Fingerprint.of(status)))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
             reason = "a symbolic link, and links are not followed" if link else kind
-            error = UnsafePathError(f"{safe(path)} cannot be sent: it is {reason}", name=path, reason=reason)
+            error = UnsafePathError(f"{safe(path)} cannot be sent: it is {reason}", name=str(path), reason=reason)
             self._refuse(path, relative, error)
 
     def _heed_ignore_file(self, folder: _Folder, entries: Sequence[os.DirEntry[str]]) -> Filters:
@@ -238,7 +241,7 @@ class _Walk:
         self._rules.append(rules)
         return folder.filters.with_nested(rules)
 
-    def _refuse(self, path: str, relative: RemotePath, error: EMError) -> None:
+    def _refuse(self, path: str | Path, relative: RemotePath, error: EMError) -> None:
         self._refused.append(Refused(remote=relative, local=Path(path), error=error))
 
 
@@ -266,12 +269,14 @@ def _is_utf8(path: str) -> bool:
 
 
 def _shown(name: str) -> RemotePath:
+    if name.isascii():
+        return RemotePath(name)
     return RemotePath(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
-def _not_utf8(path: str) -> EMError:
+def _not_utf8(path: str | Path) -> EMError:
     text = f"{safe(path)} cannot be sent: its name is not UTF-8; rename it"
-    return UnsafePathError(text, name=path, reason="not UTF-8")
+    return UnsafePathError(text, name=str(path), reason="not UTF-8")
 
 
 def _os_error(path: str, error: OSError | EMError) -> EMError:

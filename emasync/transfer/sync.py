@@ -70,7 +70,7 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
         if sync.dry_run:
             await run.refuse(plan, Direction.UPLINK)
             return
-        await _settle_still(run, decisions, here, there, Direction.UPLINK)
+        await _settle_still(run, decisions, found, here, there, Direction.UPLINK)
         run.roster.expect((there / path, here / path) for path in _doomed(decisions))
         await run.send(plan)
         await _delete(run, decisions, here, there, Direction.UPLINK)
@@ -94,7 +94,7 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
         moving = [one.path for one in decisions if one.action == "copy"]
         items = [DownlinkItem(remote=there / one, local=Path(one), entry=tree.get(there / one)) for one in moving]
         items.sort(key=lambda item: (-item.bytes, item.remote))
-        await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
+        await _settle_still(run, decisions, found, here, there, Direction.DOWNLINK)
         run.roster.expect((there / path, here / path) for path in _doomed(decisions))
         await run.fetch(DownlinkPlan(items=tuple(items), refused=refused, notes=found.notes), into=here)
         await _delete(run, decisions, here, there, Direction.DOWNLINK)
@@ -178,7 +178,7 @@ async def _prove_by_reading(run: Run, files: Iterable[Found], there: RemotePath,
     small = [one for one in entries if one.content_tag is not None and one.size and one.size <= _PROOF_LIMIT]
     if small:
         entry = min(small, key=lambda one: one.size or 0)
-        data = await run.link.files.read(entry.path)
+        data = await run.link.files.read(entry.path, account=run.account)
         run.link.tags.learn(entry.content_tag, content_tag(data))
 
 
@@ -203,15 +203,16 @@ async def _journal_says(
 
 
 async def _settle_still(
-    run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath, direction: Direction
+    run: Run, decisions: Iterable[SyncDecision], found: Scan, here: Path, there: RemotePath, direction: Direction
 ) -> None:
     """Settle the files that stay as they are, and those that nothing can be done about."""
+    places = {one.relative: one.local for one in found.found}  # to make each path anew costs more than its stat
 
     def outcome(one: SyncDecision) -> Outcome:
         conflict = one.action == "conflict"
         return Outcome(
             path=there / one.path,
-            local=here / one.path,
+            local=places.get(one.path) or here / one.path,
             direction=direction,
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
             verified=Verified.TAG if one.reason == "same content" else Verified.NONE,
@@ -240,7 +241,7 @@ async def _delete(
         error: Exception | None = None
         try:
             if direction is Direction.UPLINK:
-                await run.link.files.delete(there / path)
+                await run.link.files.delete(there / path, account=run.account)
             else:
                 await run.link.threads.run(partial(remove_file, here, path))
         except (EMError, OSError) as failure:

@@ -82,8 +82,8 @@ class Transfer:
 
     async def _run(self) -> TransferReport:
         async with self:
-            async for _ in self:
-                pass
+            while await self._more():
+                self._read = len(self._results.outcomes)  # nobody walks through them
         return self.report
 
     async def __aenter__(self) -> Transfer:
@@ -111,16 +111,22 @@ class Transfer:
     async def __anext__(self) -> Outcome:
         if self._begun is None:
             raise RuntimeError("iterate a Transfer inside `async with transfer:`, or just await it")
+        if not await self._more():
+            raise StopAsyncIteration
+        self._read += 1
+        return self._results.outcomes[self._read - 1]
+
+    async def _more(self) -> bool:
+        """Wait until there is an outcome that was not read; False if none will come, or the failure that ended it."""
         while self._read == len(self._results.outcomes):
             if self._failure is not None:
                 raise self._failure from None
             if self._over or self._stack is None:
-                raise StopAsyncIteration
+                return False
             if self._results.news.is_set():  # not another reader's, who would wait for ever
                 self._results.news = anyio.Event()
             await self._results.news.wait()
-        self._read += 1
-        return self._results.outcomes[self._read - 1]
+        return True
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:

@@ -58,7 +58,7 @@ class Uplink:
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(link, options, leaving=roster.sent, clock=clock)
-        self._sends: dict[UplinkItem, int] = {}
+        self._sends: dict[RemotePath, int] = {}
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._sent: list[Sent] = []
         self._again: list[UplinkItem] = []
@@ -105,6 +105,8 @@ class Uplink:
             for delay in _LOOKS_S if last else _LOOKS_S[:1]:
                 if not self._sent:
                     return
+                if delay and not any(sent.whole for sent in self._sent):
+                    break  # of a call that a file broke off: hardly there, and sent again sooner than waited for
                 await self._sleep(delay)
                 self._listed_at = self._clock()
                 looked, self._sent = self._sent, []
@@ -181,7 +183,7 @@ class Uplink:
 
     async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
-        for sent, how, _ in files:
+        for sent, how, _ in files if self._options.on_event is not None else ():
             self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
         endings = [
             Ending(
@@ -216,7 +218,7 @@ class Uplink:
                 local=item.local,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._sends.get(item, 0),
+                attempts=self._sends.get(item.remote, 0),
                 error=error,
             )
             for item, error in files

@@ -1,10 +1,12 @@
 """Which connection a request gets.
 
-Owns: that a POST never rides a pooled connection. Imports aiohttp only.
+Owns: that a POST never rides a pooled connection, and no other call one on which something has come unasked.
+Imports aiohttp only.
 """
 
 from __future__ import annotations
 
+import select
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,4 +29,19 @@ class FreshPostConnector(aiohttp.TCPConnector):
             _fresh.reset(marker)
 
     async def _get(self, key: Any, traces: list[aiohttp.tracing.Trace]) -> aiohttp.connector.Connection | None:
-        return None if _fresh.get() else await super()._get(key, traces)
+        if _fresh.get():
+            return None
+        while (connection := await super()._get(key, traces)) is not None and not _quiet(connection):
+            connection.close()
+        return connection
+
+
+def _quiet(connection: aiohttp.connector.Connection) -> bool:
+    """Whether nothing has come since its last answer. What has would be taken for the answer to the next request: the
+    rest of a body longer than announced, a second answer; or it is the end of the connection."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return False
+    arrived = select.poll()  # what the event loop has not seen yet
+    arrived.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not arrived.poll(0)

@@ -15,6 +15,7 @@ import aiohttp
 from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.model import safe
+from emasync.transport.secrets import Secrets
 from emasync.wire.calls import Call
 from emasync.wire.json_reply import parse_json
 
@@ -22,12 +23,21 @@ from emasync.wire.json_reply import parse_json
 class Reply:
     """A 2xx answer whose body is still on the connection; valid inside the `send` block only."""
 
-    def __init__(self, call: Call, response: aiohttp.ClientResponse, *, timeouts: Timeouts, limits: Limits) -> None:
+    def __init__(
+        self,
+        call: Call,
+        response: aiohttp.ClientResponse,
+        *,
+        timeouts: Timeouts,
+        limits: Limits,
+        secrets: Secrets,
+    ) -> None:
         self.call = call
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._timeouts = timeouts
         self._limits = limits
+        self._secrets = secrets
         self._moved = 0
         self._waited_s = 0.0
 
@@ -46,7 +56,8 @@ class Reply:
         return chunk
 
     async def json(self) -> Any:
-        """The whole body as strict JSON. ProtocolError when it is not JSON (an HTML page with 200) or too large."""
+        """The whole body as strict JSON, without the password or tokens it may repeat. ProtocolError when it is not
+        JSON (an HTML page with 200) or too large."""
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
@@ -59,7 +70,7 @@ class Reply:
                 raise ProtocolError(f"{self.call}: the answer is larger than {self._limits.json_reply} bytes")
         body = b"".join(parts)
         try:
-            return parse_json(body)
+            return self._secrets.clean(self.call, parse_json(body), body=body)
         except ProtocolError as error:
             hint = " (an HTML page: is the base URL right?)" if body.lstrip()[:1] == b"<" else ""
             raise ProtocolError(f"{self.call}: {error}{hint}", call=str(self.call)) from None
@@ -84,8 +95,13 @@ class Reply:
             failure = self._stalled(f"nothing for {self._timeouts.stall_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             why = safe(reason_of(error), limit=200)
-            failure = UnreachableError(f"{self.call}: the answer was cut: {why}", call=str(self.call), sent=True)
+            failure = self._cut(why)
+        except RuntimeError as error:  # aiohttp's stream, when its parser gave up the connection between two reads
+            failure = self._cut(safe(str(error), limit=200))
         raise failure
+
+    def _cut(self, why: str) -> UnreachableError:
+        return UnreachableError(f"{self.call}: the answer was cut: {why}", call=str(self.call), sent=True)
 
     def _stalled(self, what: str) -> TimedOutError:
         return TimedOutError(

@@ -21,8 +21,10 @@ from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.model import safe
 from emasync.transport.base_url import check_base_url
+from emasync.transport.certificate import refused_because
 from emasync.transport.connector import FreshPostConnector
 from emasync.transport.reply import Reply, reason_of
+from emasync.transport.secrets import Secrets
 from emasync.transport.upload import Body, Upload
 from emasync.wire.calls import Call
 from emasync.wire.refusals import refusal, scrub
@@ -53,6 +55,7 @@ class Transport:
         self._limits = limits
         self._session = session
         self._owned = session is None
+        self._secrets = Secrets()
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
 
     async def __aenter__(self) -> Transport:
@@ -85,12 +88,12 @@ class Transport:
         """
         if self._session is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
-        secrets = _secrets(call, token)
+        secrets = self._secrets.of(call, token)
         upload = Upload(body, self._timeouts, long=call.long) if body is not None else None
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._request(call, token, upload, secrets)
-            reply = Reply(call, response, timeouts=self._timeouts, limits=self._limits)
+            reply = Reply(call, response, timeouts=self._timeouts, limits=self._limits, secrets=self._secrets)
             if not 200 <= response.status < 300:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 raise refusal(call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets)
@@ -100,6 +103,9 @@ class Transport:
                     call=str(call),
                 )
             yield reply
+        except EMError as error:
+            self._secrets.strike(error)
+            raise
         finally:
             if response is not None:
                 response.close() if not response.content.at_eof() else response.release()
@@ -156,7 +162,10 @@ class Transport:
                 call=str(call),
                 phase="connect",
             )
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            why = safe(scrub(refused_because(error.certificate_error), secrets))
+            return UnreachableError(f"{call}: no connection to {where}: {why}", call=str(call), permanent=True)
+        if isinstance(error, aiohttp.ClientConnectorError):
             return UnreachableError(
                 f"{call}: cannot connect to {where}: {why}; check the URL, and that the EM is reserved and up",
                 call=str(call),
@@ -173,8 +182,3 @@ class Transport:
         if isinstance(error, aiohttp.ClientResponseError):
             return ProtocolError(f"{call}: the answer is not HTTP: {why}", call=str(call))
         return UnreachableError(f"{call}: the connection to {where} broke: {why}", call=str(call), sent=sent)
-
-
-def _secrets(call: Call, token: str | None) -> list[str]:
-    fields = {**(call.form or {}), **(call.json or {})}
-    return [str(fields[name]) for name in ("password", "refresh") if name in fields] + ([token] if token else [])

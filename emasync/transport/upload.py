@@ -7,6 +7,7 @@ May import config and errors, and aiohttp. Knows nothing of files or multipart: 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from emasync.config import KIB, MIB, Timeouts
 
 _PIECE = 256 * KIB  # how much body goes out between two looks for an early answer
 _FIRST_LOOK = 512 * KIB  # a longer body pauses once here, so that a locked EM can say so before the rest is pushed
+_EVERY = 16  # a stall is noticed up to a sixteenth of its time late: the timer is not moved for every piece
 _GRACE_S = 0.01  # of that pause, beside one connection's round trips
 
 
@@ -42,6 +44,7 @@ class Upload(Payload):
         self._answer_s = timeouts.long_answer_s if long else timeouts.answer_s
         self._began = asyncio.get_running_loop().time()
         self._window = (0, self._began)
+        self._allowed_at = -math.inf
         self._ended: anyio.Event | None = None
         self.scope: asyncio.Timeout | None = None
         self._looked = False
@@ -109,7 +112,10 @@ class Upload(Payload):
                 self._allow(0)
                 return
             self._window = (self.sent, now)
-        self._allow(self._timeouts.stall_s)
+        late_s = self._timeouts.stall_s / _EVERY
+        if now - self._allowed_at >= late_s:
+            self._allowed_at = now
+            self._allow(self._timeouts.stall_s + late_s)
 
     def _allow(self, seconds: float) -> None:
         if self.scope is not None and not self.scope.expired():

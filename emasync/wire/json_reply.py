@@ -17,13 +17,14 @@ def parse_json(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise ProtocolError("the answer is not valid UTF-8") from None
+        why = "the answer is not valid UTF-8"
     except json.JSONDecodeError as error:
-        raise ProtocolError(f"the answer is not valid JSON: {error.msg} at character {error.pos}") from None
+        why = f"the answer is not valid JSON: {error.msg} at character {error.pos}"
     except RecursionError:
-        raise ProtocolError("the answer is nested too deeply") from None
+        why = "the answer is nested too deeply"
     except ValueError as error:  # an integer of more than 4300 digits
-        raise ProtocolError(f"the answer holds a number that cannot be read: {str(error)[:80]}") from None
+        why = f"the answer holds a number that cannot be read: {str(error)[:80]}"
+    raise ProtocolError(why) from None  # outside the handlers: the parser's own exceptions carry the whole answer
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

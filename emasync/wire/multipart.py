@@ -91,7 +91,7 @@ def arrival_name(name: str) -> str | None:
     up to the last slash or backslash goes, and so does each character that does not print.
     """
     base = html.unescape(name).rpartition("/")[2].rpartition("\\")[2]
-    stored = "".join(char for char in base if char.isprintable())
+    stored = base if base.isprintable() else "".join(char for char in base if char.isprintable())
     return None if stored in ("", ".", "..") else stored
 
 

@@ -149,10 +149,14 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) ->
 
 
 def scrub(text: str, secrets: Sequence[str]) -> str:
-    """`text` with every secret struck out, in the spellings a server may echo it in (JSON, percent, HTML)."""
+    """`text` with every secret struck out, in all its `spellings` and in either case (%2f is %2F)."""
     for secret in filter(None, secrets):
-        percent = (quote(secret), quote(secret, safe=""), quote_plus(secret))
-        spellings = {secret, json.dumps(secret)[1:-1], *percent, html.escape(secret)}
-        for spelling in sorted(spellings, key=len, reverse=True):
-            text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)  # %2f is %2F
+        for spelling in sorted(spellings(secret), key=len, reverse=True):
+            text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)
     return text
+
+
+def spellings(secret: str) -> set[str]:
+    """How a server may echo `secret`: as it is, as JSON, percent-encoded, as HTML."""
+    percent = (quote(secret), quote(secret, safe=""), quote_plus(secret))
+    return {secret, json.dumps(secret)[1:-1], *percent, html.escape(secret)}

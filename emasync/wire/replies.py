@@ -151,7 +151,7 @@ def pod_status(reply: Any) -> PodStatus:
 
 def whole(value: Any) -> int | None:
     """An integer written as a number or as a decimal string; anything else is None (never a bool, never a fraction)."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileThreads, save_small, saving
+from emasync.disk import FileThreads, SmallSave, saving
 from emasync.model import RemotePath
 
 
@@ -76,7 +76,10 @@ async def save(threads: FileThreads, root: Path, path: str = PATH, data: bytes =
 
 async def small(threads: FileThreads, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
     how = {"overwrite": "replace", "durable": False, **how}
-    return (await save_small(threads, root, RemotePath(path), data, **how)).path
+    flush_folder = how.pop("flush_folder", True)
+    out = SmallSave(threads, root, RemotePath(path), **how)
+    await out.write(data)
+    return await out.commit(flush_folder=flush_folder)
 
 
 both_ways = pytest.mark.parametrize("way", [save, small])

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, exists, save_small, saving
+from emasync.disk import SMALL, FileThreads, SmallSave, exists, saving
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
 from emasync.wire.content_tag import content_tag
@@ -29,19 +29,55 @@ async def test_a_file_is_saved_whole_with_its_size_and_hashes(threads: FileThrea
     assert tree(dest) == {"results/", "results/run/", "results/run/out.bin"}
 
 
-async def test_a_small_file_is_saved_in_one_hop(threads: FileThreads, dest: Path) -> None:
+def hops_of(threads: FileThreads) -> list[object]:
+    """The calls that go to a thread from now on."""
     hops: list[object] = []
     start = threads.start
     threads.start = lambda *args: hops.append(args) or start(*args)  # type: ignore[method-assign,func-returns-value]
-    saved = await save_small(threads, dest, PATH, DATA, overwrite="replace", durable=True)
+    return hops
+
+
+async def test_a_small_file_is_saved_in_one_hop(threads: FileThreads, dest: Path) -> None:
+    hops = hops_of(threads)
+    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=True)
+    buffer = bytearray(DATA)
+    await out.write(buffer)
+    buffer[:] = bytes(len(DATA))  # it was copied
+    await out.write(b"tail")
+    await out.finish()
+    whole = DATA + b"tail"
+    assert (out.size, out.sha256, out.tag) == (len(whole), hashlib.sha256(whole).hexdigest(), content_tag(whole))
+    assert (hops, tree(dest)) == ([], set())  # known before anything touches the disk
+    assert (await out.commit()).read_bytes() == whole
     assert len(hops) == 1
-    assert saved.path.read_bytes() == DATA
-    assert (saved.size, saved.sha256, saved.tag) == (len(DATA), hashlib.sha256(DATA).hexdigest(), content_tag(DATA))
+
+
+# Sabotage: hash in the event loop whatever the size.
+async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(threads: FileThreads, dest: Path) -> None:
+    hops, data = hops_of(threads), bytes(SMALL)
+    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=False)
+    await out.write(data)
+    await out.finish()
+    assert (len(hops), out.sha256, out.tag) == (1, hashlib.sha256(data).hexdigest(), content_tag(data))
+    assert (await out.commit()).read_bytes() == data
+    assert len(hops) == 2
+
+
+# Sabotage: leave `await self.finish()` out of Save.write: updates of one hash run in any order.
+async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileThreads, dest: Path) -> None:
+    pieces = [bytes([number]) * 100_000 for number in range(40)]
+    async with saving(threads, dest, PATH, overwrite="replace", durable=False) as out:
+        for piece in pieces:
+            await out.write(piece)
+        await out.finish()
+        whole = b"".join(pieces)
+        assert (out.size, out.sha256, out.tag) == (len(whole), hashlib.sha256(whole).hexdigest(), content_tag(whole))
 
 
 async def test_the_tag_is_left_out_when_nobody_wants_it(threads: FileThreads, dest: Path) -> None:
-    saved = await save_small(threads, dest, PATH, DATA, overwrite="replace", durable=False, with_tag=False)
-    assert saved.tag is None
+    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=False, with_tag=False)
+    await out.commit()
+    assert out.tag is None
 
 
 @both_ways

@@ -9,12 +9,13 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, Fingerprint, Source, digest_file, fingerprint, reading
+from emasync.disk import FileThreads, Fingerprint, Source, digest_file, fingerprint, read_small, reading
 from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.wire.content_tag import content_tag
 
@@ -105,6 +106,51 @@ async def test_a_file_is_digested_in_one_call(threads: FileThreads, file: Path) 
     assert (digest.sha256, digest.tag, digest.size) == (hashlib.sha256(data).hexdigest(), content_tag(data), len(data))
 
 
+# Sabotage: hash without the data of one file; or take one read's bytes for all of the file.
+def test_small_files_are_read_and_digested_one_after_the_other(tmp_path: Path) -> None:
+    contents = [b"", b"a", b"b" * 5000]
+    for number, data in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(data)
+    paths = [tmp_path / str(number) for number in range(len(contents))]
+    read = list(read_small(Source(path=path, fingerprint=fingerprint(path)) for path in paths))
+    assert [small.data for small in read] == contents
+    assert [small.sha256 for small in read] == [hashlib.sha256(data).hexdigest() for data in contents]
+    assert [small.tag for small in read] == [content_tag(data) for data in contents]
+
+
+def test_a_read_that_gives_less_than_asked_for_is_gone_on_with(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sabotage: call next_chunk only once in read_small.
+    os_read = os.read
+    monkeypatch.setattr(os, "read", lambda fd, size: os_read(fd, min(size, 999)))
+    (small,) = read_small([Source(path=file, fingerprint=fingerprint(file))])
+    assert small.data == file.read_bytes()
+    assert small.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+async def test_one_chunk_at_a_time_is_hashed_for_the_tag(threads: FileThreads, file: Path) -> None:
+    # Sabotage: do not wait for `_tagging` in `_next`: two threads add their chunks in any order.
+    entered, go = threading.Event(), threading.Event()
+
+    def held(_: bytes) -> None:
+        entered.set()
+        assert go.wait(30)
+
+    async with reading(threads, file, chunk=4000) as reader:
+        reader._file.tags = SimpleNamespace(update=held, tag=1)  # type: ignore[assignment]
+        await anext(reader)
+        second = asyncio.ensure_future(anext(reader))
+        while not entered.is_set():
+            await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            assert not second.done()
+        go.set()
+        await second
+        assert reader.tag is None  # the second chunk is not in it yet
+        assert [chunk async for chunk in reader] == []
+        assert reader.tag == 1
+
+
 # --- files that change -------------------------------------------------------------------------------------------
 
 
@@ -166,6 +212,21 @@ async def test_a_file_that_is_not_the_expected_one_is_not_read_at_all(
     with pytest.raises(SourceChangedError):
         async with reading(threads, file, expect=seen):
             pytest.fail("it was opened")
+
+
+# Sabotage: compare the size only; or read on after the error.
+@changes
+def test_a_small_file_that_is_not_the_expected_one_ends_the_reading_there(
+    file: Path, change: Callable[[Path], None]
+) -> None:
+    first = file.with_name("first")
+    first.write_bytes(b"1")
+    sources = [Source(path=path, fingerprint=fingerprint(path)) for path in (first, file)]
+    change(file)
+    read = read_small(sources)
+    assert next(read).data == b"1"
+    with pytest.raises(SourceChangedError):
+        next(read)
 
 
 async def test_a_file_with_more_bytes_than_its_size_says_is_caught(

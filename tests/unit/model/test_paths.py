@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,17 @@ def test_the_normal_form_is_its_own_normal_form(text: str) -> None:
     assert RemotePath(path) == path
     assert not path.startswith("/")
     assert RemotePath("/".join(path.parts)) == path
+
+
+def test_every_short_spelling_comes_out_as_its_parts_without_the_empty_ones_and_dots() -> None:
+    # sabotage: leave out any one condition under which `RemotePath.__new__` takes its text apart
+    spellings = ["".join(chars) for length in range(6) for chars in product("/.a", repeat=length)]
+    expected = ["/".join(part for part in text.split("/") if part not in ("", ".")) for text in spellings]
+    assert [RemotePath(text) for text in spellings] == expected
+    assert {type(RemotePath("a") / text) for text in spellings} == {RemotePath}
+    assert [RemotePath("a") / RemotePath(text) for text in spellings] == [
+        f"a/{normal}" if normal else "a" for normal in expected
+    ]
 
 
 def test_parts_name_parent_and_joining_agree() -> None:

@@ -134,6 +134,44 @@ async def test_a_file_that_changed_ends_the_body_and_is_named_by_its_index(
     assert told.sent == 0
 
 
+@pytest.mark.parametrize("changed", [0, 1, 2])
+async def test_a_small_file_that_changed_is_named_among_those_read_with_it(
+    items: tuple[UplinkItem, ...], threads: FileThreads, changed: int
+) -> None:
+    # Sabotage: name the first file of the batch; or forget the digests of those that were read.
+    items[changed].local.write_bytes(b"grown" * 50_000)
+    body = Told().body(items, threads)
+    with pytest.raises(SourceChangedError):
+        await whole(body)
+    assert body.reading == changed
+    assert sorted(body.sha256) == sorted(body.tags) == list(range(changed))
+
+
+async def test_small_files_that_follow_each_other_cost_one_hop(
+    items: tuple[UplinkItem, ...], threads: FileThreads
+) -> None:
+    # Sabotage: a batch for each file: a thousand small files would be a thousand hops to a thread.
+    hops: list[object] = []
+    start = threads.start
+    threads.start = lambda *args: hops.append(args) or start(*args)  # type: ignore[method-assign,func-returns-value]
+    await whole(Told().body((items[0], items[1], items[2], items[4]), threads))
+    assert len(hops) == 1
+
+
+async def test_small_files_of_more_than_a_piece_are_read_piece_by_piece(tmp_path: Path, threads: FileThreads) -> None:
+    # Sabotage: never begin a new batch: a call of small files would be in memory as a whole.
+    found = []
+    for number in range(8):
+        file = tmp_path / f"{number}"
+        file.write_bytes(bytes([number]) * 300_000)
+        found.append(UplinkItem(local=file, remote=RemotePath(f"dest/{number}"), fingerprint=fingerprint(file)))
+    body = Told().body(tuple(found), threads)
+    sizes = [len(chunk) async for chunk in body.chunks()]
+    assert max(sizes) <= 1 << 20
+    assert sum(sizes) == body.length
+    assert sorted(body.tags) == list(range(8))
+
+
 async def test_a_body_that_is_closed_early_closes_its_file(items: tuple[UplinkItem, ...], threads: FileThreads) -> None:
     chunks = Told().body(items, threads).chunks()
     await anext(chunks)
