@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from emasync import Client, OutcomeState, Settings, Transfer
-from emasync.disk import Save
+from emasync.disk import SmallSave
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import OnEvent
 from emasync.transfer.lane import Lane
@@ -233,15 +233,15 @@ async def _threads_are_gone() -> None:
 async def test_a_result_that_is_taken_away_as_it_lands_does_not_end_the_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = Save.commit
+    commit = SmallSave.commit
 
-    async def commit_and_lose(save: Save, *, flush_folder: bool = True) -> Path:
+    async def commit_and_lose(save: SmallSave, *, flush_folder: bool = True) -> Path:
         path = await commit(save, flush_folder=flush_folder)
         if path.name == "small.bin":
             path.unlink()
         return path
 
-    monkeypatch.setattr(Save, "commit", commit_and_lose)
+    monkeypatch.setattr(SmallSave, "commit", commit_and_lose)
     report = await stage.down(stage.em)
     assert len(report.done) == len(FILES)
     monkeypatch.undo()

@@ -1,0 +1,45 @@
+"""Streams that are closed, full or left: the work is done, and the exit code tells when its results got lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.child import EM, LIMIT_S, environment
+
+
+def shell(em: EM, home: Path, redirect: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """``emasync WORDS REDIRECT``, as a shell starts it."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -m emasync "$@" {redirect}', sys.executable, *words],
+        env=environment(home, em.login),
+        cwd=home,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+# Sabotage: leave out `_open_streams()` in __main__.py: with 2>&- messages go to stdout, or the transfer ends with 1.
+@pytest.mark.parametrize("redirect", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_does_not_keep_a_file_from_coming(em: EM, home: Path, redirect: str) -> None:
+    result = shell(em, home, redirect, "down", "precious.txt", "--into", "out")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (home / "out/precious.txt").read_text() == "mine\n"
+    assert "note" not in result.stdout
+
+
+# Sabotage: catch only BrokenPipeError at the end of `finish`.
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_results_that_a_full_disk_does_not_take_are_an_error_without_a_traceback(
+    em: EM, home: Path, json: list[str]
+) -> None:
+    result = shell(em, home, ">/dev/full", "down", "precious.txt", "--into", "out", *json)
+    assert result.returncode == 1
+    assert "No space left" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr

@@ -1,0 +1,87 @@
+"""Two processes on one destination at once, the same job twice, and streams that nobody holds at the other end."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import anyio
+import pytest
+
+from emasync.simulator import Simulator
+from tests.faults.checker import Run, residue, violations
+from tests.faults.stage_kills import Way
+from tests.faults.stage_local import USER, Ended, an_em, emasync, ended, some_files, started
+
+
+# sabotage: let `temp_name` return the same name for every file of a target; leave the `flock` out of `_create`.
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_two_processes_with_one_destination_both_end_well_and_every_file_is_whole(
+    tmp_path: Path, way: Way
+) -> None:
+    files = some_files(random.Random(3), 24, large=4)
+    async with an_em(tmp_path / "em", files if way == "down" else None, bandwidth=3e6) as sim:
+        landed = sim.volume(USER) if way == "up" else tmp_path / "out"
+        for name, data in files.items() if way == "up" else ():
+            (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "src" / name).write_bytes(data)
+        words = ("up", f"{tmp_path}/src/") if way == "up" else ("down", "/", "--into", str(tmp_path / "out"))
+        gate = sim.gate(f"em/files/{way}link", at="body")
+        async with started(sim.url, tmp_path / "one", *words, "-q") as first:
+            async with started(sim.url, tmp_path / "two", *words, "-q") as second:
+                await _both_are_moving(sim, f"em/files/{way}link")
+                gate.open()
+                ends = [await ended(first), await ended(second)]
+
+        assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
+        assert [end.ugly() for end in ends] == [[], []]
+        assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+
+
+async def _both_are_moving(sim: Simulator, path: str) -> None:
+    """Two log-ins, and a request for `path` after the second one: each process holds one back at the gate."""
+    with anyio.fail_after(40):
+        while [one.path for one in sim.requests if one.path in ("auth/", "em/files/list")].count("auth/") < 2:
+            await anyio.sleep(0.005)
+        second = max(index for index, one in enumerate(sim.requests) if one.path == "auth/")
+        while all(one.path != path for one in sim.requests[second:]):
+            await anyio.sleep(0.005)
+
+
+# sabotage: open the journal without its lock.
+async def test_the_same_job_twice_at_once_is_refused_and_the_first_one_ends_well(tmp_path: Path) -> None:
+    files, home = some_files(random.Random(4), 12), tmp_path / "home"
+    async with an_em(tmp_path / "em", files) as sim:
+        gate = sim.gate("em/files/downlink", at="start")
+        async with started(sim.url, home, "down", "/", "--into", "out", "-q") as first:
+            with anyio.fail_after(40):
+                await gate.arrived()
+            second = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
+            gate.open()
+            end = await ended(first)
+
+    assert second.code not in (0, 130), second.err
+    assert second.ugly() == []
+    assert (end.code, end.ugly()) == (0, [])
+    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+    assert residue(home) == []
+
+
+# sabotage: call `sys.stdout.fileno()` at start-up.
+@pytest.mark.parametrize(("closed", "form"), [(">&-", ("--json",)), (">&- <&-", ())])
+async def test_a_stream_that_is_closed_from_the_start_does_not_keep_files_from_coming(
+    tmp_path: Path, closed: str, form: tuple[str, ...]
+) -> None:
+    files = some_files(random.Random(5), 8)
+
+    end = await _redirected(tmp_path, files, closed, *form)
+
+    assert (end.code, end.ugly()) == (0, [])
+    run = Run(direction="down", wanted=files, landed=tmp_path / "home/out", ended_ok=True)
+    assert violations(run) == []
+
+
+async def _redirected(folder: Path, files: dict[str, bytes], redirection: str, *form: str) -> Ended:
+    wrap = ("sh", "-c", f'exec "$@" {redirection}', "sh")
+    async with an_em(folder / "em", files) as sim:
+        return await emasync(sim.url, folder / "home", "down", "/", "--into", "out", *form, wrap=wrap)

@@ -1,0 +1,138 @@
+"""SIGINT and SIGTERM in the midst of a transfer: its codes, its journal, the command that goes on, and the next run."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.faults.checker import Run, read_journal, violations
+from tests.faults.stage_kills import Way
+from tests.faults.stage_local import USER, an_em, emasync, ended, journals, some_files, started
+
+_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_CHILD = str(Path(__file__).with_name("process_child.py"))
+
+
+# sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
+# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done".
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_the_job(
+    tmp_path: Path, way: Way, number: signal.Signals
+) -> None:
+    files, home = some_files(random.Random(1), 24, folders=6), tmp_path / "home"
+    async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
+        landed = sim.volume(USER) if way == "up" else home / "out"
+        for name, data in files.items() if way == "up" else ():
+            (home / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / "src" / name).write_bytes(data)
+        words = ("up", "src/") if way == "up" else ("down", "/", "--into", "out")
+        path = f"em/files/{way}link"
+        async with started(sim.url, home, *words, "--workers", "2", "-q") as process:
+            with anyio.fail_after(40):
+                while sum(one.path == path and one.status == 200 for one in sim.requests) < 3:
+                    await anyio.sleep(0.001)
+                gate = sim.gate(path, at="answer")  # from here on nothing is answered: it cannot get through
+                await gate.arrived()
+            process.send_signal(number)
+            stopped = await ended(process)
+        gate.open()
+
+        rows = journals(home)
+        run = Run(direction=way, wanted=files, landed=landed, rows=rows[0])
+        assert violations(run) == []
+        assert stopped.code == _CODES[number]
+        assert stopped.ugly() == []
+        assert [path.name for path in landed.rglob(".emasync-*")] == []
+        if way == "down":
+            assert len([row for row in read_journal(rows[0]) if row.state == "done"]) >= 2
+        command = re.search(r"go on with: emasync (jobs resume \w+)", stopped.err)
+        assert command is not None, stopped.err
+        finished = await emasync(sim.url, home, *command[1].split(), "-q")
+
+        assert (finished.code, finished.ugly()) == (0, [])
+        assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+        assert journals(home) == []
+
+
+# sabotage: replace `os._exit` by `scope.cancel()` in `_watch_signals`.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_ends_it_at_once_although_a_disk_call_never_returns(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    home, told = tmp_path / "home", tmp_path / "stuck"
+    forever = "1e6"  # of grace: only the second signal can end it
+    async with an_em(tmp_path / "em", {"a": b"one", "b": b"two"}) as sim:
+        words = (str(told), forever, "down", "/", "--into", "out")
+        async with started(sim.url, home, *words, script=(_CHILD,)) as process:
+            await _appears(told)
+            process.send_signal(number)
+            assert process.stderr is not None
+            said = await process.stderr.readuntil(b"interrupted: ")
+            process.send_signal(number)
+            stopped = await ended(process)
+
+        assert stopped.code == _CODES[number], said
+        assert stopped.ugly() == []
+        finished = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
+        assert finished.code == 0, finished.err
+        run = Run(direction="down", wanted={"a": b"one", "b": b"two"}, landed=home / "out", ended_ok=True)
+        assert violations(run) == []
+
+
+# sabotage: leave out `timer.start()` in `_watch_signals`.
+async def test_one_signal_is_enough_when_the_grace_is_over(tmp_path: Path) -> None:
+    home, told = tmp_path / "home", tmp_path / "stuck"
+    async with an_em(tmp_path / "em", {"a": b"one"}) as sim:
+        words = (str(told), "0.1", "down", "/", "--into", "out")
+        async with started(sim.url, home, *words, script=(_CHILD,)) as process:
+            await _appears(told)
+            process.send_signal(signal.SIGTERM)
+            stopped = await ended(process)
+
+    assert stopped.code == 143
+    assert not (home / "out/a").exists()
+
+
+# sabotage: let `Session` send without retry: `RetryPolicy.delay` returns None.
+async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(tmp_path: Path) -> None:
+    files, home = some_files(random.Random(2), 24), tmp_path / "home"
+    async with an_em(tmp_path / "em", files) as sim:
+        port = int(sim.url.rstrip("/").rpartition(":")[2])
+        gate = sim.gate("em/files/downlink", at="body")
+        process_block = started(sim.url, home, "down", "/", "--into", "out", "--workers", "3", "-q")
+        process = await process_block.__aenter__()
+        try:
+            with anyio.fail_after(40):
+                await gate.arrived(3)
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        except BaseException:
+            await process_block.__aexit__(*sys.exc_info())
+            raise
+    try:
+        async with an_em(tmp_path / "em", port=port) as again:  # new tokens, too: the old one is refused
+            process.send_signal(signal.SIGCONT)
+            finished = await ended(process)
+            moved = [one for one in again.requests if one.path == "em/files/downlink"]
+    finally:
+        with suppress(ProcessLookupError):
+            await process_block.__aexit__(None, None, None)
+
+    assert (finished.code, finished.ugly()) == (0, [])
+    assert len(moved) >= len(files)
+    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+
+
+async def _appears(path: Path) -> None:
+    with anyio.fail_after(40):
+        while not path.exists():
+            await anyio.sleep(0.005)

@@ -1,0 +1,17 @@
+"""The wire's properties, with few examples each; ``python -m tests.torture --only properties`` runs many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.faults.properties import Property, run
+from tests.faults.properties_wire import WIRE
+
+
+@pytest.mark.parametrize("one", WIRE, ids=lambda one: one.name)
+def test_it_holds_of_some_hundred_inputs(one: Property[Any]) -> None:
+    tally = run(one, examples=250, seeded=1)
+    assert tally.failure is None
+    assert tally.tries >= 200

@@ -1,0 +1,36 @@
+"""One row of the torture table: what it is asked to do, and what it has counted when it is done.
+
+Owns the two values that the program and its rows exchange. Knows neither how a row works nor how the table is drawn.
+Every number in a Row was counted while the row ran; none is a wish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a row is asked to do. `scale`: 1.0 is the full measure, 0.05 a smoke test; `folder` is empty, its own."""
+
+    seed: int
+    scale: float
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a row has counted. Each text in `failures` says the case and how to repeat it."""
+
+    name: str
+    tries: int
+    bad_inputs: int = 0
+    faults: int = 0
+    failures: tuple[str, ...] = ()
+    files_lost: int = 0
+    files_wrong: int = 0
+    bytes_outside: int = 0
+    kills: int = 0
+    kills_inside: int = 0
+    note: str = ""

@@ -1,0 +1,78 @@
+"""What this machine does to a transfer: full disks, limits, rights, sources that change, very many files.
+
+Owns: which cases run how often, and the sums. The cases are `stage_limits`, `stage_sources` and `stage_many`.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from tests.faults import stage_limits, stage_sources
+from tests.faults.stage_kills import Way
+from tests.faults.stage_local import missing
+from tests.faults.stage_many import many_files
+from tests.torture.row import Order, Row
+
+NAME: Final = "local"
+MANY: Final = 100_000
+_ROUNDS: Final = 5
+_MANY_LIMIT_S: Final = 900.0
+
+
+def run(order: Order) -> Row:
+    """Every case some times with other files, then the many; each failure says its case and seed."""
+    rng = random.Random(order.seed)
+    failures: list[str] = []
+    notes: list[str] = []
+    tries = 0
+    for number in range(max(1, round(_ROUNDS * order.scale))):
+        seed = rng.getrandbits(32)
+        for name, (case, tools) in {**stage_limits.cases(seed), **stage_sources.cases(seed)}.items():
+            if why := missing(*tools):
+                notes.append(f"{name}: {why}")
+                continue
+            tries += 1
+            failures += [f"{name}, seed {seed}: {one}" for one in _try(order.folder / f"{number} {name}", case)]
+    faults = tries
+    count = max(2000, round(MANY * order.scale))
+    ways: tuple[Way, ...] = ("up", "down")
+    for way in ways:
+        tries += 1
+        wrong, note = _move_many(order.folder / way, way, count)
+        failures += wrong
+        notes.append(note)
+    return Row(
+        name=NAME,
+        tries=tries,
+        faults=faults,
+        failures=tuple(failures),
+        files_lost=sum("ended well without" in one for one in failures),
+        files_wrong=sum(": I1 " in one for one in failures),
+        note="; ".join(dict.fromkeys(notes)),
+    )
+
+
+def _try(folder: Path, case: stage_limits.Case) -> list[str]:
+    folder.mkdir(parents=True)
+    try:
+        return anyio.run(case, folder)
+    except (TimeoutError, AssertionError, OSError) as error:
+        return [repr(error)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_many(folder: Path, way: Way, count: int) -> tuple[list[str], str]:
+    async def move() -> tuple[list[str], str]:
+        cost = await many_files(folder, way=way, count=count, limit_s=_MANY_LIMIT_S)
+        return list(cost.wrong), f"{count} files {way}: {cost.peak_kib} KiB, {cost.open_files} open"
+
+    try:
+        return anyio.run(move)
+    except (TimeoutError, AssertionError, OSError) as error:
+        return [f"{count} files {way}: {error!r}"], ""
