@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := $(VENV)/.bench-ready
 
-.PHONY: demo test check bench picture clean
+.PHONY: demo test check torture bench picture clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -26,8 +27,16 @@ check: $(READY)  ## all that CI runs: format, lint, types, layers, tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q
 
-bench: $(READY)  ## the benchmark programs (a few minutes)
-	@$(BIN)/python -m benchmarks
+torture: $(READY)  ## the long fault matrices, as a table (half an hour); SOAK=20 adds twenty minutes of mixed faults
+	@$(BIN)/python -m tests.torture $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
+
+$(BENCH): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH)  ## emasync beside its peers, then the table and the plots (ten minutes); FULL=1: the stated sizes
+	@$(BIN)/python -m benchmarks $(if $(FULL),--full)
+	@$(BIN)/python -m benchmarks.report
 
 picture: $(READY)  ## draw the README's picture from a real run of the demo
 	@$(BIN)/python docs/picture.py

@@ -1,1 +1,1 @@
-"""Benchmark programs: ``make bench``. Each prints its figures and what they are compared with; none is a test."""
+"""Benchmark programs, ``python -m benchmarks``: emasync against others on the same work. None is a test."""

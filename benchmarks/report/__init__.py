@@ -1,0 +1,1 @@
+"""The benchmark report: tables, plots and the README's section, all made from one results file."""
