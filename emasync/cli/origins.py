@@ -137,10 +137,17 @@ def settings_of(asked: Asked) -> Settings:
 
 
 def tls(asked: Asked, origins: Origins) -> ssl.SSLContext | None:
-    """A context for ``--ca`` or ``--insecure``; None for the usual checks."""
+    """A context for ``--ca`` or ``--insecure``; None for the usual checks. click.UsageError for a file that is none."""
     if asked.insecure:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    return ssl.create_default_context(cafile=origins.get("ca")) if origins.get("ca") else None
+    file = origins.get("ca")
+    if not file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else "no certificate in it"
+        raise click.UsageError(f"--ca: {file} is not a CA certificate in PEM form: {reason}") from None

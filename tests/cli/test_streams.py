@@ -1,4 +1,7 @@
-"""Streams that are closed, full or left: the work is done, and the exit code tells when its results got lost."""
+"""What a shell hands over that is no use: streams that are closed, full or left, files of another kind.
+
+The work is done where it can be, and the exit code tells when results got lost or nothing could begin.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +46,13 @@ def test_results_that_a_full_disk_does_not_take_are_an_error_without_a_traceback
     assert "No space left" in result.stderr
     assert "Traceback" not in result.stderr
     assert "Exception ignored" not in result.stderr
+
+
+# Sabotage: let what `ssl.create_default_context` raises through.
+@pytest.mark.parametrize(("name", "reason"), [("gone.pem", "No such file"), ("notes.txt", "no certificate in it")])
+def test_a_ca_file_that_is_none_is_a_usage_error_that_names_it(em: EM, home: Path, name: str, reason: str) -> None:
+    (home / "notes.txt").write_text("not a certificate")
+    result = shell(em, home, "", "ls", "--ca", name)
+    assert result.returncode == 2
+    assert f"--ca: {name} is not a CA certificate in PEM form" in result.stderr
+    assert reason in result.stderr

@@ -52,14 +52,10 @@ class Liar:
     def list_files(self, names: Sequence[str], *, folder: str = "") -> None:
         """List files of these names, in `folder` if one is given; a name is listed as it is, whatever it holds."""
         inside = f"{folder}/" if folder else ""
+        sizes = [len(bytes_of(normal(inside + name))) * self.times for name in names]
         files = [
-            {
-                "type": "file",
-                "name": name,
-                "size": str(len(bytes_of(normal(inside + name)))),
-                "time": "2026-01-01-00-00",
-            }
-            for name in names
+            {"type": "file", "name": name, "size": str(size), "time": "2026-01-01-00-00"}
+            for name, size in zip(names, sizes, strict=True)
         ]
         self.entries = [{"type": "directory", "name": folder, "contents": files}] if folder else files
 

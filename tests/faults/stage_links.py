@@ -17,11 +17,12 @@ from tests.faults.checker import sha256, tree
 from tests.faults.stage_escape import Ground, Liar, bytes_of, lying
 
 PATH: Final = "results/run/out.bin"
+_LARGE: Final = 60_000  # some 6 MB
 Case = Callable[[Ground], Awaitable[list[str]]]
 
 
-def _liar(*paths: str, hold: bool = False) -> Liar:
-    liar = Liar(hold=hold)
+def _liar(*paths: str, hold: bool = False, times: int = 1) -> Liar:
+    liar = Liar(hold=hold, times=times)
     liar.list_files(paths or [PATH])
     return liar
 
@@ -68,16 +69,18 @@ async def at_the_temporary_name(ground: Ground) -> list[str]:
     return wrong + _expect(report, OutcomeState.FAILED, unsafe=True) + ground.outside()
 
 
-async def swapped_meanwhile(ground: Ground, *, at: str, points_to: str) -> list[str]:
-    """While half of the answer is in, a folder on the way, or the destination itself, is swapped for a link."""
-    liar = _liar(hold=True)
+async def swapped_meanwhile(ground: Ground, *, at: str, points_to: str, times: int) -> list[str]:
+    """While half of the answer is in, a folder on the way, or the destination itself, is swapped for a link.
+
+    `times` large: half of the file is on disk already. Small: nothing of it is, but the folders are there.
+    """
+    liar = _liar(hold=True, times=times)
     victim = ground.dest / at
+    (ground.dest / PATH).parent.mkdir(parents=True)
     async with lying(liar) as em, em.downlink(["results"], into=ground.dest) as transfer:
         await liar.half.wait()
-        for _ in range(3000):  # the temporary file is made when the answer's head is there
-            if list(ground.dest.rglob(".emasync-*.part")):
-                break
-            await asyncio.sleep(0.001)
+        while times > 1 and not list(ground.dest.rglob(".emasync-*.part")):
+            await asyncio.sleep(0.001)  # nobody tells when the first bytes are on disk; the test's time limit ends it
         victim.rename(ground.folder / "dest-moved" if victim == ground.dest else ground.dest / "moved")
         victim.symlink_to(points_to)
         ground.settle()
@@ -150,7 +153,10 @@ def _cases() -> dict[str, Case]:
         ("results/run", "../moved"),
         ("", "outside"),
     ):
-        cases[f"{at or 'the destination'} becomes {points_to}"] = partial(swapped_meanwhile, at=at, points_to=points_to)
+        for kind, times in (("small", 1), ("large", _LARGE)):
+            if at or times > 1:  # of a small file nothing is saved yet: the destination is what it is by then
+                name = f"{at or 'the destination'} becomes {points_to} under a {kind} file"
+                cases[name] = partial(swapped_meanwhile, at=at, points_to=points_to, times=times)
     cases["a dead file behind a link"] = beside_a_dead_file_elsewhere
     for at, points_to in (
         ("link", "../outside"),
