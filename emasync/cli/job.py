@@ -42,7 +42,7 @@ class At:
 Verb = Callable[[At], Awaitable[ExitCode]]
 
 
-def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> None:
+def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> NoReturn:
     """Run `verb` with an open Client of the EM that flags, environment and profile name; ends the process."""
     out = Out(as_json=asked.json, quiet=asked.quiet)
 
@@ -56,7 +56,7 @@ def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> 
     finish(out, work)
 
 
-def finish(out: Out, work: Callable[[], ExitCode]) -> None:
+def finish(out: Out, work: Callable[[], ExitCode]) -> NoReturn:
     """Call `work` and end the process with its code, or with that of what it raises."""
     signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -46,13 +46,30 @@ class Saved:
     tag: int | None
 
 
-class Save:
+class _Hashed:
+    """What is known of a file while it is saved."""
+
+    def __init__(self, hashes: Hashes) -> None:
+        self._hashes = hashes
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 in hex of the whole file, once `finish` has returned."""
+        return self._hashes.sha256 or ""
+
+    @property
+    def tag(self) -> int | None:
+        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
+        return self._hashes.tag
+
+
+class Save(_Hashed):
     """One file being saved as it comes; see `saving`."""
 
     def __init__(self, threads: FileThreads, temp: TempFile, hashes: Hashes) -> None:
+        super().__init__(hashes)
         self._threads = threads
         self._temp = temp
-        self._hashes = hashes
         self._hashing: list[asyncio.Future[None]] = []  # of what was written last
         # aiofiles runs our TempFile in our threads.
         self._file = AsyncFileIO(temp, asyncio.get_running_loop(), threads.executor)
@@ -66,16 +83,6 @@ class Save:
     def size(self) -> int:
         """Bytes written so far."""
         return self._temp.size
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 in hex of the whole file, once `finish` has returned."""
-        return self._hashes.sha256 or ""
-
-    @property
-    def tag(self) -> int | None:
-        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
-        return self._hashes.tag
 
     async def check_space(self, size: int) -> None:
         """OSError (ENOSPC) if fewer than `size` bytes are free where the file goes."""
@@ -146,7 +153,7 @@ async def saving(
                 await threads.run(owned.close)
 
 
-class SmallSave:
+class SmallSave(_Hashed):
     """One file that waits in memory until it is whole; then `commit` is its only hop to a thread.
 
     The same choices and errors as `saving`, but for those of the disk, which all come with `commit`. There is nothing
@@ -163,9 +170,9 @@ class SmallSave:
         durable: bool,
         with_tag: bool = True,
     ) -> None:
+        super().__init__(Hashes(with_tag=with_tag))
         self._threads = threads
         self._target = _target(threads, root, path, overwrite=overwrite, durable=durable)
-        self._hashes = Hashes(with_tag=with_tag)
         self._data = bytearray()
         self._finished = False
 
@@ -173,16 +180,6 @@ class SmallSave:
     def size(self) -> int:
         """Bytes written so far."""
         return len(self._data)
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 in hex of the whole file, once `finish` has returned."""
-        return self._hashes.sha256 or ""
-
-    @property
-    def tag(self) -> int | None:
-        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
-        return self._hashes.tag
 
     async def write(self, data: ReadableBuffer) -> None:
         """Append `data`; it is copied."""

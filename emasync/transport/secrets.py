@@ -6,6 +6,7 @@ Knows nothing of connections.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from emasync.wire.refusals import scrub, spellings
 
 _TELLING = 12  # shorter ones may stand in names and messages for other reasons; only the call that sent one strikes it
 _TOKENS = 32
+_ASCII = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 class Secrets:
@@ -69,11 +71,7 @@ class Secrets:
 
 def _unescaped(body: bytes) -> bytes:
     """`body` with those JSON escapes undone that could hide a secret in ASCII."""
-    if b"\\u00" in body:
-        for code in range(0x20, 0x7F):
-            for digits in {b"%02x" % code, b"%02X" % code}:
-                body = body.replace(b"\\u00" + digits, bytes([code]))
-    return body.replace(b"\\/", b"/")
+    return _ASCII.sub(lambda found: bytes([int(found[1], 16)]), body).replace(b"\\/", b"/")
 
 
 def _struck(value: Any, secrets: list[str]) -> Any:

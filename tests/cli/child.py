@@ -73,6 +73,11 @@ def run(*arguments: str, home: Path, env: Mapping[str, str] | None = None) -> su
         return end(process)
 
 
+def emasync(em: EM, home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run ``emasync WORDS`` on `em` to its end, with `more` in its environment."""
+    return run(*EMASYNC, *words, home=home, env={**em.login, **more})
+
+
 def end(process: subprocess.Popen[str], number: signal.Signals | None = None) -> subprocess.CompletedProcess[str]:
     """Wait for a child, after sending it a signal if one is given; it is killed when it does not end in time."""
     if number is not None:

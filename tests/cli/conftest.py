@@ -19,10 +19,23 @@ def em(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
+    """A simulator of this module's own."""
+    with simulator(tmp_path_factory.mktemp("box"), "-q") as one:
+        yield one
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """An empty folder: home, working directory and place for temporary files."""
     return tmp_path
+
+
+@pytest.fixture
+def folder(box: EM, home: Path) -> str:
+    """A name in the volume that no other test uses."""
+    return home.name
 
 
 @pytest.fixture(autouse=True)

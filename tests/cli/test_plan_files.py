@@ -4,32 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from emasync.cli import emasync as root
-from tests.cli.child import EM, EMASYNC, run, simulator
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
-    """A simulator of this module's own."""
-    with simulator(tmp_path_factory.mktemp("box"), "-q") as one:
-        yield one
-
-
-@pytest.fixture
-def folder(box: EM, home: Path) -> str:
-    """A name in the volume that no other test uses."""
-    return home.name
-
-
-def emasync(box: EM, home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return run(*EMASYNC, *words, home=home, env={**box.login, **more})
+from tests.cli.child import EM, EMASYNC, emasync, run
 
 
 def sources(home: Path) -> None:

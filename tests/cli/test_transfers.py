@@ -9,34 +9,15 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from emasync.cli import emasync as root
-from tests.cli.child import CANARY, EM, EMASYNC, LIMIT_S, environment, run, simulator
+from tests.cli.child import CANARY, EM, EMASYNC, LIMIT_S, emasync, environment
 
 JOBS = ("ls", "show", "resume", "rm")
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
-    """A simulator of this module's own."""
-    with simulator(tmp_path_factory.mktemp("box"), "-q") as one:
-        yield one
-
-
-@pytest.fixture
-def folder(box: EM, home: Path) -> str:
-    """A name in the volume that no other test uses."""
-    return home.name
-
-
-def emasync(box: EM, home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return run(*EMASYNC, *words, home=home, env={**box.login, **more})
 
 
 def make(root: Path, **files: str) -> None:

@@ -24,6 +24,7 @@ from emasync.transfer.journal import Journal, open_journal
 from emasync.transfer.journal_rows import Intent, ItemState, Key, Settled, journal_scope
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sqlite_thread import Grouping
+from tests.unit.transfer.journal_samples import Facts
 
 T = TypeVar("T")
 
@@ -41,16 +42,6 @@ class Known:
     call_id: str | None = None
     sha256: str | None = None
     verified: Verified = Verified.NONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """The local file of an item, as it is."""
-
-    size: int = 10
-    mtime_ns: int = 1_000
-    ctime_ns: int = 2_000
-    inode: int = 7
 
 
 @dataclass(slots=True)
