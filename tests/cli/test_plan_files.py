@@ -93,7 +93,7 @@ def test_a_dry_run_and_a_check_name_the_files_that_cannot_be_sent(box: EM, home:
     assert [(one["action"], one["path"]) for one in told if one.get("action") == "refuse"] == [
         ("refuse", f"{folder}/pipe")
     ]
-    assert (dry.returncode, told[-1]["type"]) != (0, "plan")
+    assert (dry.returncode, told[-1]["type"]) == (1, "exit")
 
     check = emasync(box, home, "check", "data", folder)
     assert check.returncode == 1

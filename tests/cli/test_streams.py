@@ -5,6 +5,7 @@ The work is done where it can be, and the exit code tells when results got lost 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,20 +29,24 @@ def shell(em: EM, home: Path, redirect: str, *words: str) -> subprocess.Complete
 
 
 # Sabotage: leave out `_open_streams()` in __main__.py: with 2>&- messages go to stdout, or the transfer ends with 1.
+@pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize("redirect", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_does_not_keep_a_file_from_coming(em: EM, home: Path, redirect: str) -> None:
-    result = shell(em, home, redirect, "down", "precious.txt", "--into", "out")
+def test_a_closed_stream_does_not_keep_a_file_from_coming(em: EM, home: Path, redirect: str, form: list[str]) -> None:
+    result = shell(em, home, redirect, "down", "precious.txt", "--into", "out", *form)
     assert result.returncode == 0, result.stdout + result.stderr
     assert (home / "out/precious.txt").read_text() == "mine\n"
-    assert "note" not in result.stdout
+    if form:
+        assert all(json.loads(line) for line in result.stdout.splitlines())
+    else:
+        assert "note" not in result.stdout
 
 
 # Sabotage: catch only BrokenPipeError at the end of `finish`.
-@pytest.mark.parametrize("json", [[], ["--json"]])
+@pytest.mark.parametrize("form", [[], ["--json"]])
 def test_results_that_a_full_disk_does_not_take_are_an_error_without_a_traceback(
-    em: EM, home: Path, json: list[str]
+    em: EM, home: Path, form: list[str]
 ) -> None:
-    result = shell(em, home, ">/dev/full", "down", "precious.txt", "--into", "out", *json)
+    result = shell(em, home, ">/dev/full", "down", "precious.txt", "--into", "out", *form)
     assert result.returncode == 1
     assert "No space left" in result.stderr
     assert "Traceback" not in result.stderr

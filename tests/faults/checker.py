@@ -255,8 +255,18 @@ def leaks(secrets: Iterable[str], texts: Mapping[str, str], folders: Iterable[Pa
 def _spellings(secret: str) -> set[bytes]:
     if not secret:
         raise ValueError("an empty secret is in every text")
-    texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
-    return {text.encode() for text in texts} | {base64.b64encode(secret.encode()).rstrip(b"=")[:-1]}
+    texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    texts |= {json.dumps(secret, ensure_ascii=only)[1:-1] for only in (True, False)}
+    return {text.encode() for text in texts} | _in_base64(secret.encode())
+
+
+def _in_base64(secret: bytes) -> set[bytes]:
+    """What is certain of it in base64, at each of the three places of a group where it may begin."""
+    found: set[bytes] = set()
+    for before, unsure in enumerate((0, 2, 3)):
+        whole = base64.b64encode(bytes(before) + secret)
+        found.add(whole[unsure : len(whole) - (0, 3, 2)[(before + len(secret)) % 3]])
+    return found
 
 
 class Request(Protocol):

@@ -92,10 +92,12 @@ class JournalUnderCrashes(RuleBasedStateMachine):
         self._journal: Journal
 
     def teardown(self) -> None:
-        if self._opening is not None:
-            self._close()
-        self._runner.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            if self._opening is not None:
+                self._close()
+        finally:
+            self._runner.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     @initialize()
     def first(self) -> None:
@@ -258,7 +260,9 @@ async def damage(path: Path, rng: random.Random) -> str | None:
     async with open_journal(path, grouping=_GROUPING) as journal:
         await journal.record_intents([Intent(key=key_of(number, Direction.UPLINK)) for number in range(200)])
     whole = path.read_bytes()
-    path.write_bytes(_harmed(whole, rng))
+    while (harmed := _harmed(whole, rng)) == whole:
+        pass
+    path.write_bytes(harmed)
     try:
         async with open_journal(path, wait_s=0.0) as journal:
             rows = await journal.rows(_SCOPE, states=list(ItemState))

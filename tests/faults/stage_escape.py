@@ -162,7 +162,7 @@ async def told_trial(names: Sequence[Hostile], ground: Ground, form: Told) -> li
     found += [f"accepted {paths[one.path]!r}, which is no JSON" for one in report.done if one.path in broken]
     right = {path: sha256(bytes_of(path)) for path in paths if path not in broken}
     if tree(ground.dest) != right:
-        found.append(f"the destination differs: {sorted(tree(ground.dest).items() ^ right.items())[:5]!r}")
+        found.append(f"I1 the destination differs: {sorted(tree(ground.dest).items() ^ right.items())[:5]!r}")
     return found + ground.outside()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -90,7 +91,8 @@ async def swapped_meanwhile(ground: Ground, *, at: str, points_to: str, times: i
     if not all(isinstance(one.error, UnsafePathError) for one in ended):
         wrong.append(f"failed, but not for the swap: {ended!r}")
     left = [str(path) for path in ground.folder.rglob(".emasync-*")]
-    moved = [path for path in ground.outside() if not path.startswith("I4 'dest-moved/")]  # our temporary file went
+    gone = re.compile(r"I4 'dest-moved/.*\.part' was removed")  # our temporary file
+    moved = [one for one in ground.outside() if not gone.fullmatch(one)]
     return wrong + [f"I8 {path} is left" for path in left] + moved
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.faults.checker import Run, sha256, violations
+from tests.faults.checker import Run, read_journal, sha256, violations
 from tests.faults.stage_kills import Way
 from tests.faults.stage_local import PASSWORD, USER, an_em, ended, started
 
@@ -58,7 +58,9 @@ async def many_files(folder: Path, *, way: Way, count: int, limit_s: float) -> C
         told = json.loads(end.out or "{}")
         if told.get("done") != count or told.get("files") != count:
             wrong.append(f"{count} files were asked for, the report has {told}")
-        rows = landed.parent / "nowhere" if way == "up" else folder / "home/down.journal"
+        rows = folder / f"home/{way}.journal"
+        if len(read_journal(rows)) != count:
+            wrong.append(f"I2 the journal has not {count} rows")
         wrong += violations(Run(direction=way, wanted=files, landed=landed, rows=rows, ended_ok=not end.code))
     shutil.rmtree(folder, ignore_errors=True)
     peak, most = int(told.get("peak_kib", 0)), int(told.get("open", 0))

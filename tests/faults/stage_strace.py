@@ -167,8 +167,15 @@ async def _trace(pid: int, log: Path, injection: Injection | None) -> asyncio.su
         stderr=asyncio.subprocess.PIPE,
     )
     assert tracer.stderr is not None
-    with anyio.fail_after(20):
-        for _ in threads:
-            said = await tracer.stderr.readline()
-            assert b"attached" in said, said
+    try:
+        with anyio.fail_after(20):
+            for _ in threads:
+                said = await tracer.stderr.readline()
+                assert b"attached" in said, said
+    except BaseException:
+        if tracer.returncode is None:
+            tracer.kill()
+        with anyio.CancelScope(shield=True):
+            await tracer.communicate()
+        raise
     return tracer

@@ -17,6 +17,7 @@ from unittest import mock
 
 from emasync import Client, Limits, RetryPolicy, Settings, TransferReport
 from emasync.simulator import Fault, Simulator
+from emasync.transfer.events import Progress, Started
 from emasync.transfer.lane import Lane
 from emasync.transfer.lane_width import LanePolicy
 from tests.faults.checker import Run, sha256, storm, tree, violations
@@ -78,7 +79,8 @@ async def suffer(trouble: Trouble, folder: Path, *, rng: random.Random) -> Resul
         async with Client(sim.url, username="client1", password="canary", settings=_settings(trouble)) as em:
             run = await _move(trouble, sim, em, folder, files)
             wrong = violations(run) + _judge(trouble, sim, run)
-    return Result(faults=_struck(trouble, sim), wrong=tuple(wrong))
+    struck = sum(request.fault is not None for request in sim.requests)
+    return Result(faults=struck if faults else 1, wrong=tuple(wrong))  # else the trouble is in the EM's rules
 
 
 def _some_files(rng: random.Random) -> dict[str, bytes]:
@@ -101,15 +103,15 @@ async def _move(trouble: Trouble, sim: Simulator, em: Client, folder: Path, file
 
     def on_event(event: object) -> None:
         nonlocal did
-        kind = type(event).__name__
-        if trouble.turn is not None and kind == "Started":
+        if trouble.turn is not None and isinstance(event, Started):
             trouble.turn(sim)
-        if trouble.deed is not None and kind == "Progress" and not did:
+        if trouble.deed is not None and isinstance(event, Progress) and not did:
             did = True
             trouble.deed(sim)
 
     call = em.uplink(f"{local}/", on_event=on_event) if up else em.downlink("/", into=local, on_event=on_event)
     report = await call
+    assert did or trouble.deed is None, f"{trouble.name}: nothing was done"
     wanted = {name: sha256(data) for name, data in files.items()}
     return Run(
         direction=trouble.direction, wanted=wanted, before=before, landed=landed, report=report, ended_ok=report.ok
@@ -129,11 +131,6 @@ def _judge(trouble: Trouble, sim: Simulator, run: Run) -> list[str]:
     budget = 2 * struck + trouble.resends + 4
     expiries = 1 if trouble.deed else 0
     return found + storm(sim.requests, items=len(run.wanted), budget=budget, expiries=expiries, probes=_HURRIED_PROBES)
-
-
-def _struck(trouble: Trouble, sim: Simulator) -> int:
-    """Requests that met a fault; where the trouble is in the EM's rules and not a fault, the transfer counts as one."""
-    return sum(request.fault is not None for request in sim.requests) or 1
 
 
 def _ends(report: TransferReport) -> frozenset[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -278,11 +280,19 @@ SECRET = 'canary-pass/word+"1'
         "password=canary-pass%2Fword%2B%221",
         '{"password": "canary-pass/word+\\"1"}',
         "Basic Y2FuYXJ5LXBhc3Mvd29yZCsiMQ==",
+        f"Basic {b64encode(f'client1:{SECRET}'.encode()).decode()}",
+        f"Basic {b64encode(f'user:{SECRET}, and more'.encode()).decode()}",
     ],
 )
 def test_a_secret_is_found_in_all_its_spellings_and_not_told_again(text: str) -> None:
     found = leaks(["other", SECRET], {"stderr": text})
     assert found == ["I5 secret 1 shows in stderr"]
+
+
+def test_a_secret_beyond_ascii_is_found_as_json_writes_it_either_way() -> None:
+    for only in (True, False):
+        text = json.dumps({"password": "geheim-é-1"}, ensure_ascii=only)
+        assert leaks(["geheim-é-1"], {"stdout": text}) == ["I5 secret 0 shows in stdout"]
 
 
 def test_a_secret_is_found_in_files_links_and_names(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two processes on one destination at once, the same job twice, and streams that nobody holds at the other end."""
+"""Two processes on one destination at once, and the same job twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from emasync.simulator import Simulator
 from tests.faults.checker import Run, residue, violations
 from tests.faults.stage_kills import Way
-from tests.faults.stage_local import USER, Ended, an_em, emasync, ended, some_files, started
+from tests.faults.stage_local import USER, an_em, emasync, ended, some_files, started
 
 
 # sabotage: let `temp_name` return the same name for every file of a target; leave the `flock` out of `_create`.
@@ -65,23 +65,3 @@ async def test_the_same_job_twice_at_once_is_refused_and_the_first_one_ends_well
     assert (end.code, end.ugly()) == (0, [])
     assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
     assert residue(home) == []
-
-
-# sabotage: call `sys.stdout.fileno()` at start-up.
-@pytest.mark.parametrize(("closed", "form"), [(">&-", ("--json",)), (">&- <&-", ())])
-async def test_a_stream_that_is_closed_from_the_start_does_not_keep_files_from_coming(
-    tmp_path: Path, closed: str, form: tuple[str, ...]
-) -> None:
-    files = some_files(random.Random(5), 8)
-
-    end = await _redirected(tmp_path, files, closed, *form)
-
-    assert (end.code, end.ugly()) == (0, [])
-    run = Run(direction="down", wanted=files, landed=tmp_path / "home/out", ended_ok=True)
-    assert violations(run) == []
-
-
-async def _redirected(folder: Path, files: dict[str, bytes], redirection: str, *form: str) -> Ended:
-    wrap = ("sh", "-c", f'exec "$@" {redirection}', "sh")
-    async with an_em(folder / "em", files) as sim:
-        return await emasync(sim.url, folder / "home", "down", "/", "--into", "out", *form, wrap=wrap)

@@ -25,3 +25,4 @@ async def test_a_killed_run_is_finished_by_the_next_and_nothing_is_wrong_or_doub
     kill = await kill_once(tmp_path, way=way, seed=SEED + number)
 
     assert kill.wrong == ()
+    assert kill.inside

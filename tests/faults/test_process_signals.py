@@ -6,8 +6,7 @@ import os
 import random
 import re
 import signal
-import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
@@ -105,27 +104,21 @@ async def test_one_signal_is_enough_when_the_grace_is_over(tmp_path: Path) -> No
 # sabotage: let `Session` send without retry: `RetryPolicy.delay` returns None.
 async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(tmp_path: Path) -> None:
     files, home = some_files(random.Random(2), 24), tmp_path / "home"
-    async with an_em(tmp_path / "em", files) as sim:
-        port = int(sim.url.rstrip("/").rpartition(":")[2])
-        gate = sim.gate("em/files/downlink", at="body")
-        process_block = started(sim.url, home, "down", "/", "--into", "out", "--workers", "3", "-q")
-        process = await process_block.__aenter__()
-        try:
+    async with AsyncExitStack() as stack:
+        async with an_em(tmp_path / "em", files) as sim:
+            port = int(sim.url.rstrip("/").rpartition(":")[2])
+            gate = sim.gate("em/files/downlink", at="body")
+            process = await stack.enter_async_context(
+                started(sim.url, home, "down", "/", "--into", "out", "--workers", "3", "-q")
+            )
             with anyio.fail_after(40):
                 await gate.arrived(3)
             process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        except BaseException:
-            await process_block.__aexit__(*sys.exc_info())
-            raise
-    try:
         async with an_em(tmp_path / "em", port=port) as again:  # new tokens, too: the old one is refused
             process.send_signal(signal.SIGCONT)
             finished = await ended(process)
             moved = [one for one in again.requests if one.path == "em/files/downlink"]
-    finally:
-        with suppress(ProcessLookupError):
-            await process_block.__aexit__(None, None, None)
 
     assert (finished.code, finished.ugly()) == (0, [])
     assert len(moved) >= len(files)

@@ -14,7 +14,7 @@ import trustme
 from aiohttp import web
 
 from emasync import Client, RetryPolicy, Settings, UnreachableError
-from tests.cli.child import CANARY, EMASYNC, login, start
+from tests.cli.child import CANARY, EMASYNC, login, run
 from tests.faults.checker import leaks
 
 SETTINGS = Settings(retry=RetryPolicy(base_s=0.001, cap_s=0.001), state_dir=None)
@@ -127,9 +127,8 @@ async def ls(em: Https, *flags: str, home: Path) -> tuple[int, str, str]:
     """``emasync ls`` in a child, while this loop serves."""
 
     def child() -> tuple[int, str, str]:
-        with start(*EMASYNC, "ls", "--json", "-vv", *flags, home=home, env=login(em.url)) as process:
-            out, err = process.communicate(timeout=40)
-        return process.returncode, out, err
+        ended = run(*EMASYNC, "ls", "--json", "-vv", *flags, home=home, env=login(em.url))
+        return ended.returncode, ended.stdout, ended.stderr
 
     return await anyio.to_thread.run_sync(child)
 

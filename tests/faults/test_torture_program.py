@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ GOOD = "return Row(name=NAME, tries=3, bad_inputs=2, faults=1)"
 
 
 def a_row(folder: Path, name: str, body: str) -> None:
-    lines = ["import os, signal, threading", "from tests.torture.row import Order, Row", f"NAME = {name!r}"]
+    lines = ["import os, signal, subprocess, threading", "from tests.torture.row import Order, Row", f"NAME = {name!r}"]
     lines += ["def run(order: Order) -> Row:", f"    {body}"]
     (folder / f"rows_{name}.py").write_text("\n".join(lines) + "\n")
 
@@ -45,7 +46,7 @@ def test_rows_that_find_nothing_are_good(tmp_path: Path, capsys: pytest.CaptureF
         ("return Row(name=NAME, tries=1, failures=('case 5 came out wrong',))", "case 5 came out wrong"),
         ("return Row(name=NAME, tries=1, files_lost=1)", "1 files lost"),
         ("return Row(name=NAME, tries=1, files_wrong=1)", "1 files wrong"),
-        ("return Row(name=NAME, tries=1, bytes_outside=9)", "9 bytes outside"),
+        ("return Row(name=NAME, tries=1, outside=9)", "9 outside"),
         ("return Row(name=NAME, tries=0)", "tried nothing"),
         ("raise RuntimeError('the row is broken')", "the row is broken"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "gave no result: exit -9"),
@@ -66,11 +67,17 @@ def test_a_row_that_is_not_good_makes_the_exit_code_1_and_the_others_still_run(
         assert "python -m tests.torture --seed 7 --scale 0.05 --only bad" in shown
 
 
-# sabotage: wait without a limit, and the test's own limit ends it.
+# sabotage: wait without a limit, and the test's own limit ends it; `os.kill` for `os.killpg` in `_end`.
 def test_a_row_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a_row(tmp_path, "hangs", "threading.Event().wait()")
-    assert run(tmp_path, "--limit", "0.5") == 1
-    assert "still running after 0.5 s" in capsys.readouterr().out
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    there = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
+    begun = f"subprocess.Popen(['sh', '-c', 'echo on; exec sleep 60'], stdout=open({str(held)!r}, 'w'))"
+    a_row(tmp_path, "hangs", f"{begun}; threading.Event().wait()")
+    assert run(tmp_path, "--limit", "5") == 1
+    assert "still running after 5 s" in capsys.readouterr().out
+    assert (os.read(there, 9), os.read(there, 9)) == (b"on\n", b"")  # nobody holds its other end any more
+    os.close(there)
 
 
 def test_a_name_that_is_no_row_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ Every number in a Row was counted while the row ran; none is a wish.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What a row has counted. Each text in `failures` says the case and how to repeat it."""
+    """What a row has counted. Each text in `failures` says the case and how to repeat it. `outside`: places beyond the
+    destination that were made or changed."""
 
     name: str
     tries: int
@@ -30,7 +33,12 @@ class Row:
     failures: tuple[str, ...] = ()
     files_lost: int = 0
     files_wrong: int = 0
-    bytes_outside: int = 0
+    outside: int = 0
     kills: int = 0
     kills_inside: int = 0
     note: str = ""
+
+
+def naming(findings: Iterable[str], *invariants: str) -> int:
+    """How many of the checker's findings name one of these invariants ("I1" ...)."""
+    return sum(any(re.search(rf"\b{one}\b", text) for one in invariants) for text in findings)

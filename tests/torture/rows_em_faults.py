@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from typing import Final
 import anyio
 
 from tests.faults.stage_wire_em import TROUBLES, Trouble, quick_waits, suffer
-from tests.torture.row import Order, Row
+from tests.torture.row import Order, Row, naming
 
 NAME: Final = "em_faults"
 
@@ -30,7 +29,7 @@ class _Count:
     left: list[tuple[Trouble, int]]
     tries: int = 0
     faults: int = 0
-    found: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
@@ -46,8 +45,8 @@ def run(order: Order) -> Row:
         tries=count.tries,
         faults=count.faults,
         failures=tuple(count.failures),
-        files_lost=count.found["I3"],
-        files_wrong=count.found["I1"] + count.found["I2"],
+        files_lost=naming(count.findings, "I3"),
+        files_wrong=naming(count.findings, "I1", "I2"),
         note=f"{len(TROUBLES)} kinds of trouble",
     )
 
@@ -67,6 +66,6 @@ async def _worker(folder: Path, count: _Count, row_seed: int) -> None:
         count.tries += 1
         count.faults += result.faults
         if result.wrong:
-            count.found.update(finding[:2] for finding in result.wrong)
+            count.findings += result.wrong
             where = f"{trouble.direction}: {trouble.name}, seed {seed} (--only {NAME} --seed {row_seed})"
             count.failures.append(f"{where}: {'; '.join(result.wrong)}")

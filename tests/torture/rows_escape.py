@@ -15,7 +15,7 @@ import anyio
 from tests.faults.hostile_names import Hostile, families, random_names
 from tests.faults.stage_escape import TRIALS, Ground, with_real_paths
 from tests.faults.stage_links import CASES
-from tests.torture.row import Order, Row
+from tests.torture.row import Order, Row, naming
 
 NAME: Final = "escape"
 _NAMES: Final = 9000
@@ -47,10 +47,14 @@ async def _run(order: Order) -> Row:
         tries += 1
         bad += 1
         failures += [f"link case {name!r}: {text}" for text in await case(Ground(_folder(order, f"links-{number:04}")))]
-    outside = sum(" I4 " in text for text in failures)
-    wrong = sum(" I1 " in text for text in failures)
     return Row(
-        name=NAME, tries=tries, bad_inputs=bad, failures=tuple(failures), files_wrong=wrong, bytes_outside=outside
+        name=NAME,
+        tries=tries,
+        bad_inputs=bad,
+        failures=tuple(failures),
+        files_lost=naming(failures, "I3"),
+        files_wrong=naming(failures, "I1", "I2"),
+        outside=naming(failures, "I4"),
     )
 
 

@@ -40,4 +40,4 @@ async def _run(order: Order) -> Row:
         again = f"batch {number} ({generation}), seed {order.seed}, scale {order.scale:g}"
         failures += [f"{again}: {text}" for text in await trial(generation, batch, folder)]
     outside = sum(": I4 " in text for text in failures)
-    return Row(name=NAME, tries=len(batches), bad_inputs=len(asks), failures=tuple(failures), bytes_outside=outside)
+    return Row(name=NAME, tries=len(batches), bad_inputs=len(asks), failures=tuple(failures), outside=outside)

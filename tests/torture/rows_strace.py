@@ -15,7 +15,7 @@ import anyio
 
 from tests.faults.stage_local import missing
 from tests.faults.stage_strace import Injection, Tried, count_calls, inject, matrix, not_traceable
-from tests.torture.row import Order, Row
+from tests.torture.row import Order, Row, naming
 
 NAME: Final = "strace"
 _AT_A_TIME: Final = 2
@@ -26,13 +26,14 @@ def run(order: Order) -> Row:
     if why := missing("strace") or not_traceable():
         return Row(name=NAME, tries=0, note=why)
     tried = anyio.run(_all, order)
+    wrong = tuple(text for one in tried for text in one.wrong)
     return Row(
         name=NAME,
         tries=len(tried),
         faults=sum(one.struck for one in tried),
-        failures=tuple(text for one in tried for text in one.wrong),
-        files_lost=sum("ended well without" in text for one in tried for text in one.wrong),
-        files_wrong=sum(": I1 " in text for one in tried for text in one.wrong),
+        failures=wrong,
+        files_lost=naming(wrong, "I3"),
+        files_wrong=naming(wrong, "I1", "I2"),
     )
 
 

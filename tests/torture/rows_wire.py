@@ -19,7 +19,7 @@ from tests.faults.raw_server import Target
 from tests.faults.scripts import Script, Sort
 from tests.faults.scripts_book import CASES
 from tests.faults.stage_wire import FOREVER, HASTY, Stage, hasty, left_over, meet, stage, tasks
-from tests.torture.row import Order, Row
+from tests.torture.row import Order, Row, naming
 
 NAME: Final = "wire"
 
@@ -37,7 +37,7 @@ class _Count:
     wanted: dict[Sort, int]
     tries: int = 0
     played: Counter[Sort] = field(default_factory=Counter)
-    found: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def due(self, sort: Sort) -> bool:
@@ -46,7 +46,7 @@ class _Count:
 
     def fail(self, case: str, wrong: tuple[str, ...]) -> None:
         """Note what was wrong with a case."""
-        self.found.update(finding[:2] for finding in wrong)
+        self.findings += wrong
         self.failures.append(f"{case}: {'; '.join(wrong)}")
 
 
@@ -55,16 +55,17 @@ def run(order: Order) -> Row:
     count = _Count({sort: max(1, round(number * order.scale)) for sort, number in _WANTED.items()})
     with hasty():
         anyio.run(_all, order, count)
-    outside = [path for path in tree(order.folder) if path.split("/")[0] not in _names()]
+    inside = tuple(f"{name}/{place}/" for name in _names() for place in ("volume", "into", "source"))
+    outside = [path for path in tree(order.folder) if not path.startswith(inside)]
     return Row(
         name=NAME,
         tries=count.tries,
         bad_inputs=count.played["input"],
         faults=count.played["fault"],
         failures=tuple(count.failures[:_SHOWN]),
-        files_lost=count.found["I3"],
-        files_wrong=count.found["I1"] + count.found["I2"],
-        bytes_outside=sum((order.folder / path).stat().st_size for path in outside),
+        files_lost=naming(count.findings, "I3"),
+        files_wrong=naming(count.findings, "I1", "I2"),
+        outside=len(outside),
         note=f"{len(CASES)} pairs of script and call; {len(count.failures)} cases failed",
     )
 
@@ -74,11 +75,12 @@ def _names() -> list[str]:
 
 
 async def _all(order: Order, count: _Count) -> None:
+    before = tasks([])
     async with anyio.create_task_group() as group:
         for name in _names():
             rng = random.Random(f"{order.seed} {name}")
             group.start_soon(_worker, order.folder / name, rng, count, f"--only {NAME} --seed {order.seed}")
-    if left := await left_over([], tasks([])):
+    if left := await left_over([], before):
         count.fail("at the end", tuple(left))
 
 

@@ -14,9 +14,9 @@ from tests.torture.row import Row
 FLOORS: Final[Mapping[str, int]] = {"bad_inputs": 20_000, "faults": 2_000, "kills": 200, "kills_inside": 150}
 """The least that a whole run at scale 1.0 must have counted: fewer is a torture that has quietly become gentle."""
 
-_SHOWN = ("tries", "bad_inputs", "faults", "files_lost", "files_wrong", "bytes_outside", "kills", "kills_inside")
+_SHOWN = ("tries", "bad_inputs", "faults", "files_lost", "files_wrong", "outside", "kills", "kills_inside")
 _HEADS = ("row", "tries", "bad inputs", "faults", "lost", "wrong", "outside", "kills", "inside", "failures", "seconds")
-_HARM = ("files_lost", "files_wrong", "bytes_outside")
+_HARM = ("files_lost", "files_wrong", "outside")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
