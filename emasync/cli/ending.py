@@ -81,7 +81,7 @@ def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
     for outcome in found[:_LISTED]:
         reason = str(outcome.error or outcome.reason or "no reason known")
         named = outcome.path in reason
-        out.warn(f"{what}: {reason}" if named else f"{what}: {outcome.path or outcome.local}: {reason}")
+        out.warn(f"{what}: {reason}" if named else f"{what}: {outcome.path or outcome.place}: {reason}")
     if len(found) > _LISTED:
         out.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
 

@@ -67,7 +67,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """A file's end, as every JSON line of it has it."""
     return {
         "path": outcome.path,
-        "local": str(outcome.local),
+        "local": outcome.place,
         "direction": str(outcome.direction),
         "state": str(outcome.state),
         "bytes": outcome.bytes,

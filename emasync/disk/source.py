@@ -24,6 +24,7 @@ from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.model import safe
 
 CHUNK = 1024 * 1024
+_devices: dict[int, int] = {}  # one object for each, not for each file
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -46,12 +47,13 @@ class Fingerprint:
     @classmethod
     def of(cls, found: os.stat_result) -> Fingerprint:
         """The fingerprint in a stat result."""
+        mtime_ns, ctime_ns = found.st_mtime_ns, found.st_ctime_ns
         return cls(
             size=found.st_size,
-            mtime_ns=found.st_mtime_ns,
-            ctime_ns=found.st_ctime_ns,
+            mtime_ns=mtime_ns,
+            ctime_ns=mtime_ns if ctime_ns == mtime_ns else ctime_ns,  # one object where there would be two
             inode=found.st_ino,
-            device=found.st_dev,
+            device=_devices.setdefault(found.st_dev, found.st_dev),
         )
 
     def changes(self, later: Fingerprint) -> str:
@@ -68,7 +70,7 @@ class Fingerprint:
 class Source:
     """A local file to be sent, as it was when it was looked at."""
 
-    path: Path
+    path: str
     fingerprint: Fingerprint
 
 
@@ -81,12 +83,12 @@ class Digest:
     size: int
 
 
-def fingerprint(path: Path) -> Fingerprint:
+def fingerprint(path: str | Path) -> Fingerprint:
     """The fingerprint of a regular file, or of the one a link leads to; UnsafePathError for anything else."""
-    return Fingerprint.of(_regular(path, path.stat()))
+    return Fingerprint.of(_regular(path, os.stat(path)))  # noqa: PTH116 - a path as text
 
 
-def digest_file(path: Path) -> Digest:
+def digest_file(path: str | Path) -> Digest:
     """Hash a whole file; for a file thread. SourceChangedError if it changes meanwhile."""
     file = _OpenSource(path, expect=None, chunk=CHUNK, hashes=Hashes())
     try:
@@ -195,7 +197,7 @@ class SourceReader:
 @asynccontextmanager
 async def reading(
     threads: FileThreads,
-    path: Path,
+    path: str | Path,
     *,
     expect: Fingerprint | None = None,
     chunk: int = CHUNK,
@@ -233,7 +235,7 @@ class _OpenSource:
     """The thread's side of a reader. The lock makes `close` wait for a read whose caller was cancelled."""
 
     def __init__(
-        self, path: Path, *, expect: Fingerprint | None, chunk: int, hashes: Hashes, tags: Hashes | None = None
+        self, path: str | Path, *, expect: Fingerprint | None, chunk: int, hashes: Hashes, tags: Hashes | None = None
     ) -> None:
         self._path, self._chunk, self.hashes = path, chunk, hashes
         self.tags = tags or hashes  # where they differ, `next_chunk` leaves it to the caller to update `tags`
@@ -242,7 +244,7 @@ class _OpenSource:
         self.ended = False
         self._read = 0
         self._lock = threading.Lock()
-        _regular(path, path.stat())  # before the open: opening a device may do something, opening a socket fails
+        _regular(path, os.stat(path))  # noqa: PTH116 - a path as text; before the open: opening a device may do something, opening a socket fails
         # O_NONBLOCK: the open would wait for ever on a named pipe that took the file's place in between
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -297,7 +299,7 @@ class _OpenSource:
         return SourceChangedError(f"{safe(self._path)} changed while it was being sent: {what}")
 
 
-def _regular(path: Path, found: os.stat_result) -> os.stat_result:
+def _regular(path: str | Path, found: os.stat_result) -> os.stat_result:
     if stat.S_ISREG(found.st_mode):
         return found
     kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")

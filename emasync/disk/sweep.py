@@ -19,8 +19,8 @@ from emasync.errors import UnsafePathError
 _YOUNG_S = 0.1  # between being made and being locked a file is nobody's; that takes microseconds
 
 
-def sweep(root: Path, folders: Iterable[Path]) -> int:
-    """Remove dead temporary files of ours directly in `folders`, which are relative to `root`; how many there were.
+def sweep(root: Path, folders: Iterable[str]) -> int:
+    """Remove dead temporary files of ours directly in `folders`, given as ``a/b`` below `root`; how many there were.
 
     A file is dead when its lock can be taken: the process that made it, here or elsewhere, has ended. What cannot be
     looked at or removed is left, and so is everything behind a symbolic link below `root`. Missing folders are fine.
@@ -28,9 +28,9 @@ def sweep(root: Path, folders: Iterable[Path]) -> int:
     return sum(_sweep_folder(root, folder) for folder in folders)
 
 
-def _sweep_folder(root: Path, below: Path) -> int:
+def _sweep_folder(root: Path, below: str) -> int:
     try:
-        folder = find_folder(root, below.parts)
+        folder = find_folder(root, tuple(below.split("/")) if below else ())
     except (OSError, UnsafePathError):
         return 0
     try:

@@ -7,7 +7,7 @@ Owns: listing, deleting, reading one file. May import caller and below. Many fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 
 from emasync.caller import Account, Caller
@@ -63,9 +63,14 @@ class Files:
         self._volume = volume
         self._limits = limits
 
-    async def list(self, *, account: Account | None = None) -> FileTree:
-        """Everything in the volume (``em/files/list``); one call, however many files."""
-        return replies.file_tree(await self._caller.json(calls.list_files(self._volume), account=account))
+    async def list(self, *, account: Account | None = None, only: Collection[str] | None = None) -> FileTree:
+        """Everything in the volume (``em/files/list``); one call, however many files.
+
+        `only`: the paths (in normal form, in a set) that matter: memory is then taken for these files alone.
+        """
+        shrink = replies.Shrinker(only)
+        reply = await self._caller.json(calls.list_files(self._volume), account=account, shrink=shrink)
+        return replies.file_tree(reply, only=only)
 
     async def delete(self, path: str, *, account: Account | None = None) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).

@@ -5,9 +5,8 @@ Owns: looking things up in a listing. Imports paths. Knows nothing of how a list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from emasync.model.paths import RemotePath, matches
 
@@ -18,14 +17,13 @@ class FileEntry:
 
     `size` in bytes, None where the server gave none that can be read. `time` as the EM writes it
     (``2025-11-20-12-31``: minutes, no time zone). `content_tag` is the EM's signed 64-bit `hash`: a change tag, which
-    on known servers is the tail of the file's MD5 (see `emasync.wire.content_tag`). `raw` is the entry as it came.
+    on known servers is the tail of the file's MD5 (see `emasync.wire.content_tag`).
     """
 
     path: RemotePath
     size: int | None
     time: str | None = None
     content_tag: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -36,15 +34,14 @@ class FileEntry:
 class FileTree:
     """A volume's files by path. Iterates `FileEntry`s in listing order; folders are in `.folders` (empty ones too).
 
-    `raw` is the listing as it came. A path may be asked for in any spelling: ``tree["/a/./b.txt"]``.
+    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``.
     """
 
-    __slots__ = ("_files", "folders", "raw")
+    __slots__ = ("_files", "folders")
 
-    def __init__(self, files: Iterable[FileEntry], *, folders: Iterable[str] = (), raw: object = None) -> None:
+    def __init__(self, files: Iterable[FileEntry], *, folders: Iterable[str] = ()) -> None:
         self._files = {entry.path: entry for entry in files}
         self.folders = tuple(RemotePath(folder) for folder in folders)
-        self.raw = raw
 
     def __iter__(self) -> Iterator[FileEntry]:
         return iter(self._files.values())

@@ -55,12 +55,13 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of one file. `path` is on the EM, `local` on this machine; `bytes` are payload bytes that stayed;
+    """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
+    that stayed;
     `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for the EM's lock;
     `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the local disk."""
 
     path: RemotePath
-    local: Path
+    place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
     direction: Direction
     state: OutcomeState
     bytes: int = 0
@@ -71,6 +72,11 @@ class Outcome:
     busy_seconds: float = 0.0
     reason: str | None = None
     error: Exception | None = None
+
+    @property
+    def local(self) -> Path:
+        """The file on this machine: what was sent, or where it was saved."""
+        return Path(self.place)
 
 
 SyncAction = Literal["copy", "keep", "delete", "conflict"]

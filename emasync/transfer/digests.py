@@ -6,6 +6,7 @@ Owns: the use of the hash cache. May import disk, hash_cache and pool.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -31,7 +32,7 @@ async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: P
     async with AsyncExitStack() as stack:
         store = await _opened(cache, stack) if cache is not None else None
         known: dict[str, Digests] = {}
-        places = [str(one.local.absolute()) for one in files]
+        places = [_absolute(one.place) for one in files]
         if store is not None:
             known = await store.get_many((place, one.fingerprint) for place, one in zip(places, files, strict=True))
         tags: dict[RemotePath, int] = {}
@@ -62,17 +63,21 @@ async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCach
     async def one(file: Found) -> None:
         started_ns = time.time_ns()
         try:
-            digest = await threads.run(digest_file, file.local)
+            digest = await threads.run(digest_file, file.place)
         except (OSError, EMError):
             return
         if digest.size != file.fingerprint.size:
             return
         tags[file.relative] = digest.tag
         digests = Digests(sha256=digest.sha256, tag=digest.tag)
-        path = file.local.absolute()
+        path = Path(_absolute(file.place))
         fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
 
     await run_pool(files, one, workers=_READERS)
     if store is not None:
         await store.put_many(fresh)
     return tags
+
+
+def _absolute(place: str) -> str:
+    return place if place.startswith("/") else f"{os.getcwd()}/{place}"  # noqa: PTH109 - text, as often as there are files

@@ -6,6 +6,7 @@ Owns: the order of these steps for uplinks and downlinks. May import everything 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from emasync.transfer.ledger import Ending, Item, Ledger
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkItem, UplinkPlan
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.pool import run_pool
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
@@ -61,26 +62,28 @@ class Run:
 
     async def send(self, plan: UplinkPlan) -> None:
         """Carry out an uplink plan; what an earlier run has done is not done again."""
-        self.roster.expect((item.remote, item.local) for item in plan.items)
+        self.roster.expect((item.remote, item.place) for item in plan.items)
         await self.refuse(plan, Direction.UPLINK)
-        calls = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
-        left = UplinkPlan(calls=calls, refused=plan.refused)
-        self._announce(Direction.UPLINK, left, calls=len(calls))
+        resumed = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
+        calls = deque(resumed)
+        self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
+        del plan, resumed  # of very many files those that have settled are to leave memory
         await self.ledger.intend(
-            Item(remote=item.remote, local=item.local, facts=item.fingerprint) for call in calls for item in call.items
+            Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )
         self.account.error_budget = _error_budget(len(calls))
         await Uplink(self.link, self.options, roster=self.roster, ledger=self.ledger, account=self.account).run(calls)
 
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
-        self.roster.expect((item.remote, into / item.local) for item in plan.items)
+        before = prefix(into)
+        self.roster.expect((item.remote, before + item.place) for item in plan.items)
         await self.refuse(plan, Direction.DOWNLINK, into=into)
         items = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
         left = DownlinkPlan(items=items, refused=plan.refused)
         self._announce(Direction.DOWNLINK, left, calls=len(items))
         await self.ledger.intend(
-            Item(remote=item.remote, local=into / item.local, size=item.entry.size if item.entry else None)
+            Item(remote=item.remote, place=before + item.place, size=item.entry.size if item.entry else None)
             for item in items
         )
         self.account.error_budget = _error_budget(len(items))
@@ -136,10 +139,7 @@ def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str,
     """The Transfer behind `Client.uplink`."""
 
     async def job(run: Run) -> None:
-        plan = await uplink_plan(link, sources, dest=dest, options=options)
-        if options.overwrite != "replace":
-            plan = await _spared(run, plan)
-        await run.send(plan)
+        await run.send(await _wanted(run, await uplink_plan(link, sources, dest=dest, options=options)))
 
     return transfer(link, options, Direction.UPLINK, job)
 
@@ -160,7 +160,7 @@ def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, opti
         if isinstance(plan, DownlinkPlan):
             await run.fetch(plan, into=Path(into))
         else:
-            await run.send(await _spared(run, plan) if options.overwrite != "replace" else plan)
+            await run.send(await _wanted(run, plan))
 
     direction = Direction.DOWNLINK if isinstance(plan, DownlinkPlan) else Direction.UPLINK
     return transfer(link, options, direction, job)
@@ -190,8 +190,11 @@ def downlink_plan(paths: str | Sequence[str], tree: FileTree, *, options: Option
     return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
-async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
-    """`plan` without the files that are on the EM already; they are settled as skipped, or failed if that is asked."""
+async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
+    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are settled as
+    skipped, or failed if that is asked."""
+    if run.options.overwrite == "replace":
+        return plan
     tree = await run.listing.fresh()
     ours = await sent_before(run.link, plan, tree, ledger=run.ledger)
     there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
@@ -203,7 +206,7 @@ async def _spared(run: Run, plan: UplinkPlan) -> UplinkPlan:
 
 def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
     """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
-    found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in items)
+    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in items)
     limits = link.settings.limits
     kept = plan_uplink(found, limits=limits, target_bytes=limits.uplink_target)
     return UplinkPlan(calls=kept.calls, refused=plan.refused, notes=plan.notes)
@@ -222,7 +225,7 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
     error = None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
     return Outcome(
         path=item.remote,
-        local=item.local,
+        place=item.place,
         direction=Direction.UPLINK,
         state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
         reason="a file of this name is on the EM" if skip else None,
@@ -231,16 +234,16 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
 
 
 def _refused(refused: Refused, direction: Direction, into: Path) -> Outcome:
-    local = into / (refused.local or "")
+    place = str(into / (refused.local or ""))
     return Outcome(
-        path=refused.remote, local=local, direction=direction, state=OutcomeState.FAILED, error=refused.error
+        path=refused.remote, place=place, direction=direction, state=OutcomeState.FAILED, error=refused.error
     )
 
 
 def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
     return Outcome(
         path=item.remote,
-        local=into / item.local,
+        place=prefix(into) + item.place,
         direction=Direction.DOWNLINK,
         state=OutcomeState.FAILED,
         error=error,

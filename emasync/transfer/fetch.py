@@ -19,12 +19,12 @@ from emasync.config import MIB
 from emasync.disk import SMALL, Fingerprint, Save, Saved, SmallSave, exists, fingerprint, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified
 from emasync.transfer.batches import Batches
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
-from emasync.transfer.plan import DownlinkItem
+from emasync.transfer.plan import DownlinkItem, prefix
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
@@ -56,6 +56,7 @@ class Fetch:
         self._link = link
         self._options = options
         self._into = into
+        self._before = prefix(into)
         self._relist = relist
         self._clock = clock
 
@@ -66,12 +67,12 @@ class Fetch:
         """
         mine = Account(parent=account)
         began = self._clock()
-        local = self._into / item.local
+        place = self._before + item.place
         state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
         try:
             if self._options.overwrite != "replace" and await self._there(item):
                 if self._options.overwrite == "error":
-                    raise FileExistsError(f"{local} exists; overwrite='replace' or 'skip' decides what to do with it")
+                    raise FileExistsError(f"{place} exists; overwrite='replace' or 'skip' decides what to do with it")
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
             else:
                 saved, how = await self._fetch(item, mine)
@@ -82,7 +83,7 @@ class Fetch:
                 state, error = OutcomeState.FAILED, failure
         outcome = Outcome(
             path=item.remote,
-            local=local,
+            place=place,
             direction=Direction.DOWNLINK,
             state=state,
             bytes=saved.size if saved else 0,
@@ -111,7 +112,7 @@ class Fetch:
         return facts
 
     async def _there(self, item: DownlinkItem) -> bool:
-        return await exists(self._link.threads, self._into, RemotePath(item.local.as_posix()))
+        return await exists(self._link.threads, self._into, item.place)
 
     async def _fetch(self, item: DownlinkItem, account: Account) -> tuple[Saved, Verified]:
         """Fetch until what came is also what the listing shows, a fresh one if need be; then put it in place."""
@@ -176,7 +177,7 @@ class Fetch:
 
     async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
-        into, path = self._into, RemotePath(item.local.as_posix())
+        into, path = self._into, item.place
         overwrite, durable = self._options.overwrite, self._link.settings.durable
         if size is not None and size <= SMALL:
             return SmallSave(self._link.threads, into, path, overwrite=overwrite, durable=durable)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -42,11 +41,11 @@ class Key:
     scope: str
     direction: Direction
     remote: RemotePath
-    local: Path
+    local: str
 
     def __post_init__(self) -> None:
-        if not self.local.is_absolute():
-            raise ValueError(f"the journal needs absolute local paths, not {str(self.local)!r}")
+        if not self.local.startswith("/"):
+            raise ValueError(f"the journal needs absolute local paths, not {self.local!r}")
         if "@" in self.scope.partition("://")[2].partition("/")[0]:
             raise ValueError("a journal scope must not hold log-in data: take it from journal_scope()")
 
@@ -173,7 +172,7 @@ def row_of(values: tuple[SqlValue, ...]) -> Row:
         scope=str(scope),
         direction=Direction(str(direction)),
         remote=RemotePath(remote.decode("utf-8", "surrogatepass")),
-        local=Path(os.fsdecode(local)),
+        local=os.fsdecode(local),
     )
     return Row(
         key=key,

@@ -7,9 +7,10 @@ May import journal, journal_rows and model.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
+from typing import TypeVar
 
 from emasync.model import Direction, Outcome, RemotePath, safe
 from emasync.transfer.facts import FileFacts
@@ -34,9 +35,13 @@ class Item:
     """A file about to be moved: `facts` of an uplink's source, or the listed `size` of a downlink."""
 
     remote: RemotePath
-    local: Path
+    place: str
     facts: FileFacts | None = None
     size: int | None = None
+
+
+T = TypeVar("T")
+_PORTION = 5000  # rows at a time: of a hundred thousand files, all rows at once would be a hundred megabytes
 
 
 class Ledger:
@@ -47,35 +52,39 @@ class Ledger:
         self._scope = scope
         self._direction = direction
 
-    async def recall(self, items: Sequence[tuple[RemotePath, Path]]) -> dict[RemotePath, Row]:
-        """What is known of these files (remote, local) from earlier runs."""
+    async def recall(self, items: Sequence[tuple[RemotePath, str]]) -> dict[RemotePath, Row]:
+        """What is known of these files (remote path, local path) from earlier runs."""
         if self._journal is None or not items:
             return {}
-        rows = await self._journal.lookup([self._key(remote, local) for remote, local in items])
-        return {key.remote: row for key, row in rows.items()}
+        known: dict[RemotePath, Row] = {}
+        for some in _portions(items):
+            rows = await self._journal.lookup([self._key(remote, place) for remote, place in some])
+            known.update((key.remote, row) for key, row in rows.items())
+        return known
 
     async def intend(self, items: Iterable[Item]) -> None:
         """Write down what will be moved, before anything is."""
         if self._journal is not None:
-            await self._journal.record_intents(
-                Intent(key=self._key(item.remote, item.local), facts=item.facts, size=item.size) for item in items
-            )
+            for some in _portions(items):
+                await self._journal.record_intents(
+                    Intent(key=self._key(item.remote, item.place), facts=item.facts, size=item.size) for item in some
+                )
 
-    async def sending(self, items: Iterable[tuple[RemotePath, Path]], *, call_id: str) -> None:
+    async def sending(self, items: Iterable[tuple[RemotePath, str]], *, call_id: str) -> None:
         """Write down that a call with these files is about to leave."""
         if self._journal is not None:
-            await self._journal.record_sent([self._key(remote, local) for remote, local in items], call_id=call_id)
+            await self._journal.record_sent([self._key(remote, place) for remote, place in items], call_id=call_id)
 
     async def settle(self, endings: Sequence[Ending]) -> None:
         """Write down how files ended; returns when that is durable."""
         if self._journal is not None:
-            rows = [self._row(ending) for ending in endings if ending.remember]
-            await self._journal.record_outcomes(rows)
+            for some in _portions(ending for ending in endings if ending.remember):
+                await self._journal.record_outcomes([self._row(ending) for ending in some])
 
     def _row(self, ending: Ending) -> Settled:
         outcome = ending.outcome
         return Settled(
-            key=self._key(outcome.path, outcome.local),
+            key=self._key(outcome.path, outcome.place),
             state=outcome.state,
             facts=ending.facts,
             sha256=outcome.sha256,
@@ -86,6 +95,12 @@ class Ledger:
             error=safe(outcome.error) if outcome.error is not None else None,
         )
 
-    def _key(self, remote: RemotePath, local: Path) -> Key:
-        path = Path(os.path.abspath(local))  # noqa: PTH100 - Path.absolute() keeps "..", resolve() follows links
+    def _key(self, remote: RemotePath, place: str) -> Key:
+        path = os.path.abspath(place)  # noqa: PTH100 - Path.absolute() keeps "..", resolve() follows links
         return Key(scope=self._scope, direction=self._direction, remote=remote, local=path)
+
+
+def _portions(items: Iterable[T]) -> Iterator[list[T]]:
+    source = iter(items)
+    while some := list(islice(source, _PORTION)):
+        yield some

@@ -48,7 +48,7 @@ def plan_uplink(
         raise ValueError("the limits of an uplink call must be at least 1")
     root = RemotePath(dest)
     wanted = [
-        UplinkItem(local=one.local, remote=root / one.relative if root else one.relative, fingerprint=one.fingerprint)
+        UplinkItem(place=one.place, remote=root / one.relative if root else one.relative, fingerprint=one.fingerprint)
         for one in found
     ]
     bad = [Refused(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
@@ -177,27 +177,28 @@ def _folder_problem(folder: str) -> str | None:
 
 def _one_per_target(items: Iterable[UplinkItem], bad: list[Refused]) -> list[UplinkItem]:
     """One item for each remote path: one local file named twice counts once, different files are all refused."""
+    first: dict[RemotePath, UplinkItem] = {}
     rivals: defaultdict[RemotePath, list[UplinkItem]] = defaultdict(list)
     for item in items:
-        rivals[item.remote].append(item)
-    good: list[UplinkItem] = []
-    for remote, claims in rivals.items():
-        if all(_same_file(claims[0], other) for other in claims[1:]):
-            good.append(claims[0])
+        if first.setdefault(item.remote, item) is not item:
+            rivals[item.remote].append(item)
+    for remote, others in rivals.items():
+        if all(_same_file(first[remote], other) for other in others):
             continue
-        names = " and ".join(sorted({safe(claim.local) for claim in claims}))
+        claims = [first.pop(remote), *others]
+        names = " and ".join(sorted({safe(claim.place) for claim in claims}))
         text = f"{safe(remote)} is the target of different files: {names}; send them to different folders"
         for claim in claims:
             error = UnsafePathError(text, name=remote, reason="different files for one target")
             bad.append(_refuse(claim, error))
-    return good
+    return list(first.values())
 
 
 def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
     first, second = one.fingerprint, other.fingerprint
     # some file systems number no inodes: there only the path can tell
     same_inode = bool(first.inode) and (first.device, first.inode) == (second.device, second.inode)
-    return one.local == other.local or same_inode
+    return one.place == other.place or same_inode
 
 
 def _beside_folders(items: Sequence[UplinkItem], bad: list[Refused]) -> list[UplinkItem]:

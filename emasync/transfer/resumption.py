@@ -16,7 +16,7 @@ from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, UplinkCall, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.resume import Action, Resume, resume_action
 from emasync.transfer.roster import Roster
 from emasync.transfer.verdicts import judge_sent
@@ -28,7 +28,7 @@ async def resume_uplink(
     link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing
 ) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
-    rows = await ledger.recall([(item.remote, item.local) for item in plan.items])
+    rows = await ledger.recall([(item.remote, item.place) for item in plan.items])
     if not rows:
         return plan.calls
     tree = await listing.fresh()
@@ -41,14 +41,14 @@ async def resume_uplink(
     await roster.settle(endings)
     if not endings:
         return plan.calls
-    found = (Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in left)
+    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in left)
     limits = link.settings.limits
     return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
 
 
 async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
-    rows = await ledger.recall([(item.remote, item.local) for item in plan.items])
+    rows = await ledger.recall([(item.remote, item.place) for item in plan.items])
     _learn(link, rows, tree)
 
     def ours(item: UplinkItem) -> bool:
@@ -71,9 +71,9 @@ async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: F
     if row is None or resume.action is Action.MOVE:
         return None
     if resume.action is Action.KEEP:
-        return _kept(item.remote, item.local, Direction.UPLINK, row, resume)
+        return _kept(item.remote, item.place, Direction.UPLINK, row, resume)
     try:
-        digest = await link.threads.run(digest_file, item.local)
+        digest = await link.threads.run(digest_file, item.place)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
     verdict = judge_sent(entry, size=digest.size, tag=digest.tag, counted=False, tags=link.tags, verify="content")
@@ -81,7 +81,7 @@ async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: F
         return None
     outcome = Outcome(
         path=item.remote,
-        local=item.local,
+        place=item.place,
         direction=Direction.UPLINK,
         state=OutcomeState.DONE,
         bytes=digest.size,
@@ -97,36 +97,37 @@ async def resume_downlink(
     link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger
 ) -> tuple[DownlinkItem, ...]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
-    await link.threads.run(sweep, into, sorted({item.local.parent for item in plan.items}))
-    rows = await ledger.recall([(item.remote, into / item.local) for item in plan.items])
+    before = prefix(into)
+    await link.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))
+    rows = await ledger.recall([(item.remote, before + item.place) for item in plan.items])
     if not rows:
         return plan.items
     _learn(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
-    known = [into / item.local for item in plan.items if item.remote in rows]
+    known = [before + item.place for item in plan.items if item.remote in rows]
     facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
     endings: list[Ending] = []
     left: list[DownlinkItem] = []
     for item in plan.items:
-        row, local = rows.get(item.remote), into / item.local
+        row, place = rows.get(item.remote), before + item.place
         resume = resume_action(
             row,
             direction=Direction.DOWNLINK,
-            current=facts.get(local),
+            current=facts.get(place),
             listed=item.entry,
             tags_proven=link.tags.proven,
         )
         if row is not None and resume.action is Action.KEEP:
-            endings.append(_kept(item.remote, local, Direction.DOWNLINK, row, resume))
+            endings.append(_kept(item.remote, place, Direction.DOWNLINK, row, resume))
         else:
             left.append(item)
     await roster.settle(endings)
     return tuple(left)
 
 
-def _kept(remote: RemotePath, local: Path, direction: Direction, row: Row, resume: Resume) -> Ending:
+def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume: Resume) -> Ending:
     outcome = Outcome(
         path=remote,
-        local=local,
+        place=place,
         direction=direction,
         state=OutcomeState.SKIPPED,
         sha256=row.sha256,
@@ -146,7 +147,7 @@ def _learn(link: Link, rows: dict[RemotePath, Row], tree: FileTree) -> None:
             return
 
 
-def _fingerprint(path: Path) -> Fingerprint | None:
+def _fingerprint(path: str) -> Fingerprint | None:
     try:
         return fingerprint(path)
     except (OSError, EMError):

@@ -6,7 +6,6 @@ Owns: that no file is settled twice and none is forgotten, whatever ends the tra
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import anyio
 
@@ -33,16 +32,21 @@ class Roster:
         self._direction = direction
         self._options = options
         self._ledger = ledger
-        self._expected: dict[RemotePath, Path] = {}
-        self._sent: set[RemotePath] = set()
+        self._expected: dict[RemotePath, str] = {}
+        self._sends: dict[RemotePath, int] = {}
 
-    def expect(self, files: Iterable[tuple[RemotePath, Path]]) -> None:
-        """These (remote, local) will be settled."""
+    def expect(self, files: Iterable[tuple[RemotePath, str]]) -> None:
+        """These (remote path, local path) will be settled."""
         self._expected.update(files)
 
     def sent(self, paths: Iterable[RemotePath]) -> None:
-        """These have left: if nothing more is heard of them, they are unknown, not failed."""
-        self._sent.update(paths)
+        """These have left (once more): if nothing more is heard of them, they are unknown, not failed."""
+        for path in paths:
+            self._sends[path] = self._sends.get(path, 0) + 1
+
+    def sends(self, path: RemotePath) -> int:
+        """How often a file that is not settled yet has left."""
+        return self._sends.get(path, 0)
 
     async def settle(self, endings: Sequence[Ending]) -> None:
         """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order.
@@ -72,19 +76,20 @@ class Roster:
     async def abandon(self, error: EMError) -> None:
         """Settle all that is still expected: the transfer ends here, because of `error`."""
         rest = list(self._expected.items())
-        await self.settle([Ending(outcome=self._abandoned(path, local, error)) for path, local in rest])
+        await self.settle([Ending(outcome=self._abandoned(path, place, error)) for path, place in rest])
 
     def _settled(self, outcome: Outcome) -> None:
         self._expected.pop(outcome.path, None)
+        self._sends.pop(outcome.path, None)
         if self._options.on_event is not None:
             self._options.tell(Settled(outcome=outcome))
         self._results.settle(outcome)
 
-    def _abandoned(self, path: RemotePath, local: Path, error: EMError) -> Outcome:
-        gone = path in self._sent
+    def _abandoned(self, path: RemotePath, place: str, error: EMError) -> Outcome:
+        gone = path in self._sends
         return Outcome(
             path=path,
-            local=local,
+            place=place,
             direction=self._direction,
             state=OutcomeState.UNKNOWN if gone else OutcomeState.FAILED,
             reason=f"sent, not yet verified ({error}); run the same call again to find out" if gone else None,

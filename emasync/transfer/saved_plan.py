@@ -64,11 +64,11 @@ def _lines(plan: UplinkPlan | DownlinkPlan) -> Iterator[dict[str, Any]]:
 
 
 def _up(item: UplinkItem) -> dict[str, Any]:
-    return {"local": str(item.local), "remote": item.remote, **asdict(item.fingerprint)}
+    return {"local": item.place, "remote": item.remote, **asdict(item.fingerprint)}
 
 
 def _down(item: DownlinkItem) -> dict[str, Any]:
-    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.local.as_posix(), "entry": None}
+    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.place, "entry": None}
     if (entry := item.entry) is not None:
         tag = None if entry.content_tag is None else str(entry.content_tag)
         line["entry"] = {"size": entry.size, "time": entry.time, "content_tag": tag}
@@ -109,7 +109,7 @@ def _plan(head: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Uplink
 def _to_call(line: Mapping[str, Any]) -> UplinkCall:
     items = tuple(
         UplinkItem(
-            local=Path(one["local"]),
+            place=str(Path(one["local"])),
             remote=RemotePath(one["remote"]),
             fingerprint=Fingerprint(
                 size=int(one["size"]),
@@ -138,7 +138,7 @@ def _to_down(line: Mapping[str, Any]) -> DownlinkItem:
             time=listed["time"],
             content_tag=None if tag is None else int(tag),
         )
-    return DownlinkItem(remote=remote, local=Path(*local_parts(RemotePath(line["local"]))), entry=entry)
+    return DownlinkItem(remote=remote, place=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry)
 
 
 def _to_refused(line: Mapping[str, Any]) -> Refused:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from pathlib import Path
 
 from emasync.disk.names import local_parts, name_problem, twin_key
 from emasync.errors import EMError, NotFoundError, UnsafePathError
@@ -137,20 +136,20 @@ class _Listing:
 
 def _landing(wanted: Sequence[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
     """An item for each pick that has a local path of its own; the others go to `bad`."""
-    folders = {"": Path()}
+    folders = {""}  # whose names are known to be safe
     named: list[tuple[str, DownlinkItem]] = []
     for remote, target, entry in wanted:
         folder, _, name = target.rpartition("/")
         try:
             if folder not in folders:
-                folders[folder] = Path(*local_parts(RemotePath(folder)))
+                local_parts(RemotePath(folder))
+                folders.add(folder)
             if name_problem(name) is not None:
                 local_parts(target)  # raises, and names the whole path
-            local = folders[folder] / name
         except UnsafePathError as error:
             bad.append(Refused(remote=remote, local=None, error=error))
         else:
-            named.append((twin_key(target), DownlinkItem(remote=remote, local=local, entry=entry)))
+            named.append((twin_key(target), DownlinkItem(remote=remote, place=target, entry=entry)))
     needed = folders_above(key for key, _ in named)
     first: dict[str, DownlinkItem] = {}
     for key, item in named:
@@ -158,7 +157,7 @@ def _landing(wanted: Sequence[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
             text = f"{safe(item.remote)} cannot be saved: here its path is the folder of {safe(inside)}"
             bad.append(_refuse(item, text, reason="both a file and a folder"))
         elif (other := first.setdefault(key, item)) is not item:
-            same = "lands on the same path as" if other.local == item.local else "differs only by case or accents from"
+            same = "lands on the same path as" if other.place == item.place else "differs only by case or accents from"
             text = f"{safe(item.remote)} {same} {safe(other.remote)}; fetch it into a folder of its own"
             bad.append(_refuse(item, text, reason="the place of another file"))
     return list(first.values())

@@ -1,14 +1,14 @@
 """One uplink call: send it, and say what is known of each of its files after it.
 
 Owns: the single call with its progress, and what each kind of failure means for the files in it.
-May import link, plan, body and below. Whether files arrived is not decided here but by a listing, in `uplink`.
+May import link, plan, roster, body and below. Whether files arrived is not decided here but by a listing, in `uplink`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from emasync.caller import Account
@@ -20,11 +20,12 @@ from emasync.errors import (
     UnknownOutcomeError,
     UnsafePathError,
 )
-from emasync.model import Direction, RemotePath
+from emasync.model import Direction
 from emasync.transfer.body import UplinkBody
 from emasync.transfer.events import Forwarding, Progress, Started
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import UplinkCall, UplinkItem
+from emasync.transfer.roster import Roster
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.replies import UplinkReceipt, uplink_receipt
@@ -37,7 +38,6 @@ class Sent:
     what the last listing said against it."""
 
     item: UplinkItem
-    call: UplinkCall
     receipt: bool
     sha256: str | None
     tag: int | None
@@ -67,20 +67,19 @@ class Sender:
         link: Link,
         options: Options,
         *,
-        leaving: Callable[[Iterable[RemotePath]], None],
+        roster: Roster,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
         self._options = options
-        self._leaving = leaving
+        self._roster = roster
         self._clock = clock
         self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
 
-    async def send(self, call: UplinkCall, *, sends: dict[RemotePath, int], account: Account) -> CallEnd:
+    async def send(self, call: UplinkCall, *, account: Account) -> CallEnd:
         """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
 
-        `sends` is counted up, and `leaving` told, for what leaves. Cancellation drops the connection and closes the
-        files.
+        The roster is told what leaves. Cancellation drops the connection and closes the files.
         """
         if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
             return CallEnd(unsent=call.items, split=True)
@@ -89,10 +88,8 @@ class Sender:
         bodies: list[UplinkBody] = []
 
         def body() -> UplinkBody:
-            for item in call.items:
-                sends[item.remote] = sends.get(item.remote, 0) + 1
-            self._leaving(item.remote for item in call.items)
-            bodies.append(self._body(call, sends, mine))
+            self._roster.sent(item.remote for item in call.items)
+            bodies.append(self._body(call, mine))
             return bodies[-1]
 
         async def read(reply: Reply) -> UplinkReceipt:
@@ -103,7 +100,7 @@ class Sender:
         except UnknownOutcomeError:
             counted = False
         except (EMError, OSError) as error:
-            return self._failed(call, error, bodies[-1] if bodies else None, sends)
+            return self._failed(call, error, bodies[-1] if bodies else None)
         else:
             counted = receipt.file_count is None or receipt.file_count == len(call.items)
         last = bodies[-1]
@@ -112,11 +109,10 @@ class Sender:
             sent=tuple(
                 Sent(
                     item=item,
-                    call=call,
                     receipt=counted,
                     sha256=last.sha256.get(index),
                     tag=last.tags.get(index),
-                    sends=sends[item.remote],
+                    sends=self._roster.sends(item.remote),
                     seconds=took,
                     busy_s=busy_s,
                 )
@@ -124,9 +120,7 @@ class Sender:
             )
         )
 
-    def _failed(
-        self, call: UplinkCall, error: Exception, body: UplinkBody | None, sends: dict[RemotePath, int]
-    ) -> CallEnd:
+    def _failed(self, call: UplinkCall, error: Exception, body: UplinkBody | None) -> CallEnd:
         if _too_many(error):
             self._learn(call, error)
             if len(call.items) > 1:
@@ -137,11 +131,10 @@ class Sender:
             doubtful = tuple(
                 Sent(
                     item=item,
-                    call=call,
                     receipt=False,
                     sha256=body.sha256.get(index),
                     tag=body.tags.get(index),
-                    sends=sends[item.remote],
+                    sends=self._roster.sends(item.remote),
                     whole=False,
                 )
                 for index, item in enumerate(before)
@@ -158,13 +151,15 @@ class Sender:
         else:
             self._max_files = min(self._max_files, len(call.items) - 1)
 
-    def _body(self, call: UplinkCall, sends: dict[RemotePath, int], account: Account) -> UplinkBody:
+    def _body(self, call: UplinkCall, account: Account) -> UplinkBody:
         handed: dict[int, int] = {}
         heard = self._options.on_event is not None  # else a thousand small files need no events made
         for item in call.items if heard else ():
             size = item.fingerprint.size
             self._options.tell(
-                Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=sends[item.remote])
+                Started(
+                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._roster.sends(item.remote)
+                )
             )
 
         def progress(index: int, done: int) -> None:

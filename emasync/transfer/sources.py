@@ -19,7 +19,7 @@ from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathErr
 from emasync.model import RemotePath, safe
 from emasync.model.paths import has_magic, matches
 from emasync.transfer.filters import IGNORE_FILE, Filters, IgnoreRules
-from emasync.transfer.plan import Found, Refused
+from emasync.transfer.plan import Found, Refused, prefix
 
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -123,7 +123,7 @@ class _Walk:
         elif contents:
             self._refuse(text, _shown(name), NotFoundError(f"{safe(text)} is not a folder"))
         else:
-            self._file(Path(text), _shown(name), status, self._filters)
+            self._file(str(Path(text)), _shown(name), status, self._filters)
 
     def _glob(self, text: str) -> None:
         parts = text.split("/")
@@ -165,7 +165,7 @@ class _Walk:
             return
         if folder.pattern is None:
             self._folders.append(folder.relative)
-        place = Path(folder.path)
+        before = prefix(Path(folder.path))
         for entry in entries:
             name = entry.name
             if name[0] == "." and name.casefold().startswith(TEMP_PREFIX):
@@ -180,7 +180,7 @@ class _Walk:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 if _meant(relative, folder.pattern):
-                    self._file(place / name, relative, status, filters)
+                    self._file(f"{before}{name}", relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
 
@@ -213,18 +213,18 @@ class _Walk:
             )
         return None
 
-    def _file(self, path: Path, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+    def _file(self, path: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
         if not filters.takes(relative):
             self._excluded += 1
-        elif not _is_utf8(path.name):
+        elif not _is_utf8(path):
             self._refuse(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(Found(local=path, relative=relative, fingerprint=Fingerprint.of(status)))
+            self._found.append(Found(place=path, relative=relative, fingerprint=Fingerprint.of(status)))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
             reason = "a symbolic link, and links are not followed" if link else kind
-            error = UnsafePathError(f"{safe(path)} cannot be sent: it is {reason}", name=str(path), reason=reason)
+            error = UnsafePathError(f"{safe(path)} cannot be sent: it is {reason}", name=path, reason=reason)
             self._refuse(path, relative, error)
 
     def _heed_ignore_file(self, folder: _Folder, entries: Sequence[os.DirEntry[str]]) -> Filters:

@@ -28,7 +28,7 @@ from emasync.transfer.engine import Run, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -70,8 +70,8 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
         if sync.dry_run:
             await run.refuse(plan, Direction.UPLINK)
             return
-        await _settle_still(run, decisions, found, here, there, Direction.UPLINK)
-        run.roster.expect((there / path, here / path) for path in _doomed(decisions))
+        await _settle_still(run, decisions, here, there, Direction.UPLINK)
+        run.roster.expect((there / path, prefix(here) + path) for path in _doomed(decisions))
         await run.send(plan)
         await _delete(run, decisions, here, there, Direction.UPLINK)
 
@@ -92,10 +92,10 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
             return
         tree = await run.listing.latest()
         moving = [one.path for one in decisions if one.action == "copy"]
-        items = [DownlinkItem(remote=there / one, local=Path(one), entry=tree.get(there / one)) for one in moving]
+        items = [DownlinkItem(remote=there / one, place=one, entry=tree.get(there / one)) for one in moving]
         items.sort(key=lambda item: (-item.bytes, item.remote))
-        await _settle_still(run, decisions, found, here, there, Direction.DOWNLINK)
-        run.roster.expect((there / path, here / path) for path in _doomed(decisions))
+        await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
+        run.roster.expect((there / path, prefix(here) + path) for path in _doomed(decisions))
         await run.fetch(DownlinkPlan(items=tuple(items), refused=refused, notes=found.notes), into=here)
         await _delete(run, decisions, here, there, Direction.DOWNLINK)
 
@@ -188,7 +188,7 @@ async def _journal_says(
     """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
     if run.link.tags.proven:
         return lambda path: None
-    rows = await run.ledger.recall([(there / one.relative, one.local) for one in files])
+    rows = await run.ledger.recall([(there / one.relative, one.place) for one in files])
     facts = {one.relative: one.fingerprint for one in files}
 
     def known(path: RemotePath) -> bool | None:
@@ -203,16 +203,16 @@ async def _journal_says(
 
 
 async def _settle_still(
-    run: Run, decisions: Iterable[SyncDecision], found: Scan, here: Path, there: RemotePath, direction: Direction
+    run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath, direction: Direction
 ) -> None:
     """Settle the files that stay as they are, and those that nothing can be done about."""
-    places = {one.relative: one.local for one in found.found}  # to make each path anew costs more than its stat
+    before = prefix(here)
 
     def outcome(one: SyncDecision) -> Outcome:
         conflict = one.action == "conflict"
         return Outcome(
             path=there / one.path,
-            local=places.get(one.path) or here / one.path,
+            place=before + one.path,
             direction=direction,
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
             verified=Verified.TAG if one.reason == "same content" else Verified.NONE,
@@ -261,7 +261,7 @@ def _deleted(
     state = OutcomeState.SKIPPED if skipped else OutcomeState.FAILED if error else OutcomeState.DONE
     return Outcome(
         path=there / path,
-        local=here / path,
+        place=prefix(here) + path,
         direction=direction,
         state=state,
         reason="not deleted, because other files failed" if skipped else "deleted: not at the source",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 
@@ -32,6 +31,8 @@ from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
+_PORTION = 2000  # files that are settled together
+_MOST_UNSETTLED = 20_000  # files that wait for a listing: it takes the EM's lock, they take memory
 _LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
 _FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
 
@@ -57,21 +58,22 @@ class Uplink:
         self._account = account
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(link, options, leaving=roster.sent, clock=clock)
-        self._sends: dict[RemotePath, int] = {}
+        self._sender = Sender(link, options, roster=roster, clock=clock)
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._sent: list[Sent] = []
         self._again: list[UplinkItem] = []
         self._listed_at = clock()
+        self._look_at = _MOST_UNSETTLED
         self._looking = anyio.Lock()
         self._over: Exception | None = None
         self._told_fall_back = False
 
-    async def run(self, calls: Sequence[UplinkCall]) -> None:
-        """Send `calls`, settle each of their files exactly once."""
-        waiting = list(calls)
+    async def run(self, calls: deque[UplinkCall]) -> None:
+        """Send `calls`, settle each of their files exactly once. Takes `calls` apart: what is settled is forgotten."""
+        waiting = calls
         while waiting:
-            await run_pool(waiting, self._one_call, workers=min(self._options.workers, len(waiting)))
+            workers = min(self._options.workers, len(waiting))
+            await run_pool(_taken(waiting), self._one_call, workers=workers)
             await self._look(last=True)
             waiting = self._repacked()
 
@@ -80,13 +82,13 @@ class Uplink:
             await self._fail([(item, self._over) for item in call.items])
             return
         await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
-        end = await self._sender.send(call, sends=self._sends, account=self._account)
+        end = await self._sender.send(call, account=self._account)
         if end.split:
             for half in halves(call):
                 await self._one_call(half)
             return
         await self._take(end)
-        if self._clock() - self._listed_at >= _LIST_EVERY_S:
+        if self._clock() - self._listed_at >= _LIST_EVERY_S or len(self._sent) >= self._look_at:
             await self._look(last=False)
 
     async def _take(self, end: CallEnd) -> None:
@@ -110,12 +112,15 @@ class Uplink:
                 await self._sleep(delay)
                 self._listed_at = self._clock()
                 looked, self._sent = self._sent, []
+                only = {sent.item.remote for sent in looked}
                 try:
-                    tree = await self._link.files.list(account=self._account)
+                    tree = await self._link.files.list(account=self._account, only=only)
                 except EMError as error:
                     await self._give_up(looked, error)
                     return
-                await self._judge([await self._with_tag(sent) for sent in looked], tree)
+                await self._judge(looked, tree)
+                del tree
+            self._look_at = len(self._sent) + _MOST_UNSETTLED  # more, if the listing lags behind
             if last:
                 missing, self._sent = self._sent, []
                 await self._send_again(missing)
@@ -127,19 +132,26 @@ class Uplink:
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
+        """Settle those of `looked` that arrived, the others are `_sent` as before; `looked` is empty afterwards."""
+        for index, sent in enumerate(looked):
+            if sent.tag is None:
+                looked[index] = await self._with_tag(sent)
         learn_from_sent(list(_lessons(looked, tree)), self._link.tags)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
-        done: list[tuple[Sent, Verified, int | None]] = []
-        for sent in looked:
-            entry = tree.get(sent.item.remote)
-            verdict = self._verdict(sent, entry)
-            if verdict.arrived:
-                done.append((sent, verdict.how, entry.content_tag if entry else None))
-            else:
-                self._sent.append(replace(sent, why=verdict.why))
-        await self._done(done)
+        looked.reverse()
+        while looked:  # a portion at a time: what is told of a file takes as much memory as the file's plan
+            done: list[tuple[Sent, Verified, int | None]] = []
+            for _ in range(min(len(looked), _PORTION)):
+                sent = looked.pop()
+                entry = tree.get(sent.item.remote)
+                verdict = self._verdict(sent, entry)
+                if verdict.arrived:
+                    done.append((sent, verdict.how, entry.content_tag if entry else None))
+                else:
+                    self._sent.append(replace(sent, why=verdict.why))
+            await self._done(done)
 
     def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(
@@ -152,11 +164,9 @@ class Uplink:
         )
 
     async def _with_tag(self, sent: Sent) -> Sent:
-        """`sent` with the tag of the local file, if the call broke off before it was read."""
-        if sent.tag is not None:
-            return sent
+        """`sent` with the tag of the local file: the call broke off before it was read."""
         try:
-            digest = await self._link.threads.run(digest_file, sent.item.local)
+            digest = await self._link.threads.run(digest_file, sent.item.place)
         except (OSError, EMError):
             return sent  # changed or gone meanwhile: sending it again will say so
         return replace(sent, tag=digest.tag, sha256=digest.sha256)
@@ -175,11 +185,11 @@ class Uplink:
             paths = tuple(sent.item.remote for sent in again)
             self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=again[0].why))
 
-    def _repacked(self) -> list[UplinkCall]:
+    def _repacked(self) -> deque[UplinkCall]:
         again, self._again = self._again, []
-        found = [Found(local=item.local, relative=item.remote, fingerprint=item.fingerprint) for item in again]
+        found = [Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in again]
         limits = self._link.settings.limits
-        return list(plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls)
+        return deque(plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls)
 
     async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
@@ -215,15 +225,20 @@ class Uplink:
         outcomes = [
             Outcome(
                 path=item.remote,
-                local=item.local,
+                place=item.place,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._sends.get(item.remote, 0),
+                attempts=self._roster.sends(item.remote),
                 error=error,
             )
             for item, error in files
         ]
         await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+
+
+def _taken(calls: deque[UplinkCall]) -> Iterator[UplinkCall]:
+    while calls:
+        yield calls.popleft()
 
 
 def _lessons(looked: list[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
@@ -234,8 +249,8 @@ def _lessons(looked: list[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, in
             yield entry, sent.tag
 
 
-def _places(call: UplinkCall) -> list[tuple[RemotePath, Path]]:
-    return [(item.remote, item.local) for item in call.items]
+def _places(call: UplinkCall) -> list[tuple[RemotePath, str]]:
+    return [(item.remote, item.place) for item in call.items]
 
 
 def _outcome(
@@ -249,7 +264,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         path=sent.item.remote,
-        local=sent.item.local,
+        place=sent.item.place,
         direction=Direction.UPLINK,
         state=state,
         bytes=moved,

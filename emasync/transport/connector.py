@@ -1,6 +1,7 @@
 """Which connection a request gets.
 
-Owns: that a POST never rides a pooled connection, and no other call one on which something has come unasked.
+Owns: that a POST never rides a pooled connection, and no other call one on which something has come unasked; and how
+many connections are kept for later calls.
 Imports aiohttp only.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 
 _fresh: ContextVar[bool] = ContextVar("fresh", default=False)
+_MOST_IDLE = 32  # more than pause at once in a busy pool of workers; each costs an open file
 
 
 class FreshPostConnector(aiohttp.TCPConnector):
@@ -27,6 +29,17 @@ class FreshPostConnector(aiohttp.TCPConnector):
             return await super().connect(req, traces, timeout)
         finally:
             _fresh.reset(marker)
+
+    def _release(
+        self,
+        key: aiohttp.client_reqrep.ConnectionKey,
+        protocol: aiohttp.client_proto.ResponseHandler,
+        *,
+        should_close: bool = False,
+    ) -> None:
+        # a POST leaves a connection and takes none: a quick uplink of small calls would pile up hundreds
+        enough = len(self._conns.get(key, ())) >= _MOST_IDLE
+        super()._release(key, protocol, should_close=should_close or enough)
 
     async def _get(self, key: Any, traces: list[aiohttp.tracing.Trace]) -> aiohttp.connector.Connection | None:
         if _fresh.get():

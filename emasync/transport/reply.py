@@ -17,7 +17,7 @@ from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableErr
 from emasync.model import safe
 from emasync.transport.secrets import Secrets
 from emasync.wire.calls import Call
-from emasync.wire.json_reply import parse_json
+from emasync.wire.json_reply import Shrink, json_text, parse_text
 
 
 class Reply:
@@ -55,24 +55,30 @@ class Reply:
             self._moved, self._waited_s = 0, 0.0
         return chunk
 
-    async def json(self) -> Any:
+    async def json(self, *, shrink: Shrink | None = None) -> Any:
         """The whole body as strict JSON, without the password or tokens it may repeat. ProtocolError when it is not
-        JSON (an HTML page with 200) or too large."""
+        JSON (an HTML page with 200) or too large.
+
+        `shrink` says what to keep of each object (as it is where it repeats a secret), so that a large answer takes
+        less memory than all of its objects would.
+        """
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         while chunk := await self.receive():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > self._limits.json_reply:
+            body += chunk
+            if len(body) > self._limits.json_reply:
                 raise ProtocolError(f"{self.call}: the answer is larger than {self._limits.json_reply} bytes")
-        body = b"".join(parts)
+        hint = " (an HTML page: is the base URL right?)" if body[:64].lstrip()[:1] == b"<" else ""
+        tells = self._secrets.repeated_in(self.call, body)
         try:
-            return self._secrets.clean(self.call, parse_json(body), body=body)
+            text = json_text(body)
+            del body, chunk  # a listing of very many files is large, and its values will be larger
+            value = parse_text(text, shrink=None if tells else shrink)
+            self._secrets.learn_from(self.call, value)
+            return self._secrets.clean(value) if tells else value
         except ProtocolError as error:
-            hint = " (an HTML page: is the base URL right?)" if body.lstrip()[:1] == b"<" else ""
             raise ProtocolError(f"{self.call}: {error}{hint}", call=str(self.call)) from None
 
     async def error_body(self) -> bytes:

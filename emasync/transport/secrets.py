@@ -39,20 +39,24 @@ class Secrets:
             self._passwords.add(str(password))
         return list(dict.fromkeys([*own, *self._known()]))
 
-    def clean(self, call: Call, value: Any, *, body: bytes) -> Any:
-        """The JSON `value` that `body` holds, without secrets; tokens in the answer to a log-in are what it is for."""
+    def repeated_in(self, call: Call, body: bytes | bytearray) -> bool:
+        """Whether the answer `body` holds a secret. That to a log-in may: its tokens are what it is for."""
         if call.kind is Kind.AUTH:
-            if isinstance(value, dict):
-                self._learn(*(value[key] for key in ("access", "refresh") if isinstance(value.get(key), str)))
-            return value
-        known = self._known()
+            return False
         plain = _unescaped(body)
-        if any(form.encode("utf-8", "replace") in plain for secret in known for form in spellings(secret)):
-            try:
-                return _struck(value, known)
-            except RecursionError:
-                raise ProtocolError("the answer is nested too deeply") from None
-        return value
+        return any(form.encode("utf-8", "replace") in plain for secret in self._known() for form in spellings(secret))
+
+    def clean(self, value: Any) -> Any:
+        """A JSON `value` without secrets."""
+        try:
+            return _struck(value, self._known())
+        except RecursionError:
+            raise ProtocolError("the answer is nested too deeply") from None
+
+    def learn_from(self, call: Call, value: Any) -> None:
+        """Remember the tokens in the answer to a log-in."""
+        if call.kind is Kind.AUTH and isinstance(value, dict):
+            self._learn(*(value[key] for key in ("access", "refresh") if isinstance(value.get(key), str)))
 
     def strike(self, error: EMError) -> None:
         """Take every secret out of `error`'s message and facts: a parser may have quoted what it choked on."""
@@ -69,7 +73,7 @@ class Secrets:
         self._tokens.extend(token for token in tokens if len(token) >= _TELLING and token not in self._tokens)
 
 
-def _unescaped(body: bytes) -> bytes:
+def _unescaped(body: bytes | bytearray) -> bytes | bytearray:
     """`body` with those JSON escapes undone that could hide a secret in ASCII."""
     return _ASCII.sub(lambda found: bytes([int(found[1], 16)]), body).replace(b"\\/", b"/")
 

@@ -6,18 +6,38 @@ Owns: bytes -> Python value. May import errors. Knows nothing of what the value 
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 from emasync.errors import ProtocolError
+
+Shrink: TypeAlias = Callable[[dict[str, Any]], Any]
+"""What to keep of an object; called for inner objects first, as they are read."""
 
 
 def parse_json(data: bytes) -> Any:
     """The value in `data` (UTF-8). ProtocolError for anything else: broken text, twice the same key, NaN or Infinity,
     or nesting beyond what the interpreter's stack takes (several hundred folders)."""
+    return parse_text(json_text(data))
+
+
+def json_text(data: bytes | bytearray) -> str:
+    """`data` as text. ProtocolError where it is no UTF-8."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return data.decode("utf-8")
     except UnicodeDecodeError:
-        why = "the answer is not valid UTF-8"
+        pass
+    raise ProtocolError("the answer is not valid UTF-8")
+
+
+def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:
+    """The value in `text`, as `parse_json`; each object as what `shrink` makes of it."""
+
+    def kept(pairs: list[tuple[str, Any]]) -> Any:
+        return _unique(pairs) if shrink is None else shrink(_unique(pairs))
+
+    try:
+        return json.loads(text, object_pairs_hook=kept, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         why = f"the answer is not valid JSON: {error.msg} at character {error.pos}"
     except RecursionError:

@@ -1,16 +1,17 @@
 """What an answer of the EM means: JSON values to the nouns, tolerant of shape and strict in use.
 
 Owns: the shapes of 200 answers. May import model and errors. Errors are read in `emasync.wire.refusals`.
-A value that cannot be read is None and stays in `.raw`; an answer of the wrong kind altogether is a ProtocolError.
+A value that cannot be read is None, and stays in `.raw` but for listings; an answer of the wrong kind altogether is a
+ProtocolError.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from emasync.errors import ProtocolError
 from emasync.model import FileEntry, FileTree, Image, NodeStatus, PodPhase, PodStatus, RemotePath
@@ -34,47 +35,83 @@ def tokens(reply: Any) -> tuple[str, str | None]:
     return access, refresh if isinstance(refresh, str) and refresh else None
 
 
-def file_tree(reply: Any) -> FileTree:
-    """The listing: ``{"data": [entry, ...]}``; a missing or null ``data`` is an empty volume."""
+class ListedFile(NamedTuple):
+    """A file's entry in a listing, its folder not known yet."""
+
+    name: str
+    size: int | None
+    time: str | None
+    tag: int | None
+
+
+_LEFT_OUT = ListedFile("", None, None, None)
+
+
+class Shrinker:
+    """Makes a `ListedFile` of what is the entry of a file: a third of the memory, and a listing may have very many.
+
+    With `only`, entries are left out that cannot be one of these paths.
+    """
+
+    def __init__(self, only: Collection[str] | None = None) -> None:
+        self._times: dict[str, str] = {}  # minutes: many files share one
+        self._names = None if only is None else {path.rpartition("/")[2] for path in only}
+
+    def __call__(self, raw: dict[str, Any]) -> dict[str, Any] | ListedFile:
+        name, time = raw.get("name"), raw.get("time")
+        if not isinstance(name, str) or not name or raw.get("type") == "directory" or "contents" in raw:
+            return raw
+        if self._names is not None and name not in self._names and "/" not in name:
+            return _LEFT_OUT
+        size, tag = whole(raw.get("size")), whole(raw.get("hash"))
+        return ListedFile(
+            name=name,
+            size=size if size is not None and size >= 0 else None,
+            time=self._times.setdefault(time, time) if isinstance(time, str) else None,
+            tag=tag if tag is not None and -(2**63) <= tag < 2**63 else None,
+        )
+
+
+def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
+    """The listing: ``{"data": [entry, ...]}``; a missing or null ``data`` is an empty volume. Entries may be shrunk.
+    With `only`, just those files of it; all folders in any case.
+
+    Takes `reply` apart as it goes, so that a listing of very many files is never in memory twice.
+    """
     data = _object(reply, "listing").get("data")
     files: list[FileEntry] = []
     folders: list[str] = []
+    shrink = Shrinker()
     open_folders = [("", _entries(data))]
     while open_folders:  # a loop, not recursion: depth is the server's choice
         folder, entries = open_folders[-1]
-        raw = next(entries, None)
-        if raw is None:
+        if not entries:
             open_folders.pop()
             continue
-        name = raw.get("name")
+        raw = entries.pop()
+        entry = raw if isinstance(raw, ListedFile) else shrink(_object(raw, "listing entry"))
+        if isinstance(entry, ListedFile):
+            place = RemotePath(f"{folder}/{entry.name}" if folder else entry.name)
+            if entry is not _LEFT_OUT and (only is None or place in only):
+                files.append(FileEntry(path=place, size=entry.size, time=entry.time, content_tag=entry.tag))
+            continue
+        name = entry.get("name")
         if not isinstance(name, str) or not name:
             raise ProtocolError("an entry of the listing has no name")
         path = f"{folder}/{name}" if folder else name
-        if raw.get("type") == "directory" or "contents" in raw:
-            folders.append(path)
-            open_folders.append((path, _entries(raw.get("contents"))))
-        else:
-            files.append(_entry(path, raw))
-    return FileTree(files, folders=folders, raw=reply)
+        folders.append(path)
+        open_folders.append((path, _entries(entry.get("contents"))))
+    return FileTree(files, folders=folders)
 
 
-def _entries(value: Any) -> Iterator[dict[str, Any]]:
-    if value is not None and not isinstance(value, list):
+def _entries(value: Any) -> list[Any]:
+    """The entries of a folder, the first one last."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
         raise ProtocolError("a folder of the listing is not a list")
-    return (_object(raw, "listing entry") for raw in value or ())
-
-
-def _entry(path: str, raw: Mapping[str, Any]) -> FileEntry:
-    time = raw.get("time")
-    size = whole(raw.get("size"))
-    tag = whole(raw.get("hash"))
-    return FileEntry(
-        path=RemotePath(path),
-        size=size if size is not None and size >= 0 else None,
-        time=time if isinstance(time, str) else None,
-        content_tag=tag if tag is not None and -(2**63) <= tag < 2**63 else None,
-        raw=raw,
-    )
+    value.reverse()
+    return value
 
 
 def uplink_receipt(reply: Any) -> UplinkReceipt:

@@ -48,7 +48,6 @@ async def test_a_listing_tells_size_time_and_content_tag(em: Client, sim: Simula
     assert (entry.name, entry.size) == ("out.bin", 5000)
     assert entry.content_tag == tag_of_digest(hashlib.md5(data).digest())
     assert entry.time is not None
-    assert entry.raw["type"] == "file"
     assert set(listing.folders) == {"empty", "results", "results/run 1"}
     assert (len(listing), listing.total_size) == (2, 5001)
 

@@ -56,7 +56,7 @@ class Counts:
 def key_of(number: int, direction: Direction) -> Key:
     """One of the few items there are, so that steps meet."""
     name = f"f{number}"
-    return Key(scope=_SCOPE, direction=direction, remote=RemotePath(name), local=Path("/data") / name)
+    return Key(scope=_SCOPE, direction=direction, remote=RemotePath(name), local=f"/data/{name}")
 
 
 _keys = st.builds(key_of, st.integers(0, _FILES - 1), st.sampled_from(list(Direction)))

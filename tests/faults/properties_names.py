@@ -11,6 +11,7 @@ import random
 import tempfile
 import unicodedata
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ def _walked(entries: list[dict[str, Any]], above: str = "") -> Iterator[str]:
 
 def _any_listing(entries: list[dict[str, Any]]) -> bool:
     try:
-        tree = file_tree({"data": entries})
+        tree = file_tree({"data": deepcopy(entries)})
     except ProtocolError:
         return True  # a name that is empty
     paths = set(_walked(entries))

@@ -59,7 +59,7 @@ class Ended:
 def _outcome(line: Mapping[str, Any]) -> Outcome:
     return Outcome(
         path=RemotePath(line["path"]),
-        local=Path(line["local"]),
+        place=line["local"],
         direction=Direction(line["direction"]),
         state=OutcomeState(line["state"]),
         bytes=line["bytes"],

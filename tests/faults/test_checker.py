@@ -42,7 +42,7 @@ def ends(landed: Path, direction: Direction = Direction.DOWNLINK) -> list[Outcom
     return [
         Outcome(
             path=RemotePath(name),
-            local=landed / name,
+            place=str(landed / name),
             direction=direction,
             state=OutcomeState.DONE,
             bytes=len(data),
@@ -117,7 +117,7 @@ def test_a_done_with_a_false_fact_is_a_lie(landed: Path, change: dict[str, Any])
 
 
 def test_a_done_that_nobody_asked_for_is_a_lie(landed: Path) -> None:
-    more = replace(ends(landed)[0], path=RemotePath("more"), local=landed / "more")
+    more = replace(ends(landed)[0], path=RemotePath("more"), place=str(landed / "more"))
     assert only(violations(a_run(landed, outcomes=[*ends(landed), more])), "I2")
 
 
@@ -168,7 +168,7 @@ async def a_journal(path: Path, landed: Path) -> Path:
     """What emasync itself writes for a good run."""
     facts = fingerprint(landed / "a.bin")
     keys = {
-        name: Key(scope="em", direction=Direction.DOWNLINK, remote=RemotePath(name), local=landed / name)
+        name: Key(scope="em", direction=Direction.DOWNLINK, remote=RemotePath(name), local=str(landed / name))
         for name in FILES
     }
     async with open_journal(path) as journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,8 +28,8 @@ class FakeReply:
         self._answer = answer
         self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
 
-    async def json(self) -> Any:
-        return self._answer
+    async def json(self, *, shrink: object = None) -> Any:
+        return deepcopy(self._answer)
 
     async def receive(self) -> bytes:
         return self._chunks.pop(0) if self._chunks else b""

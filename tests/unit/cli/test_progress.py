@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from rich.console import Console
 
@@ -28,7 +27,7 @@ class _Time:
 
 def _settled(path: RemotePath, *, size: int = 0) -> Settled:
     state = OutcomeState.DONE if size else OutcomeState.SKIPPED
-    return Settled(outcome=Outcome(path=path, local=Path("x"), direction=UP, state=state, bytes=size))
+    return Settled(outcome=Outcome(path=path, place="x", direction=UP, state=state, bytes=size))
 
 
 def _drawn(bars: Bars) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -39,9 +38,7 @@ def test_sizes_are_told_in_decimal_units(number: float, text: str) -> None:
 
 
 def _done(path: RemotePath, size: int) -> Settled:
-    return Settled(
-        outcome=Outcome(path=path, local=Path("x"), direction=UP, state=OutcomeState.DONE, bytes=size, attempts=1)
-    )
+    return Settled(outcome=Outcome(path=path, place="x", direction=UP, state=OutcomeState.DONE, bytes=size, attempts=1))
 
 
 class _Time:

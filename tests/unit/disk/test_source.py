@@ -112,7 +112,7 @@ def test_small_files_are_read_and_digested_one_after_the_other(tmp_path: Path) -
     for number, data in enumerate(contents):
         (tmp_path / str(number)).write_bytes(data)
     paths = [tmp_path / str(number) for number in range(len(contents))]
-    read = list(read_small(Source(path=path, fingerprint=fingerprint(path)) for path in paths))
+    read = list(read_small(Source(path=str(path), fingerprint=fingerprint(path)) for path in paths))
     assert [small.data for small in read] == contents
     assert [small.sha256 for small in read] == [hashlib.sha256(data).hexdigest() for data in contents]
     assert [small.tag for small in read] == [content_tag(data) for data in contents]
@@ -122,7 +122,7 @@ def test_a_read_that_gives_less_than_asked_for_is_gone_on_with(file: Path, monke
     # Sabotage: call next_chunk only once in read_small.
     os_read = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: os_read(fd, min(size, 999)))
-    (small,) = read_small([Source(path=file, fingerprint=fingerprint(file))])
+    (small,) = read_small([Source(path=str(file), fingerprint=fingerprint(file))])
     assert small.data == file.read_bytes()
     assert small.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -221,7 +221,7 @@ def test_a_small_file_that_is_not_the_expected_one_ends_the_reading_there(
 ) -> None:
     first = file.with_name("first")
     first.write_bytes(b"1")
-    sources = [Source(path=path, fingerprint=fingerprint(path)) for path in (first, file)]
+    sources = [Source(path=str(path), fingerprint=fingerprint(path)) for path in (first, file)]
     change(file)
     read = read_small(sources)
     assert next(read).data == b"1"
@@ -252,8 +252,8 @@ async def test_what_changed_is_said(threads: FileThreads, file: Path) -> None:
 
 
 async def test_an_unchanged_file_is_the_expected_one(threads: FileThreads, file: Path) -> None:
-    source = Source(path=file, fingerprint=fingerprint(file))
-    assert b"".join(await read(threads, source.path, expect=source.fingerprint)) == file.read_bytes()
+    source = Source(path=str(file), fingerprint=fingerprint(file))
+    assert b"".join(await read(threads, file, expect=source.fingerprint)) == file.read_bytes()
 
 
 # --- what is no file ---------------------------------------------------------------------------------------------

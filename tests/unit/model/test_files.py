@@ -51,9 +51,5 @@ def test_below_and_glob_select(tree: FileTree) -> None:
     assert [found.path for found in tree.glob("**/*.log")] == ["logs/x.log", "logs/old/y.log"]
 
 
-def test_equality_of_entries_ignores_the_raw_form() -> None:
-    assert FileEntry(path=RemotePath("a"), size=1, raw={"x": 1}) == entry("a")
-
-
 def test_the_repr_counts_and_lists_nothing(tree: FileTree) -> None:
     assert repr(tree) == "<FileTree: 3 files in 3 folders, 7 bytes>"

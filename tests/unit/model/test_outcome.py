@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from emasync.errors import EMError, NotFoundError
@@ -15,7 +13,7 @@ def outcome(
 ) -> Outcome:
     return Outcome(
         path=RemotePath(path),
-        local=Path(path),
+        place=path,
         direction=Direction.UPLINK,
         state=state,
         bytes=size,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath, TransferReport
 
 
 def _outcome(index: int, state: OutcomeState) -> Outcome:
     path = RemotePath(f"data/f{index}")
-    return Outcome(path=path, local=Path("f"), direction=Direction.DOWNLINK, state=state)
+    return Outcome(path=path, place="f", direction=Direction.DOWNLINK, state=state)
 
 
 def test_the_repr_of_a_report_counts_its_files_and_names_none() -> None:

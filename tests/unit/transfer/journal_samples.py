@@ -23,7 +23,7 @@ class Facts:
 
 
 def key_of(name: str, *, direction: Direction = Direction.UPLINK, scope: str = SCOPE) -> Key:
-    return Key(scope=scope, direction=direction, remote=RemotePath(name), local=Path("/data") / name)
+    return Key(scope=scope, direction=direction, remote=RemotePath(name), local=f"/data/{name}")
 
 
 def done(key: Key, *, facts: Facts | None = None) -> Settled:

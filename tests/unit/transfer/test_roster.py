@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import anyio
 import pytest
@@ -37,7 +36,7 @@ def roster_of(results: Results, ledger: Ledger) -> Roster:
 
 
 def outcome(path: str) -> Outcome:
-    return Outcome(path=RemotePath(path), local=Path(path), direction=Direction.UPLINK, state=OutcomeState.DONE)
+    return Outcome(path=RemotePath(path), place=path, direction=Direction.UPLINK, state=OutcomeState.DONE)
 
 
 async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancelled_just_then(
@@ -46,7 +45,7 @@ async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancel
     # Sabotage: Roster.settle without its shield: on disk it is done, in the report it is not.
     ledger = SlowLedger()
     roster = roster_of(results, ledger)
-    roster.expect([(RemotePath("a"), Path("a"))])
+    roster.expect([(RemotePath("a"), "a")])
     with anyio.CancelScope() as scope:
         scope.cancel()
         await roster.settle([Ending(outcome=outcome("a"))])
@@ -56,7 +55,7 @@ async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancel
 async def test_what_never_left_has_failed_and_what_left_is_unknown(results: Results) -> None:
     # Sabotage: _abandoned does not look at what was sent.
     roster = roster_of(results, SlowLedger())
-    roster.expect((RemotePath(name), Path(name)) for name in "abc")
+    roster.expect((RemotePath(name), name) for name in "abc")
     roster.sent([RemotePath("b")])
     await roster.settle([Ending(outcome=outcome("c"))])
     await roster.abandon(EMError("over"))

@@ -18,7 +18,7 @@ from emasync.transfer.saved_plan import dump_plan, load_plan
 
 PRINT = Fingerprint(size=5, mtime_ns=1_764_000_000_123_456_789, ctime_ns=2, inode=2**63 + 5, device=7)
 UP = plan_uplink(
-    [Found(local=Path(f"here/{name}"), relative=RemotePath(name), fingerprint=PRINT) for name in ("a", "d/ü b", "d/c")],
+    [Found(place=f"here/{name}", relative=RemotePath(name), fingerprint=PRINT) for name in ("a", "d/ü b", "d/c")],
     refused=[
         Refused(
             remote=RemotePath("bad\\xff"), local=Path("bad\udcff"), error=UnsafePathError("no", name="n", reason="r")
@@ -31,8 +31,8 @@ UP = plan_uplink(
 ENTRY = FileEntry(path=RemotePath("r/x"), size=9, time="2025-11-20-12-31", content_tag=-6285199279658827551)
 DOWN = DownlinkPlan(
     items=(
-        DownlinkItem(remote=RemotePath("r/x"), local=Path("x"), entry=ENTRY),
-        DownlinkItem(remote=RemotePath("r/y"), local=Path("deep/y")),
+        DownlinkItem(remote=RemotePath("r/x"), place=RemotePath("x"), entry=ENTRY),
+        DownlinkItem(remote=RemotePath("r/y"), place=RemotePath("deep/y")),
     )
 )
 
@@ -54,7 +54,7 @@ def test_a_downlink_plan_comes_back_as_it_was() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_name_survives_the_round_trip(name: str, size: int) -> None:
     mark = Fingerprint(size=size, mtime_ns=0, ctime_ns=0, inode=1, device=1)
-    plan = plan_uplink([Found(local=Path(name), relative=RemotePath(name) / "x", fingerprint=mark)])
+    plan = plan_uplink([Found(place=name, relative=RemotePath(name) / "x", fingerprint=mark)])
     text = dump_plan(plan)
     assert text.isascii()
     assert dump_plan(load_plan(text)) == text

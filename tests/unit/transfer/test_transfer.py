@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +17,7 @@ from emasync.transfer.transfer import Results, Transfer, Work
 def outcome(number: int) -> Outcome:
     return Outcome(
         path=RemotePath(str(number)),
-        local=Path(str(number)),
+        place=str(number),
         direction=Direction.UPLINK,
         state=OutcomeState.DONE,
         bytes=1,

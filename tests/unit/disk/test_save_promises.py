@@ -1,0 +1,205 @@
+"""What a save promises whoever waits for it: where its work is done, and that nothing goes on once it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emasync.disk import FileThreads, SmallSave, saving
+from emasync.disk.hashes import Hashes
+from emasync.errors import UnsafePathError
+from emasync.model import Overwrite, RemotePath
+from emasync.wire.content_tag import content_tag
+from tests.unit.disk.conftest import DATA, tree
+
+FILE = RemotePath("f")
+
+
+class Held:
+    """Holds the calls of one system function in their threads until it is let go; notes which threads those are."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.entered, self.go = threading.Event(), threading.Event()
+        self.threads: list[str] = []
+        call, main = getattr(os, name), threading.get_ident()
+
+        def held(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != main:
+                self.threads.append(threading.current_thread().name)
+                self.entered.set()
+                assert self.go.wait(30)
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, held)
+
+    async def reached(self) -> None:
+        while not self.entered.is_set():
+            await asyncio.sleep(0)
+
+
+async def stays_busy(task: asyncio.Task[Any]) -> None:
+    for _ in range(200):  # time for whatever does not wait
+        await asyncio.sleep(0)
+        assert not task.done()
+
+
+# Sabotage: leave the executor out of AsyncFileIO: the write is done by threads that nobody bounds or ends.
+async def test_every_byte_is_written_in_the_file_threads(
+    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch, "write")
+    held.go.set()
+    async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        await out.write(DATA)
+        await out.commit()
+    assert held.threads
+    assert all(name.startswith("emasync-file-") for name in held.threads)
+
+
+# Sabotage: do not hand `with_tag` on in saving.
+@pytest.mark.parametrize("with_tag", [True, False])
+async def test_a_save_computes_the_tag_only_where_it_is_wanted(
+    threads: FileThreads, dest: Path, with_tag: bool
+) -> None:
+    async with saving(threads, dest, FILE, overwrite="replace", durable=False, with_tag=with_tag) as out:
+        await out.write(DATA)
+        await out.finish()
+        assert out.sha256 == hashlib.sha256(DATA).hexdigest()
+        assert out.tag == (content_tag(DATA) if with_tag else None)
+
+
+# Sabotage: `<` for `<=` in SmallSave.finish, or another bound than 64 KiB.
+@pytest.mark.parametrize(("size", "hops"), [(64 * 1024, 0), (64 * 1024 + 1, 1)])
+async def test_up_to_64_kib_are_hashed_at_once_and_more_in_a_thread(
+    threads: FileThreads, dest: Path, size: int, hops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    start = threads.start
+
+    def noted(fn: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        calls.append(fn)
+        return start(fn, *args)
+
+    monkeypatch.setattr(threads, "start", noted)
+    out = SmallSave(threads, dest, FILE, overwrite="replace", durable=False)
+    await out.write(bytes(size))
+    await out.finish()
+    await out.finish()  # again: nothing is hashed twice
+    assert (len(calls), out.sha256) == (hops, hashlib.sha256(bytes(size)).hexdigest())
+
+
+# Sabotage: flush_folder off by default in SmallSave.commit or Save.commit.
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_commit_flushes_the_folder_unless_told_otherwise(
+    threads: FileThreads, dest: Path, streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").is_dir()))
+    if streamed:
+        async with saving(threads, dest, FILE, overwrite="replace", durable=True) as out:
+            await out.commit()
+    else:
+        await SmallSave(threads, dest, FILE, overwrite="replace", durable=True).commit()
+    assert flushed == [False, True]  # the file, then its folder
+
+
+# Sabotage: leave `await save.finish()` out of the end of saving: the caller's buffer is read after it was given back.
+@pytest.mark.parametrize("how", ["left", "failed", "cancelled"])
+async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
+    threads: FileThreads, dest: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, ended, written = threading.Event(), threading.Event(), asyncio.Event()
+
+    def slow(_: object) -> None:
+        assert go.wait(30)
+        ended.set()
+
+    async def work() -> None:
+        async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+            await out.write(bytearray(DATA))
+            written.set()
+            if how == "failed":
+                raise KeyError("mine")
+            if how == "cancelled":
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(Hashes, "updates", lambda _: [slow])
+    task = asyncio.create_task(work())
+    await written.wait()
+    if how == "cancelled":
+        task.cancel()
+    await stays_busy(task)
+    go.set()
+    await asyncio.wait([task])
+    assert ended.is_set()
+    if how == "cancelled":
+        assert task.cancelled()
+    else:
+        assert isinstance(task.exception(), KeyError if how == "failed" else type(None))
+    assert tree(dest) == set()
+
+
+# Sabotage: no `finally` around the last finish in saving: a hash that fails leaves the temporary file behind.
+async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
+    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise MemoryError("no room for a hash")
+
+    monkeypatch.setattr(Hashes, "updates", lambda _: [broken])
+    with pytest.raises(MemoryError, match="no room for a hash"):
+        async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+            await out.write(DATA)
+    assert tree(dest) == set()
+
+
+# Sabotage: a plain await of the future in FileThreads.finish: the commit returns while its thread is still at work.
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("overwrite", "during"),
+    [("replace", "fsync"), ("replace", "rename"), ("error", "link"), ("error", "unlink"), ("skip", "link")],
+)
+async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
+    threads: FileThreads, dest: Path, streamed: bool, overwrite: Overwrite, during: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        if streamed:
+            async with saving(threads, dest, FILE, overwrite=overwrite, durable=True) as out:
+                await out.write(DATA)
+                await out.commit()
+        else:
+            small = SmallSave(threads, dest, FILE, overwrite=overwrite, durable=True)
+            await small.write(DATA)
+            await small.commit()
+
+    held = Held(monkeypatch, during)
+    task = asyncio.create_task(work())
+    await held.reached()
+    task.cancel()
+    await stays_busy(task)
+    held.go.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, DATA)
+
+
+# Sabotage: no `finally` in SmallSave._put: the temporary file stays.
+async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
+    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap(*_: object) -> None:
+        (dest / "d").rename(dest / "moved")
+
+    monkeypatch.setattr(os, "fchmod", swap)
+    out = SmallSave(threads, dest, RemotePath("d/f"), overwrite="replace", durable=False)
+    await out.write(DATA)
+    with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
+        await out.commit()
+    assert tree(dest) == {"moved/"}
