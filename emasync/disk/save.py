@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from emasync.disk.folder import flush_folder
+from emasync.disk.folder import find_folder, flush_folder
 from emasync.disk.hashes import Hashes
 from emasync.disk.names import local_parts
 from emasync.disk.temp import Target, TempFile, temp_name
@@ -141,16 +141,26 @@ async def saving(
         return temp
 
     save: Save | None = None
-    try:
-        save = Save(threads, await threads.run(begin), Hashes(with_tag=with_tag))
-        yield save
-    finally:
+
+    async def leave() -> None:
         with anyio.CancelScope(shield=True):
             try:
                 if save is not None:
                     await save.finish()  # nothing reads the caller's buffers any more
             finally:
                 await threads.run(owned.close)
+
+    try:
+        save = Save(threads, await threads.run(begin), Hashes(with_tag=with_tag))
+        yield save
+    except BaseException as error:
+        try:
+            await leave()
+        except OSError as failure:  # what was wrong before says more
+            error.add_note(f"and its temporary file could not be removed: {failure}")
+        raise
+    else:
+        await leave()
 
 
 class SmallSave(_Hashed):
@@ -174,7 +184,7 @@ class SmallSave(_Hashed):
         self._threads = threads
         self._target = _target(threads, root, path, overwrite=overwrite, durable=durable)
         self._data = bytearray()
-        self._finished = False
+        self._finished = self._committed = False
 
     @property
     def size(self) -> int:
@@ -182,18 +192,23 @@ class SmallSave(_Hashed):
         return len(self._data)
 
     async def write(self, data: ReadableBuffer) -> None:
-        """Append `data`; it is copied."""
+        """Append `data`; it is copied. ValueError after `finish`."""
+        if self._finished:
+            raise ValueError("this file is finished: what comes now would not be hashed")
         self._data += data
 
     async def finish(self) -> None:
         """No more comes: compute the hashes."""
         if self._finished:
             return
-        self._finished = True
         if len(self._data) <= _QUICK:
-            self._hashes.update(self._data)
+            self._hash()
         else:
-            await self._threads.run(self._hashes.update, self._data)
+            await self._threads.run(self._hash)
+
+    def _hash(self) -> None:
+        self._finished = True  # here, for a cancelled `finish` may or may not have come so far
+        self._hashes.update(self._data)
 
     async def commit(self, *, flush_folder: bool = True) -> Path:
         """As that of `Save`: make the file, write it and put it in place. Cancelled while it runs, it still ends."""
@@ -201,6 +216,9 @@ class SmallSave(_Hashed):
         return await self._threads.run(self._put, flush_folder)
 
     def _put(self, flush_folder: bool) -> Path:  # noqa: FBT001 - for a thread
+        if self._committed:
+            raise ValueError("this file is already published")
+        self._committed = True
         temp = TempFile(self._target)
         try:
             temp.write(self._data)
@@ -215,7 +233,22 @@ def _target(threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Ov
 
 async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:
     """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `saving`."""
-    return await threads.run(os.path.lexists, root.joinpath(*local_parts(path)))
+    *folders, name = local_parts(path)
+
+    def look() -> bool:
+        try:
+            folder = find_folder(root, folders)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(folder)
+        return True
+
+    return await threads.run(look)
 
 
 async def sync_folder(threads: FileThreads, folder: Path) -> None:

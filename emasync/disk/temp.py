@@ -78,6 +78,7 @@ class TempFile(io.FileIO):
         view = memoryview(data).cast("B")
         with self._lock, _naming(self.target):
             self._check_open()
+            self._check_whole()
             self._whole, done = False, 0
             while done < len(view):
                 done += os.write(self.fileno(), view[done:])
@@ -104,15 +105,18 @@ class TempFile(io.FileIO):
         """
         with self._lock, _naming(self.target):
             folder = self._check_open()
-            if not self._whole:
-                raise ValueError("a write has failed: this file can only be discarded")
+            self._check_whole()
             os.fchmod(self.fileno(), self.target.mode)
             if self.target.durable:
                 os.fsync(self.fileno())
             written = os.fstat(self.fileno())
-            super().close()  # before the rename: network file systems report late write errors here
-            self._check_unswapped(folder, written)
-            self._move(folder)
+            held = os.dup(self.fileno())  # its lock, which keeps a sweep away until the file has its final name
+            try:
+                super().close()  # before the rename: network file systems report late write errors here
+                self._check_unswapped(folder, written)
+                self._move(folder)
+            finally:
+                os.close(held)
             if self.target.durable and flush_folder:
                 os.fsync(folder)
         return self.target.path
@@ -127,10 +131,9 @@ class TempFile(io.FileIO):
                 super().close()
             finally:
                 try:
-                    if not self._moved:
-                        os.unlink(self._temp, dir_fd=folder)
-                except FileNotFoundError:
-                    pass  # somebody tidied up before us
+                    with _naming(self.target), suppress(FileNotFoundError):  # somebody tidied up before us
+                        if not self._moved:
+                            os.unlink(self._temp, dir_fd=folder)
                 finally:
                     os.close(folder)
 
@@ -138,6 +141,10 @@ class TempFile(io.FileIO):
         if self._folder is None or self.closed:
             raise ValueError("this file is already published or discarded")
         return self._folder
+
+    def _check_whole(self) -> None:
+        if not self._whole:
+            raise ValueError("a write has failed: this file can only be discarded")
 
     def _refuse_occupied(self, folder: int) -> None:
         # Before a byte is fetched; `_move` is what makes it certain.
@@ -170,13 +177,15 @@ class TempFile(io.FileIO):
         else:
             try:
                 os.link(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                os.unlink(self._temp, dir_fd=folder)
             except FileExistsError:
                 raise _exists() from None
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                     raise
                 _rename_noreplace(folder, self._temp, name)
+            else:
+                with suppress(OSError):  # the file is in place: whatever keeps its other name there, it has not failed
+                    os.unlink(self._temp, dir_fd=folder)
         self._moved = True
 
 
@@ -186,7 +195,8 @@ def _naming(target: Target) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = os.fspath(target.path), None
+        error.filename = os.fspath(target.path)
+        del error.filename2  # set to None it would be printed
         raise
 
 

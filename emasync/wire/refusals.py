@@ -40,6 +40,7 @@ _BY_CODE: dict[str, type[BadRequestError]] = {
     "MAX_UPLINK_SIZE_EXCEEDED": TooLargeError,
 }
 _LOG_LINES, _LOG_LINE = 100, 2000
+_DOTS_OF_I = {0x130: "i", 0x131: "i"}  # the two that IGNORECASE takes for an i and `casefold` does not
 _WHOLE_FACT = re.compile(r'"(error|message|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")')
 
 
@@ -150,10 +151,18 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) ->
 
 def scrub(text: str, secrets: Sequence[str]) -> str:
     """`text` with every secret struck out, in all its `spellings` and in either case (%2f is %2F)."""
+    folded = _folded(text)
     for secret in filter(None, secrets):
         for spelling in sorted(spellings(secret), key=len, reverse=True):
-            text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)
+            if _folded(spelling) in folded:  # `re` keeps its last 512 patterns: no secret goes there without need
+                text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)
+                folded = _folded(text)
     return text
+
+
+def _folded(text: str) -> str:
+    """What IGNORECASE holds for the same letter is the same here, over all of Unicode."""
+    return text.translate(_DOTS_OF_I).casefold()
 
 
 def spellings(secret: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import threading
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from emasync.disk import FileThreads, SmallSave, saving
+from emasync.disk import FileThreads, SmallSave, exists, saving
 from emasync.disk.hashes import Hashes
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
@@ -203,3 +205,60 @@ async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
     with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
         await out.commit()
     assert tree(dest) == {"moved/"}
+
+
+# Sabotage: no `error.add_note` around `leave` in saving: only the failed clean-up is told of.
+async def test_what_went_wrong_is_told_before_what_could_not_be_tidied_up(
+    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not yours")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False):
+            monkeypatch.setattr(os, "unlink", refuse)
+            raise ZeroDivisionError
+    assert ["not yours" in note for note in caught.value.__notes__] == [True]
+
+
+def small(threads: FileThreads, dest: Path) -> SmallSave:
+    return SmallSave(threads, dest, RemotePath("f"), overwrite="replace", durable=False)
+
+
+# Sabotage: `_finished` set before the hashing: a cancelled `finish` leaves the hash of nothing.
+async def test_a_finish_that_was_cancelled_can_be_had_again(threads: FileThreads, dest: Path) -> None:
+    save = small(threads, dest)
+    data = bytes(100_000)
+    await save.write(data)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await save.finish()
+    await save.finish()
+    assert save.sha256 == hashlib.sha256(data).hexdigest()
+
+
+# Sabotage: `write` without its check: the file has bytes that its hash does not know.
+async def test_a_small_file_takes_nothing_after_its_end(threads: FileThreads, dest: Path) -> None:
+    save = small(threads, dest)
+    await save.write(b"a")
+    await save.finish()
+    with pytest.raises(ValueError, match="finished"):
+        await save.write(b"b")
+    await save.commit()
+    with pytest.raises(ValueError, match="already published"):
+        await save.commit()
+    assert (dest / "f").read_bytes() == b"a"
+
+
+# Sabotage: os.path.lexists on the whole path: it follows the link.
+async def test_nothing_is_looked_up_behind_a_link(threads: FileThreads, dest: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "f").touch()
+    (dest / "link").symlink_to(other)
+    (dest / "broken").symlink_to("nowhere")
+    with pytest.raises(UnsafePathError):
+        await exists(threads, dest, RemotePath("link/f"))
+    assert await exists(threads, dest, RemotePath("broken"))
+    assert not await exists(threads, dest, RemotePath("none/f"))
+    assert not await exists(threads, dest, RemotePath("f"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from emasync.disk.sweep import sweep
 from emasync.disk.temp import Target, TempFile
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite
@@ -119,22 +120,78 @@ def test_the_folder_is_flushed_unless_the_caller_will_do_it(
     assert seen == flushed
 
 
-# Sabotage: super().close() behind _move in publish.
+# Sabotage: super().close() behind _move in publish: a late write error would come when the file has its name.
 @pytest.mark.parametrize(("overwrite", "step"), [("replace", "rename"), ("error", "link")])
 def test_a_file_has_its_mode_and_is_closed_before_it_gets_its_name(
     dest: Path, overwrite: Overwrite, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bool, int]] = []
-
-    def look() -> None:
-        still_open = any(place.endswith(NAME) for place in open_files())
-        seen.append((still_open, stat.S_IMODE((dest / NAME).stat().st_mode)))
-
     file = made(dest, overwrite=overwrite, mode=0o640)
-    before(monkeypatch, step, look)
+    before(monkeypatch, step, lambda: seen.append((file.closed, stat.S_IMODE((dest / NAME).stat().st_mode))))
     file.publish()
-    assert seen == [(False, 0o640)]
+    assert seen == [(True, 0o640)]
     file.discard()
+    assert not any(NAME in place for place in open_files())
+
+
+# Sabotage: close the file without a second descriptor that keeps its lock: another run's sweep takes it for dead.
+@pytest.mark.parametrize(("overwrite", "step"), [("replace", "rename"), ("error", "link")])
+def test_a_file_is_nobodys_to_sweep_until_it_has_its_name(
+    dest: Path, overwrite: Overwrite, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[int] = []
+    file = made(dest, overwrite=overwrite)
+    os.utime(dest / NAME, (1, 1))
+    before(monkeypatch, step, lambda: swept.append(sweep(dest, [""])))
+    assert file.publish() == dest / "f"
+    assert swept == [0]
+    file.discard()
+
+
+# Sabotage: no _check_whole in write: what is written again after a full disk has its beginning twice.
+def test_after_a_failed_write_nothing_more_is_taken(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = made(dest)
+    write = os.write
+    monkeypatch.setattr(os, "write", fails(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        file.write(b"0123456789")
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(ValueError, match="only be discarded"):
+        file.write(b"0123456789")
+    file.discard()
+    assert not tree(dest)
+
+
+# Sabotage: the unlink of the temporary name inside the `try` of the link: an error says that the file is not there.
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOENT])
+def test_a_file_that_has_its_name_is_published_whatever_becomes_of_the_other(
+    dest: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = made(dest, overwrite="error")
+    file.write(b"whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fails(number))
+        assert file.publish() == dest / "f"
+        file.discard()
+    assert (dest / "f").read_bytes() == b"whole"
+
+
+# Sabotage: `error.filename2 = None` in _naming.
+def test_an_error_names_the_file_and_nothing_else(dest: Path) -> None:
+    (dest / "f").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        made(dest)
+    assert str(caught.value) == f"[Errno {errno.EISDIR}] a folder is in the way of the file: {str(dest / 'f')!r}"
+
+
+# Sabotage: no _naming in discard.
+def test_a_temporary_file_that_cannot_be_removed_is_named(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = made(dest)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fails(errno.EPERM))
+        with pytest.raises(PermissionError) as caught:
+            file.discard()
+    assert caught.value.filename == str(dest / "f")
 
 
 # Sabotage: follow_symlinks on in the os.link of _move: the file of the canary gets a second name.

@@ -15,7 +15,7 @@ from emasync.disk.temp import Target, TempFile
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite
 
-# Sabotages: every number, text and argument of the errors in temp.py, one by one (a mutation tool tries them).
+# Sabotages: every number, text and argument of the errors in temp.py, one by one.
 
 NAME = ".emasync-test.part"
 TAKEN = "the file exists, and overwriting it was not asked for"

@@ -80,6 +80,29 @@ async def test_gets_share_a_connection_and_posts_never_do() -> None:
         assert out.requests == 6
 
 
+# Sabotage: no bound in FreshPostConnector._release: each POST of a quick uplink leaves an open connection.
+async def test_many_quick_posts_leave_few_connections_open() -> None:
+    open_now = most = 0
+
+    async def script(line: Line) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        try:
+            while head := await line.head():
+                await line.reader.readexactly(int(head.lower().partition("content-length: ")[2].partition("\r")[0]))
+                await line.answer()
+        finally:
+            open_now -= 1
+
+    async with serving(script) as peer, transport(peer) as out:
+        for _ in range(60):
+            async with out.send(DELETE) as reply:
+                await reply.json()
+        assert peer.lines == 60
+    assert most <= 35  # 32 that are kept, one in use, and what is just being closed
+
+
 async def test_a_reply_that_is_left_unread_is_not_reused() -> None:
     async def long_reply(line: Line) -> None:
         await line.head()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -215,3 +216,18 @@ def test_a_secret_in_a_redirect_is_struck_too() -> None:
 def test_scrubbing_leaves_all_else_alone() -> None:
     assert scrub("a.c abc [x]", ("a.c",)) == "[secret] abc [x]"
     assert scrub("nothing", ()) == "nothing"
+
+
+# Sabotage: `re.sub` without looking first: the last 512 tokens stay in the cache of `re` after the Client is closed.
+def test_a_secret_that_is_not_there_is_compiled_into_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(*_: object, **__: object) -> str:
+        raise AssertionError("a pattern was made of a secret")
+
+    monkeypatch.setattr(re, "sub", compiled)
+    assert scrub("nothing of it is in here", ["hunter2-token"]) == "nothing of it is in here"
+
+
+# Sabotage: `casefold` alone, which tells a dotted I and a dotless i from i.
+@pytest.mark.parametrize("echoed", ["hunt\u0130ng-token", "HUNT\u0131NG-TOKEN", "HuntIng-Token"])
+def test_a_secret_is_struck_out_in_every_case_that_matches(echoed: str) -> None:
+    assert scrub(f"<{echoed}>", ["hunting-token"]) == "<[secret]>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emasync.errors import ProtocolError
-from emasync.model import PodPhase
+from emasync.model import PodPhase, RemotePath
 from emasync.wire import replies
+from emasync.wire.json_reply import parse_text
 
 DOCUMENTED: dict[str, Any] = {
     "message": "ok",
@@ -103,6 +105,33 @@ def test_a_listing_400_folders_deep_is_read_without_recursion() -> None:
         entries = [{"type": "directory", "name": "d", "contents": entries}]
     tree = replies.file_tree({"data": entries})
     assert [len(entry.path.parts) for entry in tree] == [4001]
+
+
+# Sabotage: compare whole paths with the bare names of entries, or forget names that hold a slash.
+def test_a_listing_for_some_files_has_these_and_no_others() -> None:
+    document = deepcopy(DOCUMENTED)
+    document["data"] += [
+        {"name": "d/x"},
+        {"name": "x"},
+        {"type": "directory", "name": "d", "contents": [{"name": "y"}]},
+    ]
+    whole = replies.file_tree(deepcopy(document))
+    only = {RemotePath("echo-test/echo.sh"), RemotePath("d/x"), RemotePath("d/none")}
+    text = json.dumps(document)
+    shrunk = parse_text(text, shrink=replies.Shrinker(only))
+    for tree in (replies.file_tree(shrunk, only=only), replies.file_tree(deepcopy(document), only=only)):
+        assert [entry.path for entry in tree] == ["echo-test/echo.sh", "d/x"]
+        assert list(tree) == [entry for entry in whole if entry.path in only]
+        assert tree.folders == whole.folders
+    again = replies.file_tree(parse_text(text, shrink=replies.Shrinker()))
+    assert list(again) == list(whole)
+
+
+# Sabotage: keep the entries of a folder while its files are made: a large listing is in memory twice.
+def test_a_listing_is_taken_apart() -> None:
+    document = deepcopy(DOCUMENTED)
+    replies.file_tree(document)
+    assert document["data"] == []
 
 
 JSON = st.recursive(
