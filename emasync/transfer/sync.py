@@ -29,6 +29,7 @@ from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
+from emasync.transfer.pool import run_pool
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -56,8 +57,8 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     here, there = Path(local), RemotePath(remote)
 
     async def job(run: Run) -> None:
-        found = await run.link.threads.run(_scan, here, options)
-        decisions = await _decide(run, found, there, direction=Direction.UPLINK, sync=sync)
+        found, tree = await _both_sides(run, partial(_scan, here, options))
+        decisions = await _decide(run, found, there, tree, direction=Direction.UPLINK, sync=sync)
         moving = {one.path for one in decisions if one.action == "copy"}
         plan = plan_uplink(
             (one for one in found.found if one.relative in moving),
@@ -83,14 +84,13 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     here, there = Path(local), RemotePath(remote)
 
     async def job(run: Run) -> None:
-        found = await run.link.threads.run(_scan_if_there, here, options)
-        decisions = await _decide(run, found, there, direction=Direction.DOWNLINK, sync=sync)
+        found, tree = await _both_sides(run, partial(_scan_if_there, here, options))
+        decisions = await _decide(run, found, there, tree, direction=Direction.DOWNLINK, sync=sync)
         refused = tuple(_inside(one, here, there) for one in found.refused)
         if sync.dry_run:
             nothing = DownlinkPlan(items=(), refused=refused, notes=found.notes)
             await run.refuse(nothing, Direction.DOWNLINK, into=here)
             return
-        tree = await run.listing.latest()
         moving = [one.path for one in decisions if one.action == "copy"]
         items = [DownlinkItem(remote=there / one, place=one, entry=tree.get(there / one)) for one in moving]
         items.sort(key=lambda item: (-item.bytes, item.remote))
@@ -122,10 +122,23 @@ def _scan_if_there(here: Path, options: Options) -> Scan:
     return scan([], filters=filters)
 
 
+async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
+    """What is here and what is there; the disk is walked while the EM, which may be slow, lists."""
+    scans: list[Scan] = []
+
+    async def here() -> None:
+        scans.append(await run.link.threads.run(look))
+
+    async def there() -> None:
+        await run.listing.fresh()
+
+    await run_pool((here, there), lambda side: side(), workers=2)
+    return scans[0], await run.listing.latest()
+
+
 async def _decide(
-    run: Run, found: Scan, there: RemotePath, *, direction: Direction, sync: SyncOptions
+    run: Run, found: Scan, there: RemotePath, tree: FileTree, *, direction: Direction, sync: SyncOptions
 ) -> Sequence[SyncDecision]:
-    tree = await run.listing.fresh()
     same_size = [
         one
         for one in found.found

@@ -34,7 +34,10 @@ def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:
     """The value in `text`, as `parse_json`; each object as what `shrink` makes of it."""
 
     def kept(pairs: list[tuple[str, Any]]) -> Any:
-        return _unique(pairs) if shrink is None else shrink(_unique(pairs))
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ProtocolError("the answer names a key twice in one object")
+        return found if shrink is None else shrink(found)
 
     try:
         return json.loads(text, object_pairs_hook=kept, parse_constant=_no_constant)
@@ -45,13 +48,6 @@ def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:
     except ValueError as error:  # an integer of more than 4300 digits
         why = f"the answer holds a number that cannot be read: {str(error)[:80]}"
     raise ProtocolError(why) from None  # outside the handlers: the parser's own exceptions carry the whole answer
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ProtocolError("the answer names a key twice in one object")
-    return found
 
 
 def _no_constant(name: str) -> NoReturn:

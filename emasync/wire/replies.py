@@ -58,17 +58,17 @@ class Shrinker:
         self._names = None if only is None else {path.rpartition("/")[2] for path in only}
 
     def __call__(self, raw: dict[str, Any]) -> dict[str, Any] | ListedFile:
-        name, time = raw.get("name"), raw.get("time")
-        if not isinstance(name, str) or not name or raw.get("type") == "directory" or "contents" in raw:
+        name = raw.get("name")
+        if not isinstance(name, str) or not name or "contents" in raw or raw.get("type") == "directory":
             return raw
         if self._names is not None and name not in self._names and "/" not in name:
             return _LEFT_OUT
-        size, tag = whole(raw.get("size")), whole(raw.get("hash"))
-        return ListedFile(
-            name=name,
-            size=size if size is not None and size >= 0 else None,
-            time=self._times.setdefault(time, time) if isinstance(time, str) else None,
-            tag=tag if tag is not None and -(2**63) <= tag < 2**63 else None,
+        size, time, tag = whole(raw.get("size")), raw.get("time"), whole(raw.get("hash"))
+        return ListedFile(  # by place, which is quicker than by name
+            name,
+            size if size is not None and size >= 0 else None,
+            self._times.setdefault(time, time) if isinstance(time, str) else None,
+            tag if tag is not None and -(2**63) <= tag < 2**63 else None,
         )
 
 
@@ -188,9 +188,7 @@ def pod_status(reply: Any) -> PodStatus:
 
 def whole(value: Any) -> int | None:
     """An integer written as a number or as a decimal string; anything else is None (never a bool, never a fraction)."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int):
+    if type(value) is int:
         return value
     if isinstance(value, str) and len(value) <= 20 and value.strip().removeprefix("-").isdecimal():
         return int(value)
