@@ -85,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [row.NAME for row in ROWS] + [_SCALING]
     parser.add_argument("--full", action="store_true", help="the sizes that the goals are stated for")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--quick-scaling", action="store_true", help="with --full: the scaling at its quick sizes")
     parser.add_argument("--pairs", type=int, help="runs of each side: 3, or 5 with --full")
     options = parser.parse_args(arguments)
     pairs = options.pairs or (5 if options.full else 3)
@@ -106,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         LATEST.parent.mkdir(exist_ok=True)
         LATEST.write_text(dump(results), encoding="utf-8")
     if _SCALING in options.only:
-        results = replace(results, scaling=scaling.run(full=options.full and not options.quick_scaling))
+        results = replace(results, scaling=scaling.run(full=options.full))
         LATEST.write_text(dump(results), encoding="utf-8")
     print(f"written to {LATEST}; `python -m benchmarks.report` makes the tables and plots")
 
