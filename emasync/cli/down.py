@@ -5,7 +5,6 @@ Owns: its flags, and its plan when only that is asked for.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,10 @@ from emasync.cli.options import Asked, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
 from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
 from emasync.cli.wishes import Wishes, with_wishes
-from emasync.model import Overwrite
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Order
+from emasync.disk import is_there
+from emasync.errors import EMError
+from emasync.model import Overwrite, safe
+from emasync.transfer.plan import DownlinkPlan, Order, Refused
 from emasync.transfer.selection import needs_listing
 
 
@@ -107,9 +108,16 @@ async def _plan(
         save_plan(plan, file)
         return tell_saved(at, plan, file)
 
-    def line(item: DownlinkItem) -> PlanLine:
-        here = os.path.lexists(into / item.local)
+    lines: list[PlanLine] = []
+    refused = list(plan.refused)
+    for item in plan.items:
+        local = into / item.local
+        try:
+            here = is_there(into, item.place)
+        except (EMError, OSError) as error:  # the run would say the same of this file
+            told = error if isinstance(error, EMError) else EMError(f"{safe(local)}: {error.strerror or error}")
+            refused.append(Refused(remote=item.remote, local=local, error=told))
+            continue
         action, reason = copy_action(there=here, overwrite=overwrite, where="here")
-        return PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=into / item.local)
-
-    return tell_plan(at, [line(item) for item in plan.items], refused=plan.refused, notes=plan.notes)
+        lines.append(PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=local))
+    return tell_plan(at, lines, refused=refused, notes=plan.notes)

@@ -7,7 +7,7 @@ Knows nothing of HTTP, retries or plans.
 from emasync.disk.folder import flush_folder
 from emasync.disk.names import TEMP_PREFIX, local_parts, name_problem, twin_key
 from emasync.disk.remove import remove_file
-from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, saving, sync_folder
+from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
 from emasync.disk.source import (
     Digest,
     Fingerprint,
@@ -36,6 +36,7 @@ __all__ = [
     "TEMP_PREFIX",
     "digest_file",
     "exists",
+    "is_there",
     "fingerprint",
     "flush_folder",
     "local_parts",

@@ -157,7 +157,7 @@ async def saving(
         try:
             await leave()
         except OSError as failure:  # what was wrong before says more
-            error.add_note(f"and its temporary file could not be removed: {failure}")
+            error.add_note(f"and its temporary file could not be closed or removed: {failure}")
         raise
     else:
         await leave()
@@ -217,7 +217,7 @@ class SmallSave(_Hashed):
 
     def _put(self, flush_folder: bool) -> Path:  # noqa: FBT001 - for a thread
         if self._committed:
-            raise ValueError("this file is already published")
+            raise ValueError("a commit of this file was tried before: it is in place, or can only be dropped")
         self._committed = True
         temp = TempFile(self._target)
         try:
@@ -233,22 +233,24 @@ def _target(threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Ov
 
 async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:
     """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `saving`."""
-    *folders, name = local_parts(path)
+    return await threads.run(is_there, root, path)
 
-    def look() -> bool:
-        try:
-            folder = find_folder(root, folders)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+
+def is_there(root: Path, path: RemotePath) -> bool:
+    """`exists`, for those who are in a thread already."""
+    *folders, name = local_parts(path)
+    try:
+        folder = find_folder(root, folders)
         try:
             os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
         finally:
             os.close(folder)
-        return True
-
-    return await threads.run(look)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        error.filename = os.fspath(root / path)
+        raise
+    return True
 
 
 async def sync_folder(threads: FileThreads, folder: Path) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import stat
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -24,7 +25,7 @@ from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.model import safe
 
 CHUNK = 1024 * 1024
-_devices: dict[int, int] = {}  # one object for each, not for each file
+_UNTAGGED = 3  # chunks
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -53,7 +54,7 @@ class Fingerprint:
             mtime_ns=mtime_ns,
             ctime_ns=mtime_ns if ctime_ns == mtime_ns else ctime_ns,  # one object where there would be two
             inode=found.st_ino,
-            device=_devices.setdefault(found.st_dev, found.st_dev),
+            device=found.st_dev,
         )
 
     def changes(self, later: Fingerprint) -> str:
@@ -132,6 +133,7 @@ class SourceReader:
         self._ready: bytes | None = file.first
         self._ahead: asyncio.Future[bytes] | None = None
         self._tagging: asyncio.Future[None] | None = None
+        self._untagged: deque[bytes] = deque()  # the tag takes twice as long as the rest, and may lag behind a little
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -151,7 +153,7 @@ class SourceReader:
     @property
     def tag(self) -> int | None:
         """The content tag, once the iteration has ended; None before that, or if it was left out."""
-        return self._file.tags.tag if self._taken and self._tagging is None else None
+        return self._file.tags.tag if self._taken and self._tagging is None and not self._untagged else None
 
     @property
     def _taken(self) -> bool:
@@ -169,10 +171,31 @@ class SourceReader:
         if not self._file.ended:
             self._ahead = self._threads.start(self._file.next_chunk)
         if not chunk:
+            await self._tag_all()
             raise StopAsyncIteration
-        if not self._file.tagged:  # beside the next chunk's SHA-256, which takes half as long, in another thread
-            self._tagging = self._threads.start(self._file.tags.update, chunk)
+        if not self._file.tagged:  # beside what follows, the next chunk's SHA-256 first of all, in another thread
+            if len(self._untagged) >= _UNTAGGED:
+                await self._tagged()
+            self._untagged.append(chunk)
+            if self._tagging is None or self._tagging.done():
+                self._tagging = self._threads.start(self._tag)
         return chunk
+
+    def _tag(self) -> None:
+        while self._untagged:
+            self._file.tags.update(self._untagged[0])
+            self._untagged.popleft()
+
+    async def _tagged(self) -> None:
+        job, self._tagging = self._tagging, None
+        if job is not None:
+            await finish(job)
+
+    async def _tag_all(self) -> None:
+        await self._tagged()
+        if self._untagged:  # came when the job was just about to end
+            self._tagging = self._threads.start(self._tag)
+            await self._tagged()
 
     async def _next(self) -> bytes:
         await checkpoint_if_cancelled()
@@ -180,9 +203,6 @@ class SourceReader:
         if self._ahead is not None:
             chunk = await finish(self._ahead)
             self._ahead = None
-        if self._tagging is not None:
-            await finish(self._tagging)
-            self._tagging = None
         return chunk
 
     def _drop(self) -> None:

@@ -116,7 +116,8 @@ class TempFile(io.FileIO):
                 self._check_unswapped(folder, written)
                 self._move(folder)
             finally:
-                os.close(held)
+                with suppress(OSError):  # what was written was flushed by the first close
+                    os.close(held)
             if self.target.durable and flush_folder:
                 os.fsync(folder)
         return self.target.path
@@ -127,15 +128,16 @@ class TempFile(io.FileIO):
             if (folder := self._folder) is None:
                 return
             self._folder = None
-            try:
-                super().close()
-            finally:
+            with _naming(self.target):
                 try:
-                    with _naming(self.target), suppress(FileNotFoundError):  # somebody tidied up before us
-                        if not self._moved:
-                            os.unlink(self._temp, dir_fd=folder)
+                    super().close()
                 finally:
-                    os.close(folder)
+                    try:
+                        with suppress(FileNotFoundError):  # somebody tidied up before us
+                            if not self._moved:
+                                os.unlink(self._temp, dir_fd=folder)
+                    finally:
+                        os.close(folder)
 
     def _check_open(self) -> int:
         if self._folder is None or self.closed:

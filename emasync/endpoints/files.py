@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from emasync.caller import Account, Caller
 from emasync.config import Limits
 from emasync.errors import BadRequestError, IntegrityError, NotFoundError, UnknownOutcomeError
-from emasync.model import FileTree
+from emasync.model import FileTree, RemotePath
 from emasync.transport import Reply
 from emasync.wire import calls, replies
 from emasync.wire.downlink import DownlinkFacts, open_reader, verify
@@ -66,8 +66,12 @@ class Files:
     async def list(self, *, account: Account | None = None, only: Collection[str] | None = None) -> FileTree:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
-        `only`: the paths (in normal form, in a set) that matter: memory is then taken for these files alone.
+        `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
+        path alone.
         """
+        if isinstance(only, str):
+            raise TypeError(f"only takes several paths, not {only!r} alone")
+        only = None if only is None else {RemotePath(path) for path in only}
         shrink = replies.Shrinker(only)
         reply = await self._caller.json(calls.list_files(self._volume), account=account, shrink=shrink)
         return replies.file_tree(reply, only=only)

@@ -80,4 +80,4 @@ async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCach
 
 
 def _absolute(place: str) -> str:
-    return place if place.startswith("/") else f"{os.getcwd()}/{place}"  # noqa: PTH109 - text, as often as there are files
+    return os.path.join(os.getcwd(), place)  # noqa: PTH109, PTH118 - as text: there may be very many

@@ -67,7 +67,7 @@ class Run:
         resumed = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
         calls = deque(resumed)
         self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
-        del plan, resumed  # of very many files those that have settled are to leave memory
+        del plan, resumed  # unless the caller keeps them, files leave memory once they are settled
         await self.ledger.intend(
             Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )

@@ -1,6 +1,7 @@
 """What a transfer will do, as values: printable before, savable, and applied later by the engine.
 
-Owns: the nouns of a plan and their sums. May import model, errors and the fingerprint of a local file.
+Owns: the nouns of a plan, their sums, and local paths as text (`prefix`). May import model, errors and the fingerprint
+of a local file.
 Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `selection`, their JSON in `saved_plan`.
 """
 

@@ -5,10 +5,12 @@ Owns: `sync_up` and `sync_down`, the proof of this server's tags, and deletions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import anyio
 
 from emasync.disk import remove_file
 from emasync.errors import EMError
@@ -28,8 +30,7 @@ from emasync.transfer.engine import Run, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
-from emasync.transfer.pool import run_pool
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkPlan, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -59,15 +60,7 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     async def job(run: Run) -> None:
         found, tree = await _both_sides(run, partial(_scan, here, options))
         decisions = await _decide(run, found, there, tree, direction=Direction.UPLINK, sync=sync)
-        moving = {one.path for one in decisions if one.action == "copy"}
-        plan = plan_uplink(
-            (one for one in found.found if one.relative in moving),
-            dest=there,
-            refused=found.refused,
-            notes=found.notes,
-            limits=run.link.settings.limits,
-            target_bytes=run.link.settings.limits.uplink_target,
-        )
+        plan = _to_send(run, decisions, found, there)
         if sync.dry_run:
             await run.refuse(plan, Direction.UPLINK)
             return
@@ -102,6 +95,18 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     return transfer(link, options, Direction.DOWNLINK, job)
 
 
+def _to_send(run: Run, decisions: Iterable[SyncDecision], found: Scan, there: RemotePath) -> UplinkPlan:
+    moving = {one.path for one in decisions if one.action == "copy"}
+    return plan_uplink(
+        (one for one in found.found if one.relative in moving),
+        dest=there,
+        refused=found.refused,
+        notes=found.notes,
+        limits=run.link.settings.limits,
+        target_bytes=run.link.settings.limits.uplink_target,
+    )
+
+
 def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
     """What a scan of `here` refused, as a downlink into it names it."""
     local = one.local
@@ -125,6 +130,7 @@ def _scan_if_there(here: Path, options: Options) -> Scan:
 async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
     """What is here and what is there; the disk is walked while the EM, which may be slow, lists."""
     scans: list[Scan] = []
+    failures: list[Exception] = []
 
     async def here() -> None:
         scans.append(await run.link.threads.run(look))
@@ -132,7 +138,18 @@ async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTre
     async def there() -> None:
         await run.listing.fresh()
 
-    await run_pool((here, there), lambda side: side(), workers=2)
+    async def one(side: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await side()
+        except Exception as error:  # noqa: BLE001 - raised below: a group of two errors is none that callers know
+            failures.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one, here)
+        tasks.start_soon(one, there)
+    if failures:
+        raise failures[0]
     return scans[0], await run.listing.latest()
 
 

@@ -112,7 +112,7 @@ class Uplink:
                 await self._sleep(delay)
                 self._listed_at = self._clock()
                 looked, self._sent = self._sent, []
-                only = {sent.item.remote for sent in looked}
+                only = [sent.item.remote for sent in looked]
                 try:
                     tree = await self._link.files.list(account=self._account, only=only)
                 except EMError as error:
@@ -120,10 +120,10 @@ class Uplink:
                     return
                 await self._judge(looked, tree)
                 del tree
-            self._look_at = len(self._sent) + _MOST_UNSETTLED  # more, if the listing lags behind
             if last:
                 missing, self._sent = self._sent, []
                 await self._send_again(missing)
+            self._look_at = len(self._sent) + _MOST_UNSETTLED  # more, if the listing lags behind
 
     async def _believe(self) -> None:
         """With verify="none": a file the server counted is done; only lost answers need a listing."""

@@ -58,9 +58,16 @@ class Shrinker:
         self._names = None if only is None else {path.rpartition("/")[2] for path in only}
 
     def __call__(self, raw: dict[str, Any]) -> dict[str, Any] | ListedFile:
+        if "data" in raw:  # the answer as a whole, which may have a name
+            return raw
+        listed = self.file(raw)
+        return raw if listed is None else listed
+
+    def file(self, raw: dict[str, Any]) -> ListedFile | None:
+        """What is kept of a file's entry; None for a folder, and for what has no name."""
         name = raw.get("name")
         if not isinstance(name, str) or not name or "contents" in raw or raw.get("type") == "directory":
-            return raw
+            return None
         if self._names is not None and name not in self._names and "/" not in name:
             return _LEFT_OUT
         size, time, tag = whole(raw.get("size")), raw.get("time"), whole(raw.get("hash"))
@@ -78,7 +85,8 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
 
     Takes `reply` apart as it goes, so that a listing of very many files is never in memory twice.
     """
-    data = _object(reply, "listing").get("data")
+    # an answer that has a name, and no data, has been taken for a file's entry
+    data = None if isinstance(reply, ListedFile) else _object(reply, "listing").get("data")
     files: list[FileEntry] = []
     folders: list[str] = []
     shrink = Shrinker()
@@ -89,18 +97,20 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
             open_folders.pop()
             continue
         raw = entries.pop()
-        entry = raw if isinstance(raw, ListedFile) else shrink(_object(raw, "listing entry"))
-        if isinstance(entry, ListedFile):
-            place = RemotePath(f"{folder}/{entry.name}" if folder else entry.name)
-            if entry is not _LEFT_OUT and (only is None or place in only):
-                files.append(FileEntry(path=place, size=entry.size, time=entry.time, content_tag=entry.tag))
+        if raw is _LEFT_OUT:
             continue
-        name = entry.get("name")
+        listed = raw if isinstance(raw, ListedFile) else shrink.file(_object(raw, "listing entry"))
+        if listed is not None:
+            place = RemotePath(f"{folder}/{listed.name}" if folder else listed.name)
+            if only is None or place in only:
+                files.append(FileEntry(path=place, size=listed.size, time=listed.time, content_tag=listed.tag))
+            continue
+        name = raw.get("name")
         if not isinstance(name, str) or not name:
             raise ProtocolError("an entry of the listing has no name")
         path = f"{folder}/{name}" if folder else name
         folders.append(path)
-        open_folders.append((path, _entries(entry.get("contents"))))
+        open_folders.append((path, _entries(raw.get("contents"))))
     return FileTree(files, folders=folders)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from emasync.cli import emasync as root
@@ -102,6 +103,23 @@ def test_a_dry_run_of_up_and_down_says_what_and_why_and_moves_nothing(box: EM, h
     assert [path.name for path in (box.volume / folder).iterdir()] == ["a"]
     assert not (home / "out").exists()
     assert not list(home.rglob("*.journal"))
+
+
+# Sabotage: look with os.path.lexists, which follows the link: the dry run promises what the run refuses.
+@pytest.mark.parametrize("overwrite", ["skip", "error"])
+def test_a_dry_run_refuses_a_link_on_the_way_as_the_run_does(box: EM, home: Path, folder: str, overwrite: str) -> None:
+    make(box.volume / folder / "sub", a="theirs")
+    make(home / "elsewhere", a="mine")
+    (home / "out").mkdir()
+    (home / "out/sub").symlink_to(home / "elsewhere")
+    words = ("down", f"{folder}/", "--into", "out", "--overwrite", overwrite)
+
+    dry = emasync(box, home, *words, "--dry-run")
+    run = emasync(box, home, *words)
+
+    assert (dry.returncode, run.returncode) == (1, 1), run.stderr
+    assert dry.stdout.startswith(f"refuse   {folder}/sub/a  (")
+    assert (home / "elsewhere/a").read_text() == "mine"
 
 
 def test_one_file_can_go_to_stdout_and_two_cannot(box: EM, home: Path, folder: str) -> None:

@@ -245,7 +245,7 @@ async def test_a_small_file_takes_nothing_after_its_end(threads: FileThreads, de
     with pytest.raises(ValueError, match="finished"):
         await save.write(b"b")
     await save.commit()
-    with pytest.raises(ValueError, match="already published"):
+    with pytest.raises(ValueError, match="tried before"):
         await save.commit()
     assert (dest / "f").read_bytes() == b"a"
 

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -125,30 +124,6 @@ def test_a_read_that_gives_less_than_asked_for_is_gone_on_with(file: Path, monke
     (small,) = read_small([Source(path=str(file), fingerprint=fingerprint(file))])
     assert small.data == file.read_bytes()
     assert small.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-async def test_one_chunk_at_a_time_is_hashed_for_the_tag(threads: FileThreads, file: Path) -> None:
-    # Sabotage: do not wait for `_tagging` in `_next`: two threads add their chunks in any order.
-    entered, go = threading.Event(), threading.Event()
-
-    def held(_: bytes) -> None:
-        entered.set()
-        assert go.wait(30)
-
-    async with reading(threads, file, chunk=4000) as reader:
-        reader._file.tags = SimpleNamespace(update=held, tag=1)  # type: ignore[assignment]
-        await anext(reader)
-        second = asyncio.ensure_future(anext(reader))
-        while not entered.is_set():
-            await asyncio.sleep(0)
-        for _ in range(1000):
-            await asyncio.sleep(0)
-            assert not second.done()
-        go.set()
-        await second
-        assert reader.tag is None  # the second chunk is not in it yet
-        assert [chunk async for chunk in reader] == []
-        assert reader.tag == 1
 
 
 # --- files that change -------------------------------------------------------------------------------------------

@@ -131,3 +131,12 @@ async def test_a_stream_that_is_left_early_gives_the_connection_back() -> None:
         await anext(chunks)
         assert fake.open_replies == 1
     assert (fake.open_replies, fake.gate.inside) == (0, 0)
+
+
+# Sabotage: hand `only` on as it is: other spellings find nothing, and one path is taken letter by letter.
+async def test_a_listing_can_be_had_for_some_files_in_any_spelling() -> None:
+    listed = {"data": [{"name": "a", "size": 1}, {"name": "b", "size": 2}]}
+    tree = await files(FakeEM(answers={LIST: [listed]})).list(only=["/./a"])
+    assert [entry.path for entry in tree] == ["a"]
+    with pytest.raises(TypeError, match="several paths"):
+        await files(FakeEM(answers={LIST: [listed]})).list(only="a")

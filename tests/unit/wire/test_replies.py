@@ -127,6 +127,19 @@ def test_a_listing_for_some_files_has_these_and_no_others() -> None:
     assert list(again) == list(whole)
 
 
+# Sabotage: leave out `if "data" in raw` in Shrinker: a listing that says its volume's name is taken for a file.
+def test_a_listing_may_have_a_name_and_a_file_may_have_data() -> None:
+    for text, paths in (
+        ('{"name": "vol", "data": [{"name": "a", "data": 1}]}', ["a"]),
+        ('{"name": "vol"}', []),
+        ('{"name": "vol", "data": null}', []),
+    ):
+        for only in (None, {"a", "b"}):
+            shrunk = parse_text(text, shrink=replies.Shrinker(only))
+            assert [entry.path for entry in replies.file_tree(shrunk, only=only)] == paths
+        assert [entry.path for entry in replies.file_tree(json.loads(text))] == paths
+
+
 # Sabotage: keep the entries of a folder while its files are made: a large listing is in memory twice.
 def test_a_listing_is_taken_apart() -> None:
     document = deepcopy(DOCUMENTED)
