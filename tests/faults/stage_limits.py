@@ -190,7 +190,7 @@ def cases(seed: int) -> dict[str, tuple[Case, tuple[str, ...]]]:
         "source without rights": (partial(sources_that_refuse, **about), ("setpriv",)),
     }
     for way in ("up", "down"):
-        for limit in (9, 12, 14) if way == "up" else (9, 12, 14, 18, 24):  # above, nothing is struck
+        for limit in (9, 11, 12) if way == "up" else (9, 12, 14, 18, 22):  # above, it is chance if they strike
             few = partial(few_open_files, limit=limit, way=way, **about)
             found[f"{limit} open files {way}"] = (few, ("prlimit",))
     return found
