@@ -96,7 +96,7 @@ class UplinkBody:
         items = [self._items[index] for index in indexes]
         sources = [Source(path=item.place, fingerprint=item.fingerprint) for item in items]
         try:
-            await self._threads.run(lambda: read.extend(read_small(sources)))
+            await self._threads.run_busy(lambda: read.extend(read_small(sources)))
         except Exception:
             self.reading = indexes[len(read)]
             raise

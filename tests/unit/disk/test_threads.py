@@ -5,6 +5,8 @@ import gc
 import subprocess
 import sys
 import threading
+import time
+from unittest import mock
 
 import anyio
 import pytest
@@ -165,3 +167,26 @@ def test_a_call_stuck_for_ever_does_not_keep_the_process_alive() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=30, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Sabotage: `run` in place of `run_busy`: six at once. Or no `total_tokens` set: a slow disk is read two at a time.
+@pytest.mark.parametrize(("waits", "together"), [(False, 2), (True, 6)])
+async def test_busy_calls_are_two_at_a_time_unless_they_mostly_wait(waits: bool, together: int) -> None:
+    running: list[int] = []
+    most: list[int] = []
+    gate = threading.Event()
+
+    def call() -> None:
+        running.append(1)
+        most.append(len(running))
+        gate.wait(0.05)
+        running.pop()
+
+    slow_s = 0.02 if waits else 1000.0  # a call here waits so that others may come to run beside it
+    with mock.patch("emasync.disk.threads._SLOW_S", slow_s):
+        async with FileThreads(size=6) as threads:
+            await threads.run_busy(time.sleep, 0.05)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(12):
+                    tasks.start_soon(threads.run_busy, call)
+    assert max(most) == together
