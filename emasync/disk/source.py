@@ -224,7 +224,7 @@ async def reading(
     with_sha256: bool = True,
     with_tag: bool = True,
 ) -> AsyncIterator[SourceReader]:
-    """A reader of a local file in chunks of `chunk` bytes; two of them are in memory. A link is followed.
+    """A reader of a local file in chunks of `chunk` bytes; five of them are in memory at most. A link is followed.
 
     SourceChangedError if the file is not what `expect` says, or shrinks, grows or is touched before its last byte was
     read. It is raised before the last chunk is handed out, so a changed file never makes a complete body. Also raises
