@@ -168,7 +168,7 @@ JUNK_FRAMES = (
     ),
     Script(
         name="chunk-extension-flood",
-        play=_chunked(b"5;" + b"x" * 300_000),
+        play=_chunked(b"FFFFF;" + b"x" * 300_000),  # no size that a body here may have
         ends=every(f"{JUNK}|{DEAD}|{LATE}", "done"),  # aiohttp drops the connection without telling the stream
         sort="input",
     ),
