@@ -18,11 +18,11 @@ from emasync.cli.job import At, run_on_em
 from emasync.cli.moving import move
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
-from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
+from emasync.cli.plan_lines import PlanLine, as_em_error, copy_action, tell_plan, tell_saved
 from emasync.cli.wishes import Wishes, with_wishes
 from emasync.disk import is_there
 from emasync.errors import EMError
-from emasync.model import Overwrite, safe
+from emasync.model import Overwrite
 from emasync.transfer.plan import DownlinkPlan, Order, Refused
 from emasync.transfer.selection import needs_listing
 
@@ -115,8 +115,7 @@ async def _plan(
         try:
             here = is_there(into, item.place)
         except (EMError, OSError) as error:  # the run would say the same of this file
-            told = error if isinstance(error, EMError) else EMError(f"{safe(local)}: {error.strerror or error}")
-            refused.append(Refused(remote=item.remote, local=local, error=told))
+            refused.append(Refused(remote=item.remote, local=local, error=as_em_error(error)))
             continue
         action, reason = copy_action(there=here, overwrite=overwrite, where="here")
         lines.append(PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=local))

@@ -15,7 +15,7 @@ from emasync.cli.exit_codes import ExitCode, worst
 from emasync.cli.job import At
 from emasync.cli.show import size
 from emasync.errors import EMError
-from emasync.model import Outcome, Overwrite, RemotePath, SyncAction, TransferReport
+from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport
 from emasync.transfer.plan import DownlinkPlan, Refused, UplinkPlan
 
 
@@ -89,12 +89,13 @@ def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) 
         PlanLine(action=one.action, path=there / one.path, reason=one.reason, bytes=one.bytes, local=local / one.path)
         for one in report.plan
     ]
-    refused = [Refused(remote=one.path, local=one.local, error=_em_error(one)) for one in report.failed]
+    refused = [Refused(remote=one.path, local=one.local, error=as_em_error(one.error)) for one in report.failed]
     return tell_plan(at, lines, refused=refused, notes=report.notes)
 
 
-def _em_error(outcome: Outcome) -> EMError:
-    return outcome.error if isinstance(outcome.error, EMError) else EMError(str(outcome.error))
+def as_em_error(error: Exception | None) -> EMError:
+    """`error` as a plan's refusals have it: those of the local disk keep their words."""
+    return error if isinstance(error, EMError) else EMError(str(error))
 
 
 def _sums(lines: Sequence[PlanLine], *, refused: int) -> str:

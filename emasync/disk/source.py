@@ -25,7 +25,7 @@ from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.model import safe
 
 CHUNK = 1024 * 1024
-_UNTAGGED = 3  # chunks
+_UNTAGGED = 3  # chunks that may wait for their tag
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -48,11 +48,10 @@ class Fingerprint:
     @classmethod
     def of(cls, found: os.stat_result) -> Fingerprint:
         """The fingerprint in a stat result."""
-        mtime_ns, ctime_ns = found.st_mtime_ns, found.st_ctime_ns
         return cls(
             size=found.st_size,
-            mtime_ns=mtime_ns,
-            ctime_ns=mtime_ns if ctime_ns == mtime_ns else ctime_ns,  # one object where there would be two
+            mtime_ns=found.st_mtime_ns,
+            ctime_ns=found.st_ctime_ns,
             inode=found.st_ino,
             device=found.st_dev,
         )
@@ -264,7 +263,8 @@ class _OpenSource:
         self.ended = False
         self._read = 0
         self._lock = threading.Lock()
-        _regular(path, os.stat(path))  # noqa: PTH116 - a path as text; before the open: opening a device may do something, opening a socket fails
+        # before the open: opening a device may do something, opening a socket fails
+        _regular(path, os.stat(path))  # noqa: PTH116 - a path as text
         # O_NONBLOCK: the open would wait for ever on a named pipe that took the file's place in between
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:

@@ -14,7 +14,7 @@ import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,16 +128,15 @@ class TempFile(io.FileIO):
             if (folder := self._folder) is None:
                 return
             self._folder = None
-            with _naming(self.target):
-                try:
-                    super().close()
-                finally:
-                    try:
-                        with suppress(FileNotFoundError):  # somebody tidied up before us
-                            if not self._moved:
-                                os.unlink(self._temp, dir_fd=folder)
-                    finally:
-                        os.close(folder)
+            with _naming(self.target), ExitStack() as left:  # last in, first out, whatever fails
+                left.callback(os.close, folder)
+                if not self._moved:
+                    left.callback(self._remove, folder)
+                left.callback(super().close)
+
+    def _remove(self, folder: int) -> None:
+        with suppress(FileNotFoundError):  # somebody tidied up before us
+            os.unlink(self._temp, dir_fd=folder)
 
     def _check_open(self) -> int:
         if self._folder is None or self.closed:

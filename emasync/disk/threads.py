@@ -1,8 +1,9 @@
 """`FileThreads`: the few threads in which all file work of one client is done.
 
-Owns: handing a call to a thread, and waiting for it whatever happens to the caller. Imports only its room.
+Owns: handing a call to a thread, how many busy ones run at once, and waiting for them whatever happens to the caller.
+Imports only its room.
 Knows nothing of what is done there. The queue is bounded by the callers: each waits for one call (a reader also has
-one ahead).
+one ahead, and one for its tag).
 """
 
 from __future__ import annotations

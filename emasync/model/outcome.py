@@ -56,9 +56,9 @@ class Verified(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
-    that stayed;
-    `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for the EM's lock;
-    `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the local disk."""
+    that stayed; `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for
+    the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the
+    local disk."""
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes

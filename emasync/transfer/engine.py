@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import anyio
 
 from emasync.caller import Account
 from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -23,13 +23,13 @@ from emasync.transfer.journal import open_journal
 from emasync.transfer.ledger import Ending, Item, Ledger
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
-from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkItem, UplinkPlan, prefix
+from emasync.transfer.packing import pack_again, plan_uplink
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.pool import run_pool
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
 from emasync.transfer.selection import plan_downlink
-from emasync.transfer.sources import scan
+from emasync.transfer.sources import Scan, scan
 from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
 
@@ -172,10 +172,14 @@ async def uplink_plan(
     """Scan the disk and pack what is there."""
     wanted = [sources] if isinstance(sources, str | Path) else list(sources)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
-    found = await link.threads.run(lambda: scan(wanted, filters=filters))
+    return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
+
+
+def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath] | None = None) -> UplinkPlan:
+    """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
     limits = link.settings.limits
     return plan_uplink(
-        found.found,
+        (one for one in found.found if only is None or one.relative in only),
         dest=dest,
         refused=found.refused,
         notes=found.notes,
@@ -206,10 +210,8 @@ async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
 
 def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
     """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
-    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in items)
-    limits = link.settings.limits
-    kept = plan_uplink(found, limits=limits, target_bytes=limits.uplink_target)
-    return UplinkPlan(calls=kept.calls, refused=plan.refused, notes=plan.notes)
+    calls = pack_again(items, limits=link.settings.limits)
+    return UplinkPlan(calls=calls, refused=plan.refused, notes=plan.notes)
 
 
 @asynccontextmanager

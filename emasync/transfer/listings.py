@@ -21,10 +21,6 @@ class SharedListing:
         self._begun = 0  # listings begun so far
         self._last: FileTree | None = None
 
-    async def latest(self) -> FileTree:
-        """The last listing made, or a first one."""
-        return self._last if self._last is not None else await self.fresh()
-
     async def fresh(self) -> FileTree:
         """A listing made after this call. Raises what listing raises; a cancelled maker leaves it to the next."""
         seen = self._begun

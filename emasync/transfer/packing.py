@@ -67,6 +67,12 @@ def plan_uplink(
     return UplinkPlan(calls=tuple(calls), refused=tuple(bad), notes=(*notes, *_twins(items)))
 
 
+def pack_again(items: Iterable[UplinkItem], *, limits: Limits) -> tuple[UplinkCall, ...]:
+    """Calls for `items` of a plan, which were in others before; they passed its checks then."""
+    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in items)
+    return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
+
+
 def _by_folder(items: Iterable[UplinkItem]) -> dict[str, list[UplinkItem]]:
     folders: defaultdict[str, list[UplinkItem]] = defaultdict(list)
     for item in sorted(items, key=lambda item: (-item.fingerprint.size, item.remote)):

@@ -15,8 +15,8 @@ from emasync.transfer.journal_rows import ItemState, Row
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link
 from emasync.transfer.listings import SharedListing
-from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, UplinkCall, UplinkItem, UplinkPlan, prefix
+from emasync.transfer.packing import pack_again
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, UplinkCall, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.resume import Action, Resume, resume_action
 from emasync.transfer.roster import Roster
 from emasync.transfer.verdicts import judge_sent
@@ -41,9 +41,7 @@ async def resume_uplink(
     await roster.settle(endings)
     if not endings:
         return plan.calls
-    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in left)
-    limits = link.settings.limits
-    return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
+    return pack_again(left, limits=link.settings.limits)
 
 
 async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:

@@ -1,6 +1,7 @@
 """Every file of a transfer, exactly once: expected, then settled.
 
-Owns: that no file is settled twice and none is forgotten, whatever ends the transfer. May import events, ledger, link.
+Owns: that no file is settled twice and none is forgotten, whatever ends the transfer; and how often each has left.
+May import events, ledger, link.
 """
 
 from __future__ import annotations

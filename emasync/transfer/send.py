@@ -34,14 +34,13 @@ from emasync.wire.replies import UplinkReceipt, uplink_receipt
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
-    `whole` is False when a file behind it broke the call off. `sends` counts how often it has left so far; `why` is
+    `whole` is False when a file behind it broke the call off. `why` is
     what the last listing said against it."""
 
     item: UplinkItem
     receipt: bool
     sha256: str | None
     tag: int | None
-    sends: int
     whole: bool = True
     seconds: float = 0.0
     busy_s: float = 0.0
@@ -112,7 +111,6 @@ class Sender:
                     receipt=counted,
                     sha256=last.sha256.get(index),
                     tag=last.tags.get(index),
-                    sends=self._roster.sends(item.remote),
                     seconds=took,
                     busy_s=busy_s,
                 )
@@ -134,7 +132,6 @@ class Sender:
                     receipt=False,
                     sha256=body.sha256.get(index),
                     tag=body.tags.get(index),
-                    sends=self._roster.sends(item.remote),
                     whole=False,
                 )
                 for index, item in enumerate(before)

@@ -26,11 +26,10 @@ from emasync.model import (
 )
 from emasync.transfer.compare import LocalFile, compare
 from emasync.transfer.digests import content_tags
-from emasync.transfer.engine import Run, transfer
+from emasync.transfer.engine import Run, plan_scan, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
-from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkPlan, prefix
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -60,7 +59,8 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     async def job(run: Run) -> None:
         found, tree = await _both_sides(run, partial(_scan, here, options))
         decisions = await _decide(run, found, there, tree, direction=Direction.UPLINK, sync=sync)
-        plan = _to_send(run, decisions, found, there)
+        moving = {one.path for one in decisions if one.action == "copy"}
+        plan = plan_scan(run.link, found, dest=there, only=moving)
         if sync.dry_run:
             await run.refuse(plan, Direction.UPLINK)
             return
@@ -95,18 +95,6 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     return transfer(link, options, Direction.DOWNLINK, job)
 
 
-def _to_send(run: Run, decisions: Iterable[SyncDecision], found: Scan, there: RemotePath) -> UplinkPlan:
-    moving = {one.path for one in decisions if one.action == "copy"}
-    return plan_uplink(
-        (one for one in found.found if one.relative in moving),
-        dest=there,
-        refused=found.refused,
-        notes=found.notes,
-        limits=run.link.settings.limits,
-        target_bytes=run.link.settings.limits.uplink_target,
-    )
-
-
 def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
     """What a scan of `here` refused, as a downlink into it names it."""
     local = one.local
@@ -130,13 +118,14 @@ def _scan_if_there(here: Path, options: Options) -> Scan:
 async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
     """What is here and what is there; the disk is walked while the EM, which may be slow, lists."""
     scans: list[Scan] = []
+    trees: list[FileTree] = []
     failures: list[Exception] = []
 
     async def here() -> None:
         scans.append(await run.link.threads.run(look))
 
     async def there() -> None:
-        await run.listing.fresh()
+        trees.append(await run.listing.fresh())
 
     async def one(side: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -150,7 +139,7 @@ async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTre
         tasks.start_soon(one, there)
     if failures:
         raise failures[0]
-    return scans[0], await run.listing.latest()
+    return scans[0], trees[0]
 
 
 async def _decide(

@@ -21,8 +21,8 @@ from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState,
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
-from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import Found, UplinkCall, UplinkItem
+from emasync.transfer.packing import pack_again
+from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool
 from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
@@ -31,7 +31,6 @@ from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
-_PORTION = 2000  # files that are settled together
 _MOST_UNSETTLED = 20_000  # files that wait for a listing: it takes the EM's lock, they take memory
 _LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
 _FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
@@ -118,8 +117,7 @@ class Uplink:
                 except EMError as error:
                     await self._give_up(looked, error)
                     return
-                await self._judge(looked, tree)
-                del tree
+                await self._judge([await self._with_tag(sent) for sent in looked], tree)
             if last:
                 missing, self._sent = self._sent, []
                 await self._send_again(missing)
@@ -132,26 +130,19 @@ class Uplink:
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
-        """Settle those of `looked` that arrived, the others are `_sent` as before; `looked` is empty afterwards."""
-        for index, sent in enumerate(looked):
-            if sent.tag is None:
-                looked[index] = await self._with_tag(sent)
         learn_from_sent(list(_lessons(looked, tree)), self._link.tags)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
-        looked.reverse()
-        while looked:  # a portion at a time: what is told of a file takes as much memory as the file's plan
-            done: list[tuple[Sent, Verified, int | None]] = []
-            for _ in range(min(len(looked), _PORTION)):
-                sent = looked.pop()
-                entry = tree.get(sent.item.remote)
-                verdict = self._verdict(sent, entry)
-                if verdict.arrived:
-                    done.append((sent, verdict.how, entry.content_tag if entry else None))
-                else:
-                    self._sent.append(replace(sent, why=verdict.why))
-            await self._done(done)
+        done: list[tuple[Sent, Verified, int | None]] = []
+        for sent in looked:
+            entry = tree.get(sent.item.remote)
+            verdict = self._verdict(sent, entry)
+            if verdict.arrived:
+                done.append((sent, verdict.how, entry.content_tag if entry else None))
+            else:
+                self._sent.append(replace(sent, why=verdict.why))
+        await self._done(done)
 
     def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(
@@ -164,7 +155,9 @@ class Uplink:
         )
 
     async def _with_tag(self, sent: Sent) -> Sent:
-        """`sent` with the tag of the local file: the call broke off before it was read."""
+        """`sent` with the tag of the local file, if the call broke off before it was read."""
+        if sent.tag is not None:
+            return sent
         try:
             digest = await self._link.threads.run(digest_file, sent.item.place)
         except (OSError, EMError):
@@ -187,9 +180,7 @@ class Uplink:
 
     def _repacked(self) -> deque[UplinkCall]:
         again, self._again = self._again, []
-        found = [Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in again]
-        limits = self._link.settings.limits
-        return deque(plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls)
+        return deque(pack_again(again, limits=self._link.settings.limits))
 
     async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
@@ -197,7 +188,7 @@ class Uplink:
             self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
         endings = [
             Ending(
-                outcome=_outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size),
+                outcome=self._outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size),
                 tag=sent.tag,
                 listed_tag=listed_tag,
             )
@@ -208,17 +199,19 @@ class Uplink:
     async def _lost(self, sent: Sent) -> None:
         """Sent as often as is sensible, and still not there as it should be."""
         if sent.receipt:
-            error = IntegrityError(f"{sent.item.remote}: sent {sent.sends} times, but {sent.why}")
-            outcome = _outcome(sent, OutcomeState.FAILED, error=error)
+            error = IntegrityError(
+                f"{sent.item.remote}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
+            )
+            outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
         else:
-            outcome = _outcome(sent, OutcomeState.UNKNOWN, reason=sent.why)
+            outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=sent.why)
         await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
 
     async def _give_up(self, looked: list[Sent], error: EMError) -> None:
         """No listing to be had: nothing is known of what was sent."""
         self._over = self._over or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
-        outcomes = [_outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
+        outcomes = [self._outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
         await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
@@ -234,6 +227,31 @@ class Uplink:
             for item, error in files
         ]
         await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+
+    def _outcome(
+        self,
+        sent: Sent,
+        state: OutcomeState,
+        *,
+        verified: Verified = Verified.NONE,
+        moved: int = 0,
+        error: Exception | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        return Outcome(
+            path=sent.item.remote,
+            place=sent.item.place,
+            direction=Direction.UPLINK,
+            state=state,
+            bytes=moved,
+            sha256=sent.sha256,
+            verified=verified,
+            attempts=self._roster.sends(sent.item.remote),
+            seconds=sent.seconds,
+            busy_seconds=sent.busy_s,
+            reason=reason,
+            error=error,
+        )
 
 
 def _taken(calls: deque[UplinkCall]) -> Iterator[UplinkCall]:
@@ -251,28 +269,3 @@ def _lessons(looked: list[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, in
 
 def _places(call: UplinkCall) -> list[tuple[RemotePath, str]]:
     return [(item.remote, item.place) for item in call.items]
-
-
-def _outcome(
-    sent: Sent,
-    state: OutcomeState,
-    *,
-    verified: Verified = Verified.NONE,
-    moved: int = 0,
-    error: Exception | None = None,
-    reason: str | None = None,
-) -> Outcome:
-    return Outcome(
-        path=sent.item.remote,
-        place=sent.item.place,
-        direction=Direction.UPLINK,
-        state=state,
-        bytes=moved,
-        sha256=sent.sha256,
-        verified=verified,
-        attempts=sent.sends,
-        seconds=sent.seconds,
-        busy_seconds=sent.busy_s,
-        reason=reason,
-        error=error,
-    )

@@ -26,7 +26,7 @@ def json_text(data: bytes | bytearray) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        pass
+        pass  # it carries the whole answer, which may hold secrets: nothing is raised from it
     raise ProtocolError("the answer is not valid UTF-8")
 
 

@@ -38,9 +38,8 @@ async def test_files_that_wait_for_a_listing_are_bounded(
         assert hashes(sim.volume("client1") / "d") == hashes(source)
 
 
-# Sabotage: lose the last portion in `_portions` (ledger), or the files that `_judge` has left in `looked`.
+# Sabotage: lose the last portion in `_portions`.
 async def test_portions_lose_no_file_and_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._PORTION", 7)
     monkeypatch.setattr("emasync.transfer.ledger._PORTION", 4)
     source = many(tmp_path / "source", 50, parts=3)
     journal = tmp_path / "up.journal"

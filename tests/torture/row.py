@@ -7,9 +7,10 @@ Every number in a Row was counted while the row ran; none is a wish.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,23 @@ class Row:
     note: str = ""
 
 
-def naming(findings: Iterable[str], *invariants: str) -> int:
+class Judged(TypedDict):
+    """What the checker's findings say of files and places, as fields of a Row."""
+
+    files_lost: int
+    files_wrong: int
+    outside: int
+
+
+def judged(findings: Collection[str]) -> Judged:
+    """The findings by the invariant that each of them names."""
+    return Judged(
+        files_lost=_naming(findings, "I3"),
+        files_wrong=_naming(findings, "I1", "I2"),
+        outside=_naming(findings, "I4"),
+    )
+
+
+def _naming(findings: Collection[str], *invariants: str) -> int:
     """How many of the checker's findings name one of these invariants ("I1" ...)."""
     return sum(any(re.search(rf"\b{one}\b", text) for one in invariants) for text in findings)

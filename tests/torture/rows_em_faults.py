@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from tests.faults.stage_wire_em import TROUBLES, Trouble, quick_waits, suffer
-from tests.torture.row import Order, Row, naming
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "em_faults"
 
@@ -45,8 +45,7 @@ def run(order: Order) -> Row:
         tries=count.tries,
         faults=count.faults,
         failures=tuple(count.failures),
-        files_lost=naming(count.findings, "I3"),
-        files_wrong=naming(count.findings, "I1", "I2"),
+        **judged(count.findings),
         note=f"{len(TROUBLES)} kinds of trouble",
     )
 

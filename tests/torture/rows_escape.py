@@ -15,7 +15,7 @@ import anyio
 from tests.faults.hostile_names import Hostile, families, random_names
 from tests.faults.stage_escape import TRIALS, Ground, with_real_paths
 from tests.faults.stage_links import CASES
-from tests.torture.row import Order, Row, naming
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "escape"
 _NAMES: Final = 9000
@@ -52,9 +52,7 @@ async def _run(order: Order) -> Row:
         tries=tries,
         bad_inputs=bad,
         failures=tuple(failures),
-        files_lost=naming(failures, "I3"),
-        files_wrong=naming(failures, "I1", "I2"),
-        outside=naming(failures, "I4"),
+        **judged(failures),
     )
 
 

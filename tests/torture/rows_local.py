@@ -16,7 +16,7 @@ from tests.faults import stage_limits, stage_sources
 from tests.faults.stage_kills import Way
 from tests.faults.stage_local import missing
 from tests.faults.stage_many import many_files
-from tests.torture.row import Order, Row, naming
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "local"
 MANY: Final = 100_000
@@ -52,8 +52,7 @@ def run(order: Order) -> Row:
         tries=tries,
         faults=faults,
         failures=tuple(failures),
-        files_lost=naming(failures, "I3"),
-        files_wrong=naming(failures, "I1", "I2"),
+        **judged(failures),
         note="; ".join(dict.fromkeys(notes)),
     )
 

@@ -12,7 +12,7 @@ import anyio
 
 from tests.faults.malformed import fixed, random_asks
 from tests.faults.stage_simulator import GENERATIONS, trial
-from tests.torture.row import Order, Row
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "simulator"
 _FIXED: Final = 4000
@@ -39,5 +39,4 @@ async def _run(order: Order) -> Row:
         folder.mkdir()
         again = f"batch {number} ({generation}), seed {order.seed}, scale {order.scale:g}"
         failures += [f"{again}: {text}" for text in await trial(generation, batch, folder)]
-    outside = sum(": I4 " in text for text in failures)
-    return Row(name=NAME, tries=len(batches), bad_inputs=len(asks), failures=tuple(failures), outside=outside)
+    return Row(name=NAME, tries=len(batches), bad_inputs=len(asks), failures=tuple(failures), **judged(failures))

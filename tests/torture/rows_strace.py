@@ -15,7 +15,7 @@ import anyio
 
 from tests.faults.stage_local import missing
 from tests.faults.stage_strace import Injection, Tried, count_calls, inject, matrix, not_traceable
-from tests.torture.row import Order, Row, naming
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "strace"
 _AT_A_TIME: Final = 2
@@ -32,8 +32,7 @@ def run(order: Order) -> Row:
         tries=len(tried),
         faults=sum(one.struck for one in tried),
         failures=wrong,
-        files_lost=naming(wrong, "I3"),
-        files_wrong=naming(wrong, "I1", "I2"),
+        **judged(wrong),
     )
 
 

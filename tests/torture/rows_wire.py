@@ -19,7 +19,7 @@ from tests.faults.raw_server import Target
 from tests.faults.scripts import Script, Sort
 from tests.faults.scripts_book import CASES
 from tests.faults.stage_wire import FOREVER, HASTY, Stage, hasty, left_over, meet, stage, tasks
-from tests.torture.row import Order, Row, naming
+from tests.torture.row import Order, Row, judged
 
 NAME: Final = "wire"
 
@@ -56,16 +56,14 @@ def run(order: Order) -> Row:
     with hasty():
         anyio.run(_all, order, count)
     inside = tuple(f"{name}/{place}/" for name in _names() for place in ("volume", "into", "source"))
-    outside = [path for path in tree(order.folder) if not path.startswith(inside)]
+    count.findings += [f"I4 {path} lies outside" for path in tree(order.folder) if not path.startswith(inside)]
     return Row(
         name=NAME,
         tries=count.tries,
         bad_inputs=count.played["input"],
         faults=count.played["fault"],
         failures=tuple(count.failures[:_SHOWN]),
-        files_lost=naming(count.findings, "I3"),
-        files_wrong=naming(count.findings, "I1", "I2"),
-        outside=len(outside),
+        **judged(count.findings),
         note=f"{len(CASES)} pairs of script and call; {len(count.failures)} cases failed",
     )
 

@@ -37,6 +37,15 @@ def before(monkeypatch: pytest.MonkeyPatch, name: str, look: Callable[[], object
     monkeypatch.setattr(os, name, run)
 
 
+def done_with(dest: Path, *, published: bool) -> TempFile:
+    """A file that is discarded, after it was published or instead."""
+    file = made(dest)
+    if published:
+        file.publish()
+    file.discard()
+    return file
+
+
 def fails(number: int) -> Callable[..., None]:
     def run(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -224,10 +233,7 @@ def test_what_comes_to_the_temporary_name_after_publishing_is_kept(dest: Path, o
 # Sabotage: `_folder` is not None after discard: the second one closes a descriptor that is somebody else's by then.
 @pytest.mark.parametrize("published", [True, False])
 def test_discarding_again_touches_nothing(dest: Path, published: bool) -> None:
-    file = made(dest)
-    if published:
-        file.publish()
-    file.discard()
+    file = done_with(dest, published=published)
     (dest / NAME).write_bytes(b"theirs")
     after = [os.open(dest, os.O_RDONLY) for _ in range(2)]  # the numbers that discard has just set free
     file.discard()
@@ -247,10 +253,7 @@ def test_a_temporary_file_that_somebody_tidied_up_is_discarded_in_peace(dest: Pa
 # Sabotage: drop _check_open from any of the three.
 @pytest.mark.parametrize("published", [True, False])
 def test_a_file_that_is_done_with_says_so(dest: Path, published: bool) -> None:
-    file = made(dest)
-    if published:
-        file.publish()
-    file.discard()
+    file = done_with(dest, published=published)
     for misuse in (lambda: file.write(b"late"), lambda: file.check_space(1), file.publish):
         with pytest.raises(ValueError, match=r"^this file is already published or discarded$"):
             misuse()
