@@ -14,7 +14,7 @@ from typing import TypeVar
 import click
 
 from emasync.cli.options import F, option
-from emasync.transfer.plan import DownlinkPlan, UplinkPlan
+from emasync.transfer.plan import DownlinkPlan, UplinkPlan, prefix
 from emasync.transfer.saved_plan import dump_plan, load_plan
 
 P = TypeVar("P", UplinkPlan, DownlinkPlan)
@@ -45,7 +45,7 @@ def save_plan(plan: UplinkPlan | DownlinkPlan, file: str) -> None:
     if isinstance(plan, UplinkPlan):
         here = Path.cwd()
         calls = (
-            replace(call, items=tuple(replace(item, place=str(here / item.place)) for item in call.items))
+            replace(call, items=tuple(replace(item, before=prefix(here / item.before)) for item in call.items))
             for call in plan.calls
         )
         plan = replace(plan, calls=tuple(calls))

@@ -92,4 +92,5 @@ def local_parts(path: RemotePath) -> tuple[str, ...]:
 
 def twin_key(path: str) -> str:
     """What two paths have in common when a file system could take them for one (letter case, composed accents)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    return path if key == path else key  # as a rule: no second text for each of very many files

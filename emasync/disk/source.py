@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import anyio
@@ -35,6 +36,12 @@ _KINDS = {
 }
 
 
+@lru_cache(maxsize=16)
+def _one(number: int) -> int:
+    """`number`, the same object each time: files share their device."""
+    return number
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """What tells that a file was not touched. `size` in bytes, times in nanoseconds."""
@@ -48,12 +55,13 @@ class Fingerprint:
     @classmethod
     def of(cls, found: os.stat_result) -> Fingerprint:
         """The fingerprint in a stat result."""
+        mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
         return cls(
             size=found.st_size,
-            mtime_ns=found.st_mtime_ns,
-            ctime_ns=found.st_ctime_ns,
+            mtime_ns=mtime,
+            ctime_ns=mtime if ctime == mtime else ctime,  # one number for both: there may be very many fingerprints
             inode=found.st_ino,
-            device=found.st_dev,
+            device=_one(found.st_dev),
         )
 
     def changes(self, later: Fingerprint) -> str:

@@ -13,12 +13,13 @@ from emasync.model.outcome import (
     Overwrite,
     SyncAction,
     SyncDecision,
-    TransferReport,
     Verified,
     Verify,
 )
+from emasync.model.outcomes import OutcomeLog, Outcomes
 from emasync.model.paths import RemotePath
 from emasync.model.pods import Node, NodeStatus, PodPhase, PodStatus
+from emasync.model.report import TransferReport
 from emasync.model.text import safe
 from emasync.model.token import Token
 
@@ -30,7 +31,9 @@ __all__ = [
     "Node",
     "NodeStatus",
     "Outcome",
+    "OutcomeLog",
     "OutcomeState",
+    "Outcomes",
     "Overwrite",
     "PodPhase",
     "PodStatus",

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Volume:
         self.root = root.resolve()
         self._digests: dict[tuple[str, str], tuple[tuple[int, ...], bytes]] = {}
         self._visible_at: dict[Path, float] = {}
+        self._hiding = threading.Lock()  # uplinks add to it while listings look, in other threads
 
     def resolve(self, path: str) -> Path:
         """Where `path` lies; a leading slash means the volume's root. IllegalPathError when it leads outside."""
@@ -85,12 +87,14 @@ class Volume:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             target = folder / file.name
+            with self._hiding:  # before it is there: a listing in another thread must not show it too soon
+                self._visible_at[target] = visible_at
             file.staged.replace(target)
-            self._visible_at[target] = visible_at
 
     def listing(self, *, now: float) -> list[dict[str, Any]]:
         """The entries of the whole volume, as ``em/files/list`` gives them."""
-        self._visible_at = {path: moment for path, moment in self._visible_at.items() if moment > now}
+        with self._hiding:
+            self._visible_at = {path: moment for path, moment in self._visible_at.items() if moment > now}
         return self._entries(self.root)
 
     def digest(self, path: Path, algorithm: str) -> bytes:

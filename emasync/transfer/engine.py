@@ -25,7 +25,7 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import pack_again, plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
-from emasync.transfer.pool import run_pool
+from emasync.transfer.pool import run_pool, taken
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
 from emasync.transfer.selection import plan_downlink
@@ -62,7 +62,7 @@ class Run:
 
     async def send(self, plan: UplinkPlan) -> None:
         """Carry out an uplink plan; what an earlier run has done is not done again."""
-        self.roster.expect((item.remote, item.place) for item in plan.items)
+        self.roster.expect(plan.items)
         await self.refuse(plan, Direction.UPLINK)
         resumed = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
         calls = deque(resumed)
@@ -77,11 +77,12 @@ class Run:
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
         before = prefix(into)
-        self.roster.expect((item.remote, before + item.place) for item in plan.items)
+        self.roster.expect(plan.items, below=before)
         await self.refuse(plan, Direction.DOWNLINK, into=into)
-        items = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
-        left = DownlinkPlan(items=items, refused=plan.refused)
-        self._announce(Direction.DOWNLINK, left, calls=len(items))
+        resumed = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
+        items = deque(resumed)
+        self._announce(Direction.DOWNLINK, DownlinkPlan(items=resumed, refused=plan.refused), calls=len(items))
+        del plan, resumed  # as in `send`
         await self.ledger.intend(
             Item(remote=item.remote, place=before + item.place, size=item.entry.size if item.entry else None)
             for item in items
@@ -100,7 +101,7 @@ class Run:
                     over = ending.outcome.error
             await self.roster.settle([ending])
 
-        await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
+        await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))
 
     async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
         """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""

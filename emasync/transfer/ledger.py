@@ -52,9 +52,9 @@ class Ledger:
         self._scope = scope
         self._direction = direction
 
-    async def recall(self, items: Sequence[tuple[RemotePath, str]]) -> dict[RemotePath, Row]:
+    async def recall(self, items: Iterable[tuple[RemotePath, str]]) -> dict[RemotePath, Row]:
         """What is known of these files (remote path, local path) from earlier runs."""
-        if self._journal is None or not items:
+        if self._journal is None:
             return {}
         known: dict[RemotePath, Row] = {}
         for some in _portions(items):

@@ -29,4 +29,7 @@ class SharedListing:
                 self._begun += 1
                 self._last = None  # if this one fails, an older one must not pass for it
                 self._last = await self._make()
-            return self._last
+            tree = self._last
+            if not self._lock.statistics().tasks_waiting:
+                self._last = None  # nobody to share it with, and it may be of very many files
+            return tree

@@ -18,6 +18,7 @@ from emasync.transfer.collisions import folders_above
 from emasync.transfer.plan import Found, Refused, UplinkCall, UplinkItem, UplinkPlan
 from emasync.wire.multipart import name_problem, part_overhead
 
+_FIELDS = 1024  # bytes of a call's form fields, at most
 _TRIES = 3  # numbers of bins, from the lower bound up, that are tried evenly filled before first-fit has its say
 
 
@@ -29,7 +30,7 @@ def plan_uplink(
     notes: Iterable[str] = (),
     limits: Limits | None = None,
     target_bytes: int | None = None,
-    base_bytes: int = 1024,
+    base_bytes: int = _FIELDS,
     overhead: Callable[[str], int] = part_overhead,
 ) -> UplinkPlan:
     """The calls that bring `found` to the folder `dest`, largest first; `refused` and `notes` of the scan are kept.
@@ -48,29 +49,40 @@ def plan_uplink(
         raise ValueError("the limits of an uplink call must be at least 1")
     root = RemotePath(dest)
     wanted = [
-        UplinkItem(place=one.place, remote=root / one.relative if root else one.relative, fingerprint=one.fingerprint)
+        UplinkItem(before=one.before, remote=root / one.relative if root else one.relative, fingerprint=one.fingerprint)
         for one in found
     ]
     bad = [Refused(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
     items = _arriving(wanted, bad, max_bytes=bounds.uplink_call)
     items = _beside_folders(_one_per_target(items, bad), bad)
-    calls: list[UplinkCall] = []
-    for folder, members in _by_folder(items).items():
-        weights = [item.fingerprint.size + overhead(item.remote.name) for item in members]
-        room = max(bounds.uplink_call - base_bytes, 1)
-        about = calls_for_target(weights, target_bytes) if target_bytes is not None else 1
-        for indexes in pack(weights, max_weight=room, max_count=bounds.uplink_files, at_least=about):
-            size = base_bytes + sum(weights[index] for index in indexes)
-            packed = tuple(members[index] for index in indexes)
-            calls.append(UplinkCall(dest=RemotePath(folder), items=packed, wire_bytes=size))
-    calls.sort(key=lambda call: (-call.wire_bytes, call.items[0].remote))
-    return UplinkPlan(calls=tuple(calls), refused=tuple(bad), notes=(*notes, *_twins(items)))
+    calls = _packed(items, bounds, target_bytes=target_bytes, base_bytes=base_bytes, overhead=overhead)
+    return UplinkPlan(calls=calls, refused=tuple(bad), notes=(*notes, *_twins(items)))
 
 
 def pack_again(items: Iterable[UplinkItem], *, limits: Limits) -> tuple[UplinkCall, ...]:
     """Calls for `items` of a plan, which were in others before; they passed its checks then."""
-    found = (Found(place=item.place, relative=item.remote, fingerprint=item.fingerprint) for item in items)
-    return plan_uplink(found, limits=limits, target_bytes=limits.uplink_target).calls
+    return _packed(items, limits, target_bytes=limits.uplink_target)
+
+
+def _packed(
+    items: Iterable[UplinkItem],
+    limits: Limits,
+    *,
+    target_bytes: int | None,
+    base_bytes: int = _FIELDS,
+    overhead: Callable[[str], int] = part_overhead,
+) -> tuple[UplinkCall, ...]:
+    calls: list[UplinkCall] = []
+    for folder, members in _by_folder(items).items():
+        weights = [item.fingerprint.size + overhead(item.remote.name) for item in members]
+        room = max(limits.uplink_call - base_bytes, 1)
+        about = calls_for_target(weights, target_bytes) if target_bytes is not None else 1
+        for indexes in pack(weights, max_weight=room, max_count=limits.uplink_files, at_least=about):
+            size = base_bytes + sum(weights[index] for index in indexes)
+            packed = tuple(members[index] for index in indexes)
+            calls.append(UplinkCall(dest=RemotePath(folder), items=packed, wire_bytes=size))
+    calls.sort(key=lambda call: (-call.wire_bytes, call.items[0].remote))
+    return tuple(calls)
 
 
 def _by_folder(items: Iterable[UplinkItem]) -> dict[str, list[UplinkItem]]:

@@ -22,11 +22,17 @@ Order = Literal["largest", "smallest", "listed", "name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A local file of a scan: `place` is its path as text, `relative` where it is to land below the destination."""
+    """A local file of a scan: `before` is what stands before its name in its path as text (see `prefix`), one text for
+    all files of a folder; `relative` is where it is to land below the destination, under the same name."""
 
-    place: str
+    before: str
     relative: RemotePath
     fingerprint: Fingerprint
+
+    @property
+    def place(self) -> str:
+        """Its path as text."""
+        return self.before + self.relative.rpartition("/")[2]
 
     @property
     def local(self) -> Path:
@@ -36,12 +42,25 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkItem:
-    """One file to send, from `place` (a path as text). `fingerprint` is what it was when planned: another one when it
-    is read voids the item."""
+    """One file to send. `before` is as in `Found`; `name` its local name, where that is not the remote one's.
+    `fingerprint` is what it was when planned: another one when it is read voids the item."""
 
-    place: str
+    before: str
     remote: RemotePath
     fingerprint: Fingerprint
+    name: str | None = None
+
+    @classmethod
+    def at(cls, place: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
+        """The item for the file at `place` (a path as text)."""
+        cut = place.rfind("/") + 1
+        name = place[cut:] if place[cut:] != remote.name else None
+        return cls(before=place[:cut], remote=remote, fingerprint=fingerprint, name=name)
+
+    @property
+    def place(self) -> str:
+        """Its path as text."""
+        return self.before + (self.remote.rpartition("/")[2] if self.name is None else self.name)
 
     @property
     def local(self) -> Path:

@@ -5,7 +5,8 @@ Owns: that at most `workers` items are under way, and that every worker has ende
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 import anyio
@@ -30,6 +31,12 @@ async def run_pool(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
                 tasks.start_soon(worker)
     except BaseExceptionGroup as group:
         raise _alone(group) from None
+
+
+def taken(items: deque[T]) -> Iterator[T]:
+    """`items` from the left, each forgotten here once it is handed out: very many are not to be kept to the end."""
+    while items:
+        yield items.popleft()
 
 
 def _alone(error: BaseException) -> BaseException:

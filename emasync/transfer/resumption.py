@@ -28,7 +28,7 @@ async def resume_uplink(
     link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing
 ) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
-    rows = await ledger.recall([(item.remote, item.place) for item in plan.items])
+    rows = await ledger.recall((item.remote, item.place) for item in plan.items)
     if not rows:
         return plan.calls
     tree = await listing.fresh()
@@ -46,7 +46,7 @@ async def resume_uplink(
 
 async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
-    rows = await ledger.recall([(item.remote, item.place) for item in plan.items])
+    rows = await ledger.recall((item.remote, item.place) for item in plan.items)
     _learn(link, rows, tree)
 
     def ours(item: UplinkItem) -> bool:
@@ -97,7 +97,7 @@ async def resume_downlink(
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
     before = prefix(into)
     await link.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))
-    rows = await ledger.recall([(item.remote, before + item.place) for item in plan.items])
+    rows = await ledger.recall((item.remote, before + item.place) for item in plan.items)
     if not rows:
         return plan.items
     _learn(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))

@@ -7,19 +7,29 @@ May import events, ledger, link.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import anyio
 
 from emasync.errors import EMError
-from emasync.model import Direction, Outcome, OutcomeState, RemotePath
+from emasync.model import Direction, Outcome, Outcomes, OutcomeState, RemotePath
 from emasync.transfer.events import Noted, Settled
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Options
 from emasync.transfer.transfer import Results
 
 
+class Expected(Protocol):
+    """An item of a plan, or what knows as much of a file: its remote path, and its local one as text."""
+
+    @property
+    def remote(self) -> RemotePath: ...
+    @property
+    def place(self) -> str: ...
+
+
 class Roster:
-    """Hands outcomes to `results`, from which the Transfer is read. Memory: a small entry per file still expected."""
+    """Hands outcomes to `results`, from which the Transfer is read. Memory: the item of each file still expected."""
 
     def __init__(
         self,
@@ -33,12 +43,12 @@ class Roster:
         self._direction = direction
         self._options = options
         self._ledger = ledger
-        self._expected: dict[RemotePath, str] = {}
+        self._expected: dict[str, dict[RemotePath, Expected]] = {}  # by what stands before the local paths
         self._sends: dict[RemotePath, int] = {}
 
-    def expect(self, files: Iterable[tuple[RemotePath, str]]) -> None:
-        """These (remote path, local path) will be settled."""
-        self._expected.update(files)
+    def expect(self, files: Iterable[Expected], *, below: str = "") -> None:
+        """These will be settled; their local paths begin with `below`."""
+        self._expected.setdefault(below, {}).update((file.remote, file) for file in files)
 
     def sent(self, paths: Iterable[RemotePath]) -> None:
         """These have left (once more): if nothing more is heard of them, they are unknown, not failed."""
@@ -67,7 +77,8 @@ class Roster:
     @property
     def all_good(self) -> bool:
         """Whether nothing settled so far has failed or is unknown."""
-        return not any(one.state in (OutcomeState.FAILED, OutcomeState.UNKNOWN) for one in self._results.outcomes)
+        ends = Outcomes(self._results.outcomes)
+        return not ends.of(OutcomeState.FAILED) and not ends.of(OutcomeState.UNKNOWN)
 
     async def refuse(self, outcomes: Iterable[Outcome]) -> None:
         """Files that the plan refused: settled, and not remembered."""
@@ -76,11 +87,12 @@ class Roster:
 
     async def abandon(self, error: EMError) -> None:
         """Settle all that is still expected: the transfer ends here, because of `error`."""
-        rest = list(self._expected.items())
+        rest = [(one.remote, below + one.place) for below, files in self._expected.items() for one in files.values()]
         await self.settle([Ending(outcome=self._abandoned(path, place, error)) for path, place in rest])
 
     def _settled(self, outcome: Outcome) -> None:
-        self._expected.pop(outcome.path, None)
+        for files in self._expected.values():
+            files.pop(outcome.path, None)
         self._sends.pop(outcome.path, None)
         if self._options.on_event is not None:
             self._options.tell(Settled(outcome=outcome))

@@ -108,8 +108,8 @@ def _plan(head: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Uplink
 
 def _to_call(line: Mapping[str, Any]) -> UplinkCall:
     items = tuple(
-        UplinkItem(
-            place=str(Path(one["local"])),
+        UplinkItem.at(
+            str(Path(one["local"])),
             remote=RemotePath(one["remote"]),
             fingerprint=Fingerprint(
                 size=int(one["size"]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 
 from emasync.disk.names import local_parts, name_problem, twin_key
 from emasync.errors import EMError, NotFoundError, UnsafePathError
@@ -44,19 +43,18 @@ def plan_downlink(
     listing = None if tree is None else _Listing(tree)
     bad: list[Refused] = []
     notes: list[str] = []
-    picked: dict[RemotePath, tuple[RemotePath, FileEntry | None]] = {}
+    picked: dict[RemotePath, _Pick] = {}
     for text in paths:
         found = _unlisted(text) if listing is None else listing.select(text)
         if isinstance(found, EMError):
             bad.append(Refused(remote=RemotePath(text), local=None, error=found))
             continue
-        for remote, target, entry in found:
-            if filters.takes(target):
-                picked.setdefault(remote, (target, entry))
+        for pick in found:
+            if filters.takes(pick[1]):
+                picked.setdefault(pick[0], pick)
         if listing is not None:
             notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(text))
-    wanted = [(remote, target, entry) for remote, (target, entry) in picked.items()]
-    items = _ordered(_landing(wanted, bad), order)
+    items = _ordered(_landing(picked.values(), bad), order)
     return DownlinkPlan(items=tuple(items), refused=tuple(bad), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -84,8 +82,9 @@ class _Listing:
 
     def __init__(self, tree: FileTree) -> None:
         self._tree = tree
-        self._entries = sorted((entry.path, place, entry) for place, entry in enumerate(tree))
-        self._paths = [path for path, _, _ in self._entries]
+        self._entries = list(tree)
+        self._sorted = sorted(range(len(self._entries)), key=lambda place: self._entries[place].path)
+        self._paths = [self._entries[place].path for place in self._sorted]
         self._folders: dict[str, str] = {**dict.fromkeys(tree.folders, ""), **folders_above(self._paths)}
 
     def select(self, text: str) -> Iterable[_Pick] | EMError:
@@ -119,8 +118,9 @@ class _Listing:
 
     def _below(self, folder: RemotePath, base: RemotePath) -> Iterator[_Pick]:
         first, end = self._slice(folder)
-        for path, _, entry in sorted(self._entries[first:end], key=itemgetter(1)):
-            yield path, RemotePath(path[len(base) :]) if base else path, entry
+        for place in sorted(self._sorted[first:end]):
+            entry = self._entries[place]
+            yield entry.path, RemotePath(entry.path[len(base) :]) if base else entry.path, entry
 
     def _glob(self, pattern: RemotePath) -> Iterator[_Pick]:
         parts = pattern.parts
@@ -134,10 +134,11 @@ class _Listing:
                 yield entry.path, RemotePath(entry.path[len(base) :]), entry
 
 
-def _landing(wanted: Sequence[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
+def _landing(wanted: Iterable[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
     """An item for each pick that has a local path of its own; the others go to `bad`."""
     folders = {""}  # whose names are known to be safe
-    named: list[tuple[str, DownlinkItem]] = []
+    keys: list[str] = []
+    named: list[DownlinkItem] = []
     for remote, target, entry in wanted:
         folder, _, name = target.rpartition("/")
         try:
@@ -149,10 +150,11 @@ def _landing(wanted: Sequence[_Pick], bad: list[Refused]) -> list[DownlinkItem]:
         except UnsafePathError as error:
             bad.append(Refused(remote=remote, local=None, error=error))
         else:
-            named.append((twin_key(target), DownlinkItem(remote=remote, place=target, entry=entry)))
-    needed = folders_above(key for key, _ in named)
+            keys.append(twin_key(target))
+            named.append(DownlinkItem(remote=remote, place=target, entry=entry))
+    needed = folders_above(keys)
     first: dict[str, DownlinkItem] = {}
-    for key, item in named:
+    for key, item in zip(keys, named, strict=True):
         if (inside := needed.get(key)) is not None:
             text = f"{safe(item.remote)} cannot be saved: here its path is the folder of {safe(inside)}"
             bad.append(_refuse(item, text, reason="both a file and a folder"))

@@ -123,7 +123,8 @@ class _Walk:
         elif contents:
             self._refuse(text, _shown(name), NotFoundError(f"{safe(text)} is not a folder"))
         else:
-            self._file(str(Path(text)), _shown(name), status, self._filters)
+            place = str(Path(text))
+            self._file(place[: place.rfind("/") + 1], name, _shown(name), status, self._filters)
 
     def _glob(self, text: str) -> None:
         parts = text.split("/")
@@ -180,7 +181,7 @@ class _Walk:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 if _meant(relative, folder.pattern):
-                    self._file(f"{before}{name}", relative, status, filters)
+                    self._file(before, name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
 
@@ -213,13 +214,14 @@ class _Walk:
             )
         return None
 
-    def _file(self, path: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+    def _file(self, before: str, name: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+        path = before + name
         if not filters.takes(relative):
             self._excluded += 1
         elif not _is_utf8(path):
             self._refuse(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(Found(place=path, relative=relative, fingerprint=Fingerprint.of(status)))
+            self._found.append(Found(before=before, relative=relative, fingerprint=Fingerprint.of(status)))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")

@@ -65,7 +65,7 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
             await run.refuse(plan, Direction.UPLINK)
             return
         await _settle_still(run, decisions, here, there, Direction.UPLINK)
-        run.roster.expect((there / path, prefix(here) + path) for path in _doomed(decisions))
+        _expect_doomed(run, decisions, here, there)
         await run.send(plan)
         await _delete(run, decisions, here, there, Direction.UPLINK)
 
@@ -88,7 +88,7 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
         items = [DownlinkItem(remote=there / one, place=one, entry=tree.get(there / one)) for one in moving]
         items.sort(key=lambda item: (-item.bytes, item.remote))
         await _settle_still(run, decisions, here, there, Direction.DOWNLINK)
-        run.roster.expect((there / path, prefix(here) + path) for path in _doomed(decisions))
+        _expect_doomed(run, decisions, here, there)
         await run.fetch(DownlinkPlan(items=tuple(items), refused=refused, notes=found.notes), into=here)
         await _delete(run, decisions, here, there, Direction.DOWNLINK)
 
@@ -207,7 +207,7 @@ async def _journal_says(
     """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
     if run.link.tags.proven:
         return lambda path: None
-    rows = await run.ledger.recall([(there / one.relative, one.place) for one in files])
+    rows = await run.ledger.recall((there / one.relative, one.place) for one in files)
     facts = {one.relative: one.fingerprint for one in files}
 
     def known(path: RemotePath) -> bool | None:
@@ -244,6 +244,11 @@ async def _settle_still(
 
 def _doomed(decisions: Iterable[SyncDecision]) -> list[RemotePath]:
     return [one.path for one in decisions if one.action == "delete"]
+
+
+def _expect_doomed(run: Run, decisions: Iterable[SyncDecision], here: Path, there: RemotePath) -> None:
+    doomed = (DownlinkItem(remote=there / path, place=path) for path in _doomed(decisions))
+    run.roster.expect(doomed, below=prefix(here))
 
 
 async def _delete(

@@ -14,14 +14,14 @@ from types import TracebackType
 import anyio
 
 from emasync.caller import Account
-from emasync.model import Outcome, SyncDecision, TransferReport
+from emasync.model import Outcome, OutcomeLog, Outcomes, SyncDecision, TransferReport
 
 
 class Results:
     """What a transfer has come to so far. The engine adds, the Transfer reads."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes = OutcomeLog()
         self.plan: tuple[SyncDecision, ...] = ()
         self.notes: list[str] = []
         self.news = anyio.Event()
@@ -67,12 +67,13 @@ class Transfer:
         """What has settled so far; complete once the iteration has ended."""
         begun = self._begun if self._begun is not None else self._clock()
         ended = self._ended if self._ended is not None else self._clock()
+        outcomes = Outcomes(self._results.outcomes)
         return TransferReport(
-            outcomes=tuple(self._results.outcomes),
+            outcomes=outcomes,
             seconds=ended - begun,
             requests=self._account.requests,
             busy_seconds=(self._busy_clock() if self._ended is None else self._busy_ended) - self._busy_begun,
-            wasted_bytes=max(0, self._account.moved - sum(outcome.bytes for outcome in self._results.outcomes)),
+            wasted_bytes=max(0, self._account.moved - outcomes.bytes),
             plan=self._results.plan,
             notes=tuple(self._results.notes),
         )
@@ -114,7 +115,7 @@ class Transfer:
         if not await self._more():
             raise StopAsyncIteration
         self._read += 1
-        return self._results.outcomes[self._read - 1]
+        return self._results.outcomes.at(self._read - 1)
 
     async def _more(self) -> bool:
         """Wait until there is an outcome that was not read; False if none will come, or the failure that ended it."""

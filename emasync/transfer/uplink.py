@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import anyio
@@ -23,7 +23,7 @@ from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
-from emasync.transfer.pool import run_pool
+from emasync.transfer.pool import run_pool, taken
 from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
 from emasync.transfer.tags import TagTrust
@@ -31,8 +31,10 @@ from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
-_MOST_UNSETTLED = 20_000  # files that wait for a listing: it takes the EM's lock, they take memory
+_MOST_UNSETTLED = 10_000  # files that wait for a listing: it takes the EM's lock, they take memory
+_PORTION = 1000  # files settled at a time: with all that says how they ended, one takes a kilobyte
 _LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
+_LIST_SHARE = 0.1  # of the time, at most: a listing of very many files takes the lock from them for long
 _FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
 
 
@@ -61,7 +63,7 @@ class Uplink:
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._sent: list[Sent] = []
         self._again: list[UplinkItem] = []
-        self._listed_at = clock()
+        self._next_look_s = clock() + _LIST_EVERY_S
         self._look_at = _MOST_UNSETTLED
         self._looking = anyio.Lock()
         self._over: Exception | None = None
@@ -72,7 +74,7 @@ class Uplink:
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
-            await run_pool(_taken(waiting), self._one_call, workers=workers)
+            await run_pool(taken(waiting), self._one_call, workers=workers)
             await self._look(last=True)
             waiting = self._repacked()
 
@@ -87,8 +89,17 @@ class Uplink:
                 await self._one_call(half)
             return
         await self._take(end)
-        if self._clock() - self._listed_at >= _LIST_EVERY_S or len(self._sent) >= self._look_at:
+        if self._full or (self._due and not self._looking.locked()):
             await self._look(last=False)
+
+    @property
+    def _full(self) -> bool:
+        """Whether so many files wait for a listing that no more calls are to leave before it."""
+        return len(self._sent) >= self._look_at
+
+    @property
+    def _due(self) -> bool:
+        return self._clock() >= self._next_look_s
 
     async def _take(self, end: CallEnd) -> None:
         self._sent.extend(end.sent)
@@ -101,6 +112,8 @@ class Uplink:
     async def _look(self, *, last: bool) -> None:
         """Settle what the listing shows to have arrived. After the `last` call, what it does not show goes again."""
         async with self._looking:
+            if not last and not (self._full or self._due):
+                return  # another worker has just looked
             if self._options.verify == "none":
                 await self._believe()
             for delay in _LOOKS_S if last else _LOOKS_S[:1]:
@@ -109,15 +122,17 @@ class Uplink:
                 if delay and not any(sent.whole for sent in self._sent):
                     break  # of a call that a file broke off: hardly there, and sent again sooner than waited for
                 await self._sleep(delay)
-                self._listed_at = self._clock()
-                looked, self._sent = self._sent, []
-                only = [sent.item.remote for sent in looked]
+                began = self._clock()
+                looked, self._sent = deque(self._sent), []
                 try:
-                    tree = await self._link.files.list(account=self._account, only=only)
+                    tree = await self._link.files.list(
+                        account=self._account, only=[sent.item.remote for sent in looked]
+                    )
                 except EMError as error:
                     await self._give_up(looked, error)
                     return
-                await self._judge([await self._with_tag(sent) for sent in looked], tree)
+                self._next_look_s = next_look_s(began, self._clock())
+                await self._judge(looked, tree)
             if last:
                 missing, self._sent = self._sent, []
                 await self._send_again(missing)
@@ -129,20 +144,22 @@ class Uplink:
         self._sent = [sent for sent in self._sent if not sent.receipt]
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
-    async def _judge(self, looked: list[Sent], tree: FileTree) -> None:
-        learn_from_sent(list(_lessons(looked, tree)), self._link.tags)
+    async def _judge(self, looked: deque[Sent], tree: FileTree) -> None:
+        learn_from_sent(_lessons(looked, tree), self._link.tags)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
-        done: list[tuple[Sent, Verified, int | None]] = []
-        for sent in looked:
-            entry = tree.get(sent.item.remote)
-            verdict = self._verdict(sent, entry)
-            if verdict.arrived:
-                done.append((sent, verdict.how, entry.content_tag if entry else None))
-            else:
-                self._sent.append(replace(sent, why=verdict.why))
-        await self._done(done)
+        while looked:  # in portions, each forgotten once it is settled
+            done: list[tuple[Sent, Verified, int | None]] = []
+            for _ in range(min(_PORTION, len(looked))):
+                sent = await self._with_tag(looked.popleft())
+                entry = tree.get(sent.item.remote)
+                verdict = self._verdict(sent, entry)
+                if verdict.arrived:
+                    done.append((sent, verdict.how, entry.content_tag if entry else None))
+                else:
+                    self._sent.append(replace(sent, why=verdict.why))
+            await self._done(done)
 
     def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(
@@ -207,7 +224,7 @@ class Uplink:
             outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=sent.why)
         await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
 
-    async def _give_up(self, looked: list[Sent], error: EMError) -> None:
+    async def _give_up(self, looked: Iterable[Sent], error: EMError) -> None:
         """No listing to be had: nothing is known of what was sent."""
         self._over = self._over or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
@@ -254,12 +271,12 @@ class Uplink:
         )
 
 
-def _taken(calls: deque[UplinkCall]) -> Iterator[UplinkCall]:
-    while calls:
-        yield calls.popleft()
+def next_look_s(began_s: float, ended_s: float) -> float:
+    """When to list again, on the clock of a listing that began and ended so."""
+    return ended_s + max(_LIST_EVERY_S, (ended_s - began_s) * (1 / _LIST_SHARE - 1))
 
 
-def _lessons(looked: list[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
+def _lessons(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
     """What teaches how this server makes tags: files it says it took, listed with the size that was sent."""
     for sent in looked:
         entry = tree.get(sent.item.remote)

@@ -5,6 +5,7 @@ Owns: the judgement of one sent file. Pure. May import model and tags.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emasync.model import FileEntry, Verified, Verify
@@ -43,10 +44,16 @@ def judge_sent(
     return Verdict(arrived=True, how=Verified.SIZE if entry.size is not None else Verified.COUNT)
 
 
-def learn_from_sent(pairs: list[tuple[FileEntry, int]], tags: TagRule) -> None:
+def learn_from_sent(pairs: Iterable[tuple[FileEntry, int]], tags: TagRule) -> None:
     """Let `tags` learn from files just sent: one match proves the rule; it is refuted only if there is no match among
     all of them, since any single one may have been damaged. `pairs`: listing entry and tag of the bytes sent."""
-    listed = [(entry.content_tag, tag) for entry, tag in pairs if entry.content_tag is not None and entry.size]
-    match = next((pair for pair in listed if pair[0] == pair[1]), None)
-    if match is not None or listed:
-        tags.learn(*(match or listed[0]))
+    other: tuple[int, int] | None = None
+    for entry, tag in pairs:
+        if entry.content_tag is None or not entry.size:
+            continue
+        if entry.content_tag == tag:
+            tags.learn(tag, tag)
+            return
+        other = (entry.content_tag, tag)
+    if other is not None:
+        tags.learn(*other)

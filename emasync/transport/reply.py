@@ -17,7 +17,7 @@ from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableErr
 from emasync.model import safe
 from emasync.transport.secrets import Secrets
 from emasync.wire.calls import Call
-from emasync.wire.json_reply import Shrink, json_text, parse_text
+from emasync.wire.json_reply import Shrink, parse_text, utf8_decoder
 
 
 class Reply:
@@ -65,16 +65,18 @@ class Reply:
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
-        body = bytearray()
-        while chunk := await self.receive():
-            body += chunk
-            if len(body) > self._limits.json_reply:
-                raise ProtocolError(f"{self.call}: the answer is larger than {self._limits.json_reply} bytes")
-        hint = " (an HTML page: is the base URL right?)" if body[:64].lstrip()[:1] == b"<" else ""
-        tells = self._secrets.repeated_in(self.call, body)
+        decode = utf8_decoder()
+        text, hint, size = "", "", 0
         try:
-            text = json_text(body)
-            del body, chunk  # a listing of very many files is large, and its values will be larger
+            while chunk := await self.receive():
+                if not size and chunk[:64].lstrip()[:1] == b"<":
+                    hint = " (an HTML page: is the base URL right?)"
+                size += len(chunk)
+                if size > self._limits.json_reply:
+                    raise ProtocolError(f"the answer is larger than {self._limits.json_reply} bytes")
+                text += decode(chunk)  # grows in place: a listing of very many files is never in memory twice
+            text += decode(b"", final=True)
+            tells = self._secrets.repeated_in(self.call, text)
             value = parse_text(text, shrink=None if tells else shrink)
             self._secrets.learn_from(self.call, value)
             return self._secrets.clean(value) if tells else value

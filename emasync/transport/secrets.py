@@ -17,7 +17,7 @@ from emasync.wire.refusals import scrub, spellings
 
 _TELLING = 12  # shorter ones may stand in names and messages for other reasons; only the call that sent one strikes it
 _TOKENS = 32
-_ASCII = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+_ASCII = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 
 
 class Secrets:
@@ -39,12 +39,12 @@ class Secrets:
             self._passwords.add(str(password))
         return list(dict.fromkeys([*own, *self._known()]))
 
-    def repeated_in(self, call: Call, body: bytes | bytearray) -> bool:
+    def repeated_in(self, call: Call, body: str) -> bool:
         """Whether the answer `body` holds a secret. That to a log-in may: its tokens are what it is for."""
         if call.kind is Kind.AUTH:
             return False
         plain = _unescaped(body)
-        return any(form.encode("utf-8", "replace") in plain for secret in self._known() for form in spellings(secret))
+        return any(form in plain for secret in self._known() for form in spellings(secret))
 
     def clean(self, value: Any) -> Any:
         """A JSON `value` without secrets."""
@@ -73,9 +73,11 @@ class Secrets:
         self._tokens.extend(token for token in tokens if len(token) >= _TELLING and token not in self._tokens)
 
 
-def _unescaped(body: bytes | bytearray) -> bytes | bytearray:
+def _unescaped(body: str) -> str:
     """`body` with those JSON escapes undone that could hide a secret in ASCII."""
-    return _ASCII.sub(lambda found: bytes([int(found[1], 16)]), body).replace(b"\\/", b"/")
+    if "\\" not in body:  # as a rule; a listing of very many files is not to be copied for nothing
+        return body
+    return _ASCII.sub(lambda found: chr(int(found[1], 16)), body).replace("\\/", "/")
 
 
 def _struck(value: Any, secrets: list[str]) -> Any:

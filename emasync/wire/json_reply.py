@@ -5,9 +5,10 @@ Owns: bytes -> Python value. May import errors. Knows nothing of what the value 
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from emasync.errors import ProtocolError
 
@@ -18,16 +19,27 @@ Shrink: TypeAlias = Callable[[dict[str, Any]], Any]
 def parse_json(data: bytes) -> Any:
     """The value in `data` (UTF-8). ProtocolError for anything else: broken text, twice the same key, NaN or Infinity,
     or nesting beyond what the interpreter's stack takes (several hundred folders)."""
-    return parse_text(json_text(data))
+    return parse_text(utf8_decoder()(data, final=True))
 
 
-def json_text(data: bytes | bytearray) -> str:
-    """`data` as text. ProtocolError where it is no UTF-8."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass  # it carries the whole answer, which may hold secrets: nothing is raised from it
-    raise ProtocolError("the answer is not valid UTF-8")
+class Decode(Protocol):
+    """Bytes to text, piece by piece."""
+
+    def __call__(self, data: bytes, *, final: bool = False) -> str: ...
+
+
+def utf8_decoder() -> Decode:
+    """Decodes the pieces of an answer, which may end within a character. ProtocolError where it is no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def decode(data: bytes, *, final: bool = False) -> str:
+        try:
+            return decoder.decode(data, final)
+        except UnicodeDecodeError:
+            pass  # it carries the answer, which may hold secrets: nothing is raised from it
+        raise ProtocolError("the answer is not valid UTF-8")
+
+    return decode
 
 
 def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:

@@ -87,6 +87,7 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
     """
     # an answer that has a name, and no data, has been taken for a file's entry
     data = None if isinstance(reply, ListedFile) else _object(reply, "listing").get("data")
+    wanted = None if only is None else {path: RemotePath(path) for path in only}  # the caller's own texts, not twice
     files: list[FileEntry] = []
     folders: list[str] = []
     shrink = Shrinker()
@@ -101,8 +102,9 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
             continue
         listed = raw if isinstance(raw, ListedFile) else shrink.file(_object(raw, "listing entry"))
         if listed is not None:
-            place = RemotePath(f"{folder}/{listed.name}" if folder else listed.name)
-            if only is None or place in only:
+            found = RemotePath(f"{folder}/{listed.name}" if folder else listed.name)
+            place = found if wanted is None else wanted.get(found)
+            if place is not None:
                 files.append(FileEntry(path=place, size=listed.size, time=listed.time, content_tag=listed.tag))
             continue
         name = raw.get("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ UPLINK, DOWNLINK, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
 TWO = {"a.bin": b"one content", "b/c.bin": b"two content"}
 
 
-def paths_of(outcomes: tuple[Outcome, ...]) -> list[str]:
+def paths_of(outcomes: Sequence[Outcome]) -> list[str]:
     return sorted(str(one.path) for one in outcomes)
 
 

@@ -67,5 +67,5 @@ def test_a_password_that_is_a_word_changes_no_name() -> None:
     secrets = Secrets()
     secrets.of(calls.log_in("client1", "downlink"), None)
     listing = {"data": [{"type": "file", "name": "downlink.txt"}]}
-    assert not secrets.repeated_in(calls.list_files(calls.Volume()), json.dumps(listing).encode())
+    assert not secrets.repeated_in(calls.list_files(calls.Volume()), json.dumps(listing))
     assert secrets.clean(listing) == listing

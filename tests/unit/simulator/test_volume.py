@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,3 +124,29 @@ def test_files_are_not_taken_outside(volume: Volume, tmp_path: Path) -> None:
         with pytest.raises(IllegalPathError):
             volume.take(dest, [Incoming(name="x", staged=tmp_path / "1")], visible_at=0.0)
     assert [item.name for item in (tmp_path / "outside").iterdir()] == ["secret"]
+
+
+def test_an_uplink_while_the_volume_is_listed_breaks_neither(volume: Volume, tmp_path: Path) -> None:
+    # Sabotage: leave the lock out of Volume.listing: "dictionary changed size during iteration", and a 500.
+    for name in ("old", "new"):
+        (tmp_path / name).write_bytes(b"x")
+    uplink = threading.Thread(
+        target=volume.take, args=("", [Incoming(name="new", staged=tmp_path / "new")]), kwargs={"visible_at": 9.0}
+    )
+
+    class Shared(dict[Path, float]):
+        def items(self) -> Any:
+            return self._walk()
+
+        def _walk(self) -> Iterator[tuple[Path, float]]:
+            for item in super().items():
+                uplink.start()
+                uplink.join(0.1)  # it waits for the listing
+                yield item
+
+    volume._visible_at = Shared()
+    volume.take("", [Incoming(name="old", staged=tmp_path / "old")], visible_at=1.0)
+    assert [entry["name"] for entry in volume.listing(now=5.0)] in ([], ["old"])
+    uplink.join()
+    assert [entry["name"] for entry in volume.listing(now=5.0)] == ["old"]
+    assert [entry["name"] for entry in volume.listing(now=9.0)] == ["new", "old"]

@@ -32,7 +32,7 @@ def items(tmp_path: Path) -> tuple[UplinkItem, ...]:
     for number, (name, size) in enumerate(SIZES.items()):
         file = tmp_path / name
         file.write_bytes(bytes([number + 65]) * size)
-        found.append(UplinkItem(place=str(file), remote=RemotePath(f"dest/{name}"), fingerprint=fingerprint(file)))
+        found.append(UplinkItem.at(str(file), remote=RemotePath(f"dest/{name}"), fingerprint=fingerprint(file)))
     return tuple(found)
 
 
@@ -164,7 +164,7 @@ async def test_small_files_of_more_than_a_piece_are_read_piece_by_piece(tmp_path
     for number in range(8):
         file = tmp_path / f"{number}"
         file.write_bytes(bytes([number]) * 300_000)
-        found.append(UplinkItem(place=str(file), remote=RemotePath(f"dest/{number}"), fingerprint=fingerprint(file)))
+        found.append(UplinkItem.at(str(file), remote=RemotePath(f"dest/{number}"), fingerprint=fingerprint(file)))
     body = Told().body(tuple(found), threads)
     sizes = [len(chunk) async for chunk in body.chunks()]
     assert max(sizes) <= 1 << 20

@@ -6,9 +6,10 @@ import anyio
 import pytest
 
 from emasync.errors import EMError
-from emasync.model import Direction, Outcome, OutcomeState, RemotePath
+from emasync.model import Direction, Outcome, Outcomes, OutcomeState, RemotePath
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Options
+from emasync.transfer.plan import DownlinkItem
 from emasync.transfer.roster import Roster
 from emasync.transfer.transfer import Results
 
@@ -35,6 +36,10 @@ def roster_of(results: Results, ledger: Ledger) -> Roster:
     return Roster(results, direction=Direction.UPLINK, options=options, ledger=ledger)
 
 
+def item(path: str) -> DownlinkItem:
+    return DownlinkItem(remote=RemotePath(path), place=RemotePath(path))
+
+
 def outcome(path: str) -> Outcome:
     return Outcome(path=RemotePath(path), place=path, direction=Direction.UPLINK, state=OutcomeState.DONE)
 
@@ -45,19 +50,21 @@ async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancel
     # Sabotage: Roster.settle without its shield: on disk it is done, in the report it is not.
     ledger = SlowLedger()
     roster = roster_of(results, ledger)
-    roster.expect([(RemotePath("a"), "a")])
+    roster.expect([item("a")])
     with anyio.CancelScope() as scope:
         scope.cancel()
         await roster.settle([Ending(outcome=outcome("a"))])
-    assert ledger.written == results.outcomes == [outcome("a")]
+    assert ledger.written == list(Outcomes(results.outcomes)) == [outcome("a")]
 
 
 async def test_what_never_left_has_failed_and_what_left_is_unknown(results: Results) -> None:
     # Sabotage: _abandoned does not look at what was sent.
     roster = roster_of(results, SlowLedger())
-    roster.expect((RemotePath(name), name) for name in "abc")
+    roster.expect((item(name) for name in "abc"), below="here/")
     roster.sent([RemotePath("b")])
     await roster.settle([Ending(outcome=outcome("c"))])
     await roster.abandon(EMError("over"))
-    states = {one.path: one.state for one in results.outcomes}
+    states = {one.path: one.state for one in Outcomes(results.outcomes)}
     assert states == {"a": OutcomeState.FAILED, "b": OutcomeState.UNKNOWN, "c": OutcomeState.DONE}
+    places = {one.path: one.place for one in Outcomes(results.outcomes)}
+    assert places == {"a": "here/a", "b": "here/b", "c": "c"}

@@ -13,12 +13,15 @@ from emasync.disk.source import Fingerprint
 from emasync.errors import EMError, NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import FileEntry, RemotePath
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, UplinkCall, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.saved_plan import dump_plan, load_plan
 
 PRINT = Fingerprint(size=5, mtime_ns=1_764_000_000_123_456_789, ctime_ns=2, inode=2**63 + 5, device=7)
 UP = plan_uplink(
-    [Found(place=f"here/{name}", relative=RemotePath(name), fingerprint=PRINT) for name in ("a", "d/ü b", "d/c")],
+    [
+        Found(before=before, relative=RemotePath(name), fingerprint=PRINT)
+        for before, name in (("here/", "a"), ("here/d/", "d/ü b"), ("here/d/", "d/c"))
+    ],
     refused=[
         Refused(
             remote=RemotePath("bad\\xff"), local=Path("bad\udcff"), error=UnsafePathError("no", name="n", reason="r")
@@ -54,10 +57,20 @@ def test_a_downlink_plan_comes_back_as_it_was() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_name_survives_the_round_trip(name: str, size: int) -> None:
     mark = Fingerprint(size=size, mtime_ns=0, ctime_ns=0, inode=1, device=1)
-    plan = plan_uplink([Found(place=name, relative=RemotePath(name) / "x", fingerprint=mark)])
+    plan = plan_uplink([Found(before=prefix(Path(name)), relative=RemotePath(name) / "x", fingerprint=mark)])
     text = dump_plan(plan)
     assert text.isascii()
     assert dump_plan(load_plan(text)) == text
+
+
+# Sabotage: UplinkItem.at forgets `name`.
+def test_a_file_may_have_another_name_here_than_there() -> None:
+    item = UplinkItem.at("here/a.txt", remote=RemotePath("d/b.txt"), fingerprint=PRINT)
+    plan = UplinkPlan(calls=(UplinkCall(dest=RemotePath("d"), items=(item,), wire_bytes=9),))
+    loaded = load_plan(dump_plan(plan))
+    assert isinstance(loaded, UplinkPlan)
+    assert loaded == plan
+    assert [(one.place, one.remote) for one in (item, *loaded.items)] == [("here/a.txt", "d/b.txt")] * 2
 
 
 def test_the_lines_are_for_programs_too() -> None:
