@@ -6,6 +6,7 @@ Knows nothing of requests or retries: it is given `exchange`, which sends one au
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,7 +28,8 @@ from emasync.model import Token
 from emasync.wire import calls, jwt, replies
 
 _NO_REFRESH = (AuthError, BadRequestError, ForbiddenError, NotFoundError, ProtocolError, ServerError)
-_PASSING = (BusyError, ServerError, TimedOutError, UnreachableError)
+_PASSING = (BusyError, ProtocolError, ServerError, TimedOutError, UnreachableError)
+_REST = 0.25  # of what is left of a token's life, after a renewal that failed
 
 
 class TokenStore:
@@ -51,30 +53,38 @@ class TokenStore:
         self._lock = anyio.Lock()
         self._token: Token | None = None
         self._denied: AuthError | None = None
+        self._rest_until = -math.inf
 
     def __repr__(self) -> str:
         return f"<TokenStore of {self.username!r}>"
 
-    async def get(self) -> Token:
-        """A token to send now: the present one, or a new one when there is none or 80 % of its life is over.
+    async def get(self, *, needed_s: float = 0.0) -> Token:
+        """A token to send now: the present one, or a new one when there is none, or 80 % of its life is over, or it
+        will not live for another `needed_s` seconds.
 
         AuthError when the log-in is refused; that is final, and later calls raise it without asking the server again.
         A cancelled caller leaves the lock to the next, who then logs in.
         """
-        token = self._token
-        if token is not None and not token.is_due(self._clock()):
+        if (token := self._token) is not None and self._fit(token, needed_s):
             return token
         async with self._lock:
-            if self._token is not token and self._token is not None:
+            # another task may have renewed it meanwhile, or found that it cannot be renewed now
+            if self._token is not None and (self._token is not token or self._fit(self._token, needed_s)):
                 return self._token
             if token is None:
                 return await self._log_in()
             try:
                 return await self._renew(token)
             except _PASSING:
-                if (token.remaining_s(self._clock()) or 0.0) > 0:
-                    return token  # due, but still good: the next call tries again
+                if (left_s := token.remaining_s(self._clock()) or 0.0) > 0:
+                    self._rest_until = self._clock() + _REST * left_s  # due, but still good: not every call tries again
+                    return token
                 raise
+
+    def _fit(self, token: Token, needed_s: float) -> bool:
+        now = self._clock()
+        resting = now < self._rest_until and (token.remaining_s(now) or 0.0) > 0
+        return resting or not token.is_due(now, needed_s=needed_s)
 
     async def replace(self, refused: Token) -> Token:
         """A token other than `refused`, which the server answered with 401. Costs nothing if another task has already

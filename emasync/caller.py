@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from emasync.wire.calls import Call, Kind
 from emasync.wire.json_reply import Shrink
 
 T = TypeVar("T")
+_ASSUMED_S_BYTE = 1e-6  # of an upload, until one has shown how fast it goes
+_TELLING = 1024 * 1024  # bytes of an upload that says something about the next one's time
 _log = logging.getLogger("emasync")
 
 _HOW_TO_CHECK = {
@@ -71,9 +74,11 @@ class _Story:
 
     call: Call
     account: Account
+    size: int = 0  # bytes of its body
     errors: int = 0
     refused: int = 0
     busy_s: float = 0.0
+    waits: int = 0  # of a log-in that was told to come later
     token: Token | None = None
     unsent: bool = False  # there was no token to send it with
 
@@ -91,6 +96,7 @@ class Caller:
         policy: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         rand: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tokens = TokenStore(username, password, exchange=self._exchange)
         self._transport = transport
@@ -98,6 +104,8 @@ class Caller:
         self._policy = policy
         self._sleep = sleep
         self._rand = rand
+        self._clock = clock
+        self._s_byte = _ASSUMED_S_BYTE
 
     async def run(
         self,
@@ -105,15 +113,17 @@ class Caller:
         read: Callable[[Reply], Awaitable[T]],
         *,
         body: Callable[[], Body] | None = None,
+        size: int = 0,
         account: Account | None = None,
     ) -> T:
         """Send `call` until it is answered, and return what `read` makes of the reply.
 
-        `read` is called once per attempt, with a fresh reply; `body` makes a fresh body per attempt. An EMError that
-        either raises is judged like one of the server's. UnknownOutcomeError when the request may have taken effect and
-        repeating it could do harm: look first. Cancellation drops the connection.
+        `read` is called once per attempt, with a fresh reply; `body` makes a fresh body per attempt, of about `size`
+        bytes: the token is to live for as long as they will take. An EMError that either raises is judged like one of
+        the server's. UnknownOutcomeError when the request may have taken effect and repeating it could do harm: look
+        first. Cancellation drops the connection.
         """
-        story = _Story(call, account or Account())
+        story = _Story(call, account or Account(), size=size)
         while True:
             failure: EMError
             try:
@@ -160,11 +170,11 @@ class Caller:
             pass
         return True
 
-    async def _authorise(self, story: _Story) -> Token:
+    async def _authorise(self, story: _Story, *, needed_s: float = 0.0) -> Token:
         """A token to send at once. What fails here ends the call: the log-in had its own row of the table, and the
         call itself was not sent."""
         try:
-            story.token = await self.tokens.get()
+            story.token = await self.tokens.get(needed_s=needed_s)
         except EMError:
             story.unsent = True
             raise
@@ -177,7 +187,9 @@ class Caller:
             story.account.charge(requests=1)
             return await stack.enter_async_context(self._transport.send(call))
         await self._authorise(story)  # a log-in holds no place in the gate
-        priority = Priority.BULK if call.kind in (Kind.UPLINK, Kind.DOWNLINK) else Priority.SMALL
+        # a build or load, too: as the probe of a locked EM it would keep all others waiting for hours
+        bulk = call.long or call.kind in (Kind.UPLINK, Kind.DOWNLINK)
+        priority = Priority.BULK if bulk else Priority.SMALL
         budget = self._policy.busy_timeout_s - story.busy_s
         try:
             leave = await stack.enter_async_context(self._gate.enter(priority, busy_budget_s=budget))
@@ -187,7 +199,9 @@ class Caller:
             raise
         story.busy_s += leave.waited_s
         story.account.charge(busy_s=leave.waited_s)
-        token = await self._authorise(story)  # again, at no cost unless it grew old in the wait
+        # again, at no cost unless it grew old in the wait, or will before the body is through
+        token = await self._authorise(story, needed_s=story.size * self._s_byte)
+        began = self._clock()
         story.account.charge(requests=1)
         try:
             sending = self._transport.send(call, token=token.access, body=body() if body is not None else None)
@@ -196,6 +210,8 @@ class Caller:
             leave.refused(error.retry_after_s, overloaded=error.status != 423)
             raise
         leave.passed()
+        if story.size >= _TELLING:
+            self._s_byte = (self._clock() - began) / story.size
         return reply
 
     async def _after(self, story: _Story, error: EMError) -> None:
@@ -237,7 +253,9 @@ class Caller:
     async def _wait_for_auth(self, story: _Story, error: EMError) -> None:
         """A log-in that is told to wait has no gate to wait at: back off here, within the same budget."""
         wish = error.retry_after_s if isinstance(error, BusyError) else None
-        delay = max(self._policy.base_s * (0.5 + self._rand()), min(wish or 0.0, self._policy.retry_after_cap_s))
+        step_s = min(self._policy.cap_s, self._policy.base_s * 2.0 ** min(story.waits, 16))
+        story.waits += 1
+        delay = max(step_s * (0.5 + self._rand()), min(wish or 0.0, self._policy.retry_after_cap_s))
         if story.busy_s + delay > self._policy.busy_timeout_s:
             raise self._too_busy(story, error)
         story.busy_s += delay

@@ -11,7 +11,8 @@ from typing import Protocol
 
 
 class Priority(IntEnum):
-    """SMALL calls (status, list, delete) go before BULK ones (uplink, downlink), as far as nobody starves."""
+    """SMALL calls (status, list, delete) go before BULK ones (uplink, downlink, build, load), as far as nobody starves,
+    and may be the probe of an EM that was busy."""
 
     SMALL = 0
     BULK = 1

@@ -95,7 +95,7 @@ class Sender:
             return uplink_receipt(await reply.json())
 
         try:
-            receipt = await self._link.caller.run(calls.uplink(), read, body=body, account=mine)
+            receipt = await self._link.caller.run(calls.uplink(), read, body=body, size=call.bytes, account=mine)
         except UnknownOutcomeError:
             counted = False
         except (EMError, OSError) as error:

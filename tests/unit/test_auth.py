@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from emasync.errors import (
     EMError,
     ForbiddenError,
     NotFoundError,
+    ProtocolError,
     ServerError,
     TimedOutError,
     UnreachableError,
@@ -236,6 +238,7 @@ async def test_an_outage_is_no_reason_to_forget_a_token_that_is_still_good(auth:
     assert await store.get() is token
     assert await store.get() is token
     auth.answers.clear()
+    auth.now += 25
     assert await store.get() is not token
 
 
@@ -266,6 +269,43 @@ async def test_an_outage_at_the_first_log_in_is_no_denial(auth: FakeAuth) -> Non
         await store.get()
     auth.answers.clear()
     assert (await store.get()).access
+
+
+# Sabotage: leave `_rest_until` as it was: 200 requests for 100 calls.
+@pytest.mark.parametrize("error", [ServerError("down", status=500), ProtocolError("an HTML page")])
+async def test_a_token_that_cannot_be_renewed_now_is_not_tried_to_be_renewed_by_every_call(error: EMError) -> None:
+    auth = FakeAuth(life_s=1000.0)
+    store = auth.store()
+    token = await store.get()
+    auth.fails(REFRESH, error)
+    auth.fails(LOG_IN, error)
+    for step in range(100):
+        auth.now = 1801.0 + step / 10
+        assert await store.get() is token
+    assert len(auth.paths) <= 1 + 2
+
+
+# Sabotage: leave `needed_s` out of Token.is_due; or `_YOUNG = 0.0`: every long body costs a log-in.
+async def test_a_token_that_would_not_outlive_a_long_body_is_renewed_before_it(auth: FakeAuth) -> None:
+    store = auth.store()
+    first = await store.get()
+    auth.now += 100
+    assert await store.get(needed_s=199) is first
+    second = await store.get(needed_s=201)
+    assert second is not first
+    assert await store.get(needed_s=1e6) is second  # fresh, and no other would live longer
+    assert auth.paths == [LOG_IN, REFRESH]
+
+
+# Sabotage: `clock: ... = time.time` in TokenStore: a clock that is set anew would make a good token old, or worse.
+async def test_a_wall_clock_that_jumps_makes_no_token_old(auth: FakeAuth, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1e9
+    monkeypatch.setattr("time.time", lambda: now)
+    store = TokenStore("client1", "canary", exchange=auth.exchange)
+    token = await store.get()
+    now += 1e6
+    assert await store.get() is token
+    assert abs(token.received_at - time.monotonic()) < 60
 
 
 async def test_the_repr_names_the_user_alone(auth: FakeAuth) -> None:

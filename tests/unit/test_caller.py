@@ -23,7 +23,7 @@ from emasync.errors import (
     UnreachableError,
 )
 from emasync.gate import Priority
-from emasync.model import Node
+from emasync.model import Node, Token
 from emasync.transport import Body, Reply
 from emasync.wire import calls
 from emasync.wire.calls import Call, Volume
@@ -100,6 +100,16 @@ async def test_a_spent_busy_budget_is_a_busy_error_with_the_time_waited() -> Non
         await fake.caller().json(LIST, account=account)
     assert fake.gate.budgets == [100.0, 100.0, 60.0]
     assert (caught.value.waited_s, caught.value.status, account.busy_s) == (100.0, 423, 100.0)
+
+
+# Sabotage: leave out `2.0 **`: a log-in every half second for half an hour, 3,600 of them.
+async def test_a_log_in_that_is_told_to_come_later_comes_ever_later() -> None:
+    fake = FakeEM(policy=RetryPolicy())
+    fake.answers["auth/"] = [BusyError("busy", status=503)]
+    with pytest.raises(BusyError):
+        await fake.caller().json(LIST)
+    assert fake.count("auth/") < 100
+    assert all(later >= sooner for sooner, later in zip(fake.slept, fake.slept[1:], strict=False))
 
 
 async def test_a_gate_that_gives_up_ends_the_call_unsent() -> None:
@@ -189,7 +199,7 @@ async def test_a_log_in_honours_the_servers_wish_only_so_far() -> None:
     fake = em(LIST, OK)
     fake.answers["auth/"] = [BusyError("x", status=429, retry_after_s=9999.0), BusyError("x"), {"access": "t"}]
     assert await fake.caller().json(LIST) == OK
-    assert fake.slept == [300.0, 0.5]
+    assert fake.slept == [300.0, 1.0]
 
 
 async def test_a_log_in_waits_at_no_gate() -> None:
@@ -215,6 +225,31 @@ async def test_a_token_replaced_during_the_wait_at_the_gate_is_not_sent() -> Non
     assert fake.tokens[-1] == "token-2"
 
 
+# Sabotage: authorise for a body as for any call; measure no body; or measure small ones, too.
+async def test_a_body_is_sent_with_a_token_that_lives_as_long_as_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = em(UPLINK, OK)
+    caller, needed, now = fake.caller(), list[float](), 0.0
+    get = caller.tokens.get
+
+    async def remember(*, needed_s: float = 0.0) -> Token:
+        needed.append(needed_s)
+        return await get(needed_s=needed_s)
+
+    def clock() -> float:
+        nonlocal now
+        now += 2.0
+        return now
+
+    async def read(reply: Reply) -> None:
+        await reply.json()
+
+    monkeypatch.setattr(caller.tokens, "get", remember)
+    monkeypatch.setattr(caller, "_clock", clock)
+    for size in (4_000_000, 1000, 2_000_000):
+        await caller.run(UPLINK, read, size=size)
+    assert needed[1::2] == [4.0, 1000 * 2.0 / 4e6, 1.0]
+
+
 @pytest.mark.parametrize(
     ("call", "priority"),
     [
@@ -225,10 +260,17 @@ async def test_a_token_replaced_during_the_wait_at_the_gate_is_not_sent() -> Non
         (DOWNLINK, Priority.BULK),
     ],
 )
-async def test_only_what_moves_files_is_bulk(call: Call, priority: Priority) -> None:
+async def test_what_moves_files_or_takes_hours_is_bulk(call: Call, priority: Priority) -> None:
     fake = em(call, OK)
     await fake.caller().json(call)
     assert fake.gate.priorities == [priority]
+
+
+# Sabotage: make `bulk` leave out `call.long`.
+async def test_a_build_is_not_the_probe_of_a_locked_em() -> None:
+    fake = FakeEM()
+    await fake.caller().json(BUILD)
+    assert fake.gate.priorities == [Priority.BULK]
 
 
 async def test_each_attempt_gets_a_fresh_body() -> None:
