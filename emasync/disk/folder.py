@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,17 +19,51 @@ from emasync.model import safe
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
-def open_folder(root: Path, parts: Sequence[str], *, durable: bool) -> int:
+class Pin:
+    """Which folder a destination is, from its first opening on: a path that leads elsewhere later is not followed."""
+
+    __slots__ = ("_known", "_lock")
+
+    def __init__(self) -> None:
+        self._known: os.stat_result | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def known(self) -> bool:
+        """Whether it was opened before."""
+        return self._known is not None
+
+    def open(self, root: Path) -> int:
+        """A descriptor of `root`. UnsafePathError if that is another folder than before."""
+        opened = os.open(root, _FOLDER)
+        found = os.fstat(opened)
+        with self._lock:
+            self._known = self._known or found
+        if os.path.samestat(self._known, found):
+            return opened
+        os.close(opened)
+        raise _moved(root)
+
+
+def _moved(root: Path) -> UnsafePathError:
+    what = "the destination was moved or replaced"
+    return UnsafePathError(f"cannot go on in {safe(root)}: {what} meanwhile", name=os.fspath(root), reason=what)
+
+
+def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: Pin | None = None) -> int:
     """A descriptor of ``root/parts``, to be closed by the caller; folders that are missing are made.
 
     `root` is the user's word and may be or pass symbolic links; below it a link is an UnsafePathError, even one that
     is planted while this runs. `durable`: the entries of new folders are flushed.
     """
+    pin = pin or Pin()
     try:
-        current = os.open(root, _FOLDER)
+        current = pin.open(root)
     except FileNotFoundError:
+        if pin.known:
+            raise _moved(root) from None
         _make_root(root, durable=durable)
-        current = os.open(root, _FOLDER)
+        current = pin.open(root)
     done = 0
     try:
         for part in parts:
@@ -44,12 +79,12 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool) -> int:
     return current
 
 
-def find_folder(root: Path, parts: Sequence[str]) -> int:
+def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> int:
     """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no such folder.
 
     As in `open_folder` a link below `root` is an UnsafePathError.
     """
-    current = os.open(root, _FOLDER)
+    current = (pin or Pin()).open(root)
     try:
         for part in parts:
             inner = _enter(current, part, make=False, durable=False)
@@ -123,7 +158,10 @@ def _in_the_way(folder: int, part: str, error: OSError) -> Exception:
 
 def _make_root(root: Path, *, durable: bool) -> None:
     missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+        raise NotADirectoryError(errno.ENOTDIR, "a file, or a link that leads nowhere, is in the way", root) from None
     if durable:
         for folder in missing:
             flush_folder(folder.parent)

@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emasync.disk.folder import open_folder
+from emasync.disk.folder import Pin, find_folder
 from emasync.disk.names import local_parts
 from emasync.model import RemotePath
 
 
-def remove_file(root: Path, path: RemotePath) -> None:
+def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None) -> None:
     """Unlink ``root/path``; a link there is removed itself. A file that is gone already is fine.
 
     UnsafePathError for a name or folder that must not be followed, else OSError.
     """
     parts = local_parts(path)
-    folder = open_folder(root, parts[:-1], durable=False)
+    try:
+        folder = find_folder(root, parts[:-1], pin=pin)
+    except FileNotFoundError:
+        return
     try:
         os.unlink(parts[-1], dir_fd=folder)
     except FileNotFoundError:

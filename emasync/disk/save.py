@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from emasync.disk.folder import find_folder, flush_folder
+from emasync.disk.folder import Pin, find_folder, flush_folder
 from emasync.disk.hashes import Hashes
 from emasync.disk.names import local_parts
+from emasync.disk.source import Fingerprint
 from emasync.disk.temp import Target, TempFile, temp_name
 from emasync.disk.threads import FileThreads, finish
 from emasync.model import Overwrite, RemotePath
@@ -44,6 +45,7 @@ class Saved:
     size: int
     sha256: str
     tag: int | None
+    facts: Fingerprint | None = None
 
 
 class _Hashed:
@@ -51,6 +53,13 @@ class _Hashed:
 
     def __init__(self, hashes: Hashes) -> None:
         self._hashes = hashes
+        self._found: os.stat_result | None = None
+
+    @property
+    def facts(self) -> Fingerprint | None:
+        """What the file system says of the file that was put in place, once `commit` has returned. Its name may lead to
+        another one by then."""
+        return None if self._found is None else Fingerprint.of(self._found)
 
     @property
     def sha256(self) -> str:
@@ -112,7 +121,9 @@ class Save(_Hashed):
         way was swapped. `flush_folder` off: the caller will call `sync_folder`, once for many files.
         """
         await self.finish()
-        return await self._threads.run(lambda: self._temp.publish(flush_folder=flush_folder))
+        path = await self._threads.run(lambda: self._temp.publish(flush_folder=flush_folder))
+        self._found = self._temp.found
+        return path
 
 
 @asynccontextmanager
@@ -125,6 +136,7 @@ async def saving(
     durable: bool,
     with_tag: bool = True,
     new_name: Callable[[], str] = temp_name,
+    pin: Pin | None = None,
 ) -> AsyncIterator[Save]:
     """A `Save` of `path` below `root`; both are made where missing. Nothing is at the final name before `commit`.
 
@@ -132,7 +144,7 @@ async def saving(
     cancelled. Raises UnsafePathError for a name or link that must not be followed, FileExistsError if the file is
     there and `overwrite` is not "replace", IsADirectoryError, or any other OSError with the file's name.
     """
-    target = _target(threads, root, path, overwrite=overwrite, durable=durable)
+    target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin)
     owned = ExitStack()  # filled in the thread: a result that is lost to cancellation is closed all the same
 
     def begin() -> TempFile:
@@ -179,10 +191,11 @@ class SmallSave(_Hashed):
         overwrite: Overwrite,
         durable: bool,
         with_tag: bool = True,
+        pin: Pin | None = None,
     ) -> None:
         super().__init__(Hashes(with_tag=with_tag))
         self._threads = threads
-        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable)
+        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin)
         self._data = bytearray()
         self._finished = self._committed = False
 
@@ -222,13 +235,18 @@ class SmallSave(_Hashed):
         temp = TempFile(self._target)
         try:
             temp.write(self._data)
-            return temp.publish(flush_folder=flush_folder)
+            path = temp.publish(flush_folder=flush_folder)
+            self._found = temp.found
+            return path
         finally:
             temp.discard()
 
 
-def _target(threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Overwrite, durable: bool) -> Target:
-    return Target(root=root, parts=local_parts(path), overwrite=overwrite, durable=durable, mode=threads.new_file_mode)
+def _target(
+    threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Overwrite, durable: bool, pin: Pin | None
+) -> Target:
+    parts, mode = local_parts(path), threads.new_file_mode
+    return Target(root=root, parts=parts, overwrite=overwrite, durable=durable, mode=mode, pin=pin)
 
 
 async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:

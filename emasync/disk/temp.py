@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emasync.disk.folder import leads_to, open_folder
+from emasync.disk.folder import Pin, leads_to, open_folder
 from emasync.disk.names import TEMP_PREFIX
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite
@@ -37,6 +37,7 @@ class Target:
     overwrite: Overwrite
     durable: bool
     mode: int
+    pin: Pin | None = None
 
     @property
     def path(self) -> Path:
@@ -63,7 +64,8 @@ class TempFile(io.FileIO):
         self._lock = threading.Lock()
         self._whole = True  # every write so far went through
         self._moved = False
-        self._folder: int | None = open_folder(target.root, target.parts[:-1], durable=target.durable)
+        self.found: os.stat_result | None = None  # the whole file, closed, just before it got its final name
+        self._folder: int | None = open_folder(target.root, target.parts[:-1], durable=target.durable, pin=target.pin)
         try:
             with _naming(target):
                 self._refuse_occupied(self._folder)
@@ -160,7 +162,8 @@ class TempFile(io.FileIO):
 
     def _check_unswapped(self, folder: int, written: os.stat_result) -> None:
         try:
-            swapped = not os.path.samestat(written, os.stat(self._temp, dir_fd=folder, follow_symlinks=False))
+            self.found = os.stat(self._temp, dir_fd=folder, follow_symlinks=False)
+            swapped = not os.path.samestat(written, self.found)
         except FileNotFoundError:
             swapped = True
         if swapped:

@@ -142,14 +142,21 @@ class _DaemonPool(Executor):
         with self._lock:
             if self._stopped:
                 raise RuntimeError("the file threads are closed")
-            self._jobs.put(job)
             if not self._idle.acquire(blocking=False) and len(self._ends) < self._size:
-                end: Future[None] = Future()
-                self._ends.append(end)
-                threading.Thread(
-                    target=self._work, args=(end,), name=f"emasync-file-{len(self._ends)}", daemon=True
-                ).start()
+                self._add_thread()  # before the job is queued: what is refused must not run all the same
+            self._jobs.put(job)
         return future
+
+    def _add_thread(self) -> None:
+        end: Future[None] = Future()
+        name = f"emasync-file-{len(self._ends) + 1}"
+        try:
+            threading.Thread(target=self._work, args=(end,), name=name, daemon=True).start()
+        except RuntimeError:  # the system gives no more threads: those that there are must do
+            if not self._ends:
+                raise
+        else:
+            self._ends.append(end)
 
     def _work(self, end: Future[None]) -> None:
         job = self._jobs.get()

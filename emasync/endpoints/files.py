@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from emasync.caller import Account, Caller
 from emasync.config import Limits
-from emasync.errors import BadRequestError, IntegrityError, NotFoundError, UnknownOutcomeError
+from emasync.errors import BadRequestError, EMError, IntegrityError, NotFoundError, UnknownOutcomeError
 from emasync.model import FileTree, RemotePath
 from emasync.transport import Reply
 from emasync.wire import calls, replies
@@ -96,7 +96,11 @@ class Files:
                 raise
             except UnknownOutcomeError as error:
                 doubted, lost = True, error
-                if await self._gone(path, account):
+                try:
+                    gone = await self._gone(path, account)
+                except EMError:
+                    break  # no listing to be had: it stays unknown
+                if gone:
                     return
             else:
                 return

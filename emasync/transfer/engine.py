@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 
 from emasync.caller import Account
+from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, TimedOutError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Planned
@@ -57,6 +58,7 @@ class Run:
         self.roster = roster
         self.ledger = ledger
         self.account = account
+        self.pin = Pin()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
@@ -88,7 +90,7 @@ class Run:
             for item in items
         )
         self.account.error_budget = _error_budget(len(items))
-        fetch = Fetch(self.link, self.options, into=into, relist=self.listing.fresh)
+        fetch = Fetch(self.link, self.options, into=into, pin=self.pin, relist=self.listing.fresh)
         over: Exception | None = None
 
         async def one(item: DownlinkItem) -> None:

@@ -12,11 +12,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
 from emasync.caller import Account
 from emasync.config import MIB
-from emasync.disk import SMALL, Fingerprint, Save, Saved, SmallSave, exists, fingerprint, saving
+from emasync.disk import SMALL, Pin, Save, Saved, SmallSave, exists, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified
@@ -25,6 +23,7 @@ from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, prefix
+from emasync.transfer.proof import tag_by_reading
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
@@ -50,12 +49,14 @@ class Fetch:
         options: Options,
         *,
         into: Path,
+        pin: Pin,
         relist: Callable[[], Awaitable[FileTree]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
         self._options = options
         self._into = into
+        self._pin = pin
         self._before = prefix(into)
         self._relist = relist
         self._clock = clock
@@ -98,18 +99,7 @@ class Fetch:
         if saved is None:
             return Ending(outcome=outcome)
         listed_tag = item.entry.content_tag if item.entry else None
-        facts = await self._facts(saved)
-        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=facts, remember=facts is not None)
-
-    async def _facts(self, saved: Saved) -> Fingerprint | None:
-        """The file as it lies there now, for the journal; None where there is no journal, or no file any more: whoever
-        waits for results may take them away as they appear."""
-        if self._options.journal is None:
-            return None
-        facts: Fingerprint | None = None
-        with anyio.CancelScope(shield=True), suppress(EMError, OSError):  # it has ended in place, whatever comes now
-            facts = await self._link.threads.run(fingerprint, saved.path)
-        return facts
+        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
 
     async def _there(self, item: DownlinkItem) -> bool:
         return await exists(self._link.threads, self._into, item.place)
@@ -126,7 +116,7 @@ class Fetch:
                 except IntegrityError:
                     if self._options.verify == "none":
                         how = Verified.NONE
-                    elif self._same_again(landed, entry, previous):
+                    elif await self._same_again(landed, entry, previous, account):
                         how = Verified.SIZE  # the same bytes twice: this server's tags follow another rule
                         self._link.tags.learn(entry.content_tag if entry else None, landed.save.tag)
                     elif not remaining:
@@ -145,13 +135,23 @@ class Fetch:
                 save = landed.save
                 path = await save.commit()
                 self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
-                return Saved(path=path, size=save.size, sha256=save.sha256, tag=save.tag), how
+                saved = Saved(path=path, size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
+                return saved, how
         raise AssertionError("the last round returns or raises")
 
-    def _same_again(self, landed: _Landed, entry: FileEntry | None, previous: str | None) -> bool:
-        """Whether the same bytes of the listed size came twice, while nothing is known of this server's tags yet."""
-        same = landed.save.sha256 == previous and entry is not None and landed.save.size == entry.size
-        return same and not self._link.tags.proven
+    async def _same_again(
+        self, landed: _Landed, entry: FileEntry | None, previous: str | None, account: Account
+    ) -> bool:
+        """Whether the same bytes of the listed size came twice, and no other file proves that tags can be trusted."""
+        tags = self._link.tags
+        if entry is None or landed.save.sha256 != previous or landed.save.size != entry.size:
+            return False
+        if tags.trust is tags.trust.OPEN:
+            others = [one for one in await self._relist() if one.path != entry.path]
+            with suppress(EMError):
+                if (read := await tag_by_reading(self._link, others, account=account)) is not None:
+                    tags.learn(read[0].content_tag, read[1])
+        return not tags.proven
 
     async def _receive(
         self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: Account
@@ -180,9 +180,9 @@ class Fetch:
         into, path = self._into, item.place
         overwrite, durable = self._options.overwrite, self._link.settings.durable
         if size is not None and size <= SMALL:
-            return SmallSave(self._link.threads, into, path, overwrite=overwrite, durable=durable)
+            return SmallSave(self._link.threads, into, path, overwrite=overwrite, durable=durable, pin=self._pin)
         save = await kept.enter_async_context(
-            saving(self._link.threads, into, path, overwrite=overwrite, durable=durable)
+            saving(self._link.threads, into, path, overwrite=overwrite, durable=durable, pin=self._pin)
         )
         if size:
             await save.check_space(size)

@@ -30,13 +30,12 @@ from emasync.transfer.engine import Run, plan_scan, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
+from emasync.transfer.proof import tag_by_reading
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
 from emasync.transfer.transfer import Transfer
-from emasync.wire.content_tag import content_tag
 
-_PROOF_LIMIT = 4 * 1024 * 1024  # the largest file that is fetched only to learn how this server computes tags
 _FALL_BACK = (
     "this server's content tags follow another rule than the known one: files of the same size count as equal, "
     "unless the journal knows better"
@@ -165,8 +164,9 @@ async def _decide(
         max_delete=sync.max_delete,
         filters=found.filters,
     )
-    run.results.plan = decisions
-    return decisions
+    unreadable = {one.remote for one in found.refused}  # settled as that: a file has one end
+    run.results.plan = tuple(one for one in decisions if one.path not in unreadable)
+    return run.results.plan
 
 
 def _tagged(files: Iterable[Found], there: RemotePath, tree: FileTree) -> bool:
@@ -193,12 +193,9 @@ async def _known_tags(run: Run, files: list[Found], there: RemotePath, tree: Fil
 
 async def _prove_by_reading(run: Run, files: Iterable[Found], there: RemotePath, tree: FileTree) -> None:
     """No tag matches: either every file differs, or the rule does. One small file of known bytes tells which."""
-    entries = [tree[there / one.relative] for one in files]
-    small = [one for one in entries if one.content_tag is not None and one.size and one.size <= _PROOF_LIMIT]
-    if small:
-        entry = min(small, key=lambda one: one.size or 0)
-        data = await run.link.files.read(entry.path, account=run.account)
-        run.link.tags.learn(entry.content_tag, content_tag(data))
+    read = await tag_by_reading(run.link, [tree[there / one.relative] for one in files], account=run.account)
+    if read is not None:
+        run.link.tags.learn(read[0].content_tag, read[1])
 
 
 async def _journal_says(
@@ -265,10 +262,11 @@ async def _delete(
         error: Exception | None = None
         try:
             if direction is Direction.UPLINK:
+                run.roster.sent([there / path])  # a deadline from here on leaves it unknown
                 await run.link.files.delete(there / path, account=run.account)
             else:
-                await run.link.threads.run(partial(remove_file, here, path))
-        except (EMError, OSError) as failure:
+                await run.link.threads.run(partial(remove_file, here, path, pin=run.pin))
+        except (EMError, OSError, ValueError) as failure:  # ValueError: a name that no request can carry
             error = failure
         await run.roster.refuse([_deleted(path, here, there, direction, error=error)])
 

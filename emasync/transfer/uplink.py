@@ -24,6 +24,7 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool, taken
+from emasync.transfer.proof import tag_by_reading
 from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
 from emasync.transfer.tags import TagTrust
@@ -132,7 +133,7 @@ class Uplink:
                     await self._give_up(looked, error)
                     return
                 self._next_look_s = next_look_s(began, self._clock())
-                await self._judge(looked, tree)
+                await self._judge(looked, tree, settled=last and delay == _LOOKS_S[-1])
             if last:
                 missing, self._sent = self._sent, []
                 await self._send_again(missing)
@@ -144,8 +145,8 @@ class Uplink:
         self._sent = [sent for sent in self._sent if not sent.receipt]
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
-    async def _judge(self, looked: deque[Sent], tree: FileTree) -> None:
-        learn_from_sent(_lessons(looked, tree), self._link.tags)
+    async def _judge(self, looked: deque[Sent], tree: FileTree, *, settled: bool) -> None:
+        await self._learn(list(_lessons(looked, tree)), settled=settled)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
@@ -160,6 +161,22 @@ class Uplink:
                 else:
                     self._sent.append(replace(sent, why=verdict.why))
             await self._done(done)
+
+    async def _learn(self, lessons: list[tuple[FileEntry, int]], *, settled: bool) -> None:
+        """What the listing teaches of this server's tags. Where none is that of the bytes sent, either the rule is
+        another, or older files of these sizes are still listed, or there: reading one tells. Only once a listing can
+        lag no more (`settled`) a difference refutes the rule."""
+        tags = self._link.tags
+        if tags.trust is TagTrust.OPEN and lessons and all(entry.content_tag != tag for entry, tag in lessons):
+            try:
+                read = await tag_by_reading(self._link, [entry for entry, _ in lessons], account=self._account)
+            except EMError:
+                read = None
+            if read is not None and read[1] == read[0].content_tag:
+                tags.learn(*(read[1], read[1]))
+            elif not settled:
+                return
+        learn_from_sent(lessons, tags)
 
     def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from emasync import BadRequestError, Client, ForbiddenError, IntegrityError, NotFoundError, UnreachableError
-from emasync.simulator import Fault, Simulator
+from emasync.simulator import Fault, FaultKind, Simulator
 from emasync.wire.content_tag import tag_of_digest
-from tests.contract.stage import ODD_NAMES, Simulate, calls, connect, some_bytes, write
+from tests.contract.stage import ODD_NAMES, Simulate, calls, connect, some_bytes, tree, write
 
 BIG = 20 * 1024 * 1024
 
@@ -194,6 +194,23 @@ async def test_a_delete_that_never_arrived_is_sent_again(em: Client, sim: Simula
     await em.files.delete("gone")
     assert not await em.files.list()
     assert len(calls(sim, "em/files/delete")) == 2
+
+
+# Sabotage: retry.decide gives RETRY for a delete in doubt (404 for what is gone would be an error), or STOP for a 500.
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("error_500", 500), ("html_502", 502), ("reset", 0), ("busy_before", 423), ("busy_after", 423)],
+)
+async def test_a_delete_that_failed_is_looked_up_and_sent_until_the_file_is_gone(
+    em: Client, sim: Simulator, kind: FaultKind, status: int
+) -> None:
+    write(sim.volume("client1"), {"gone": b"1", "stays": b"2"})
+    sim.faults.add(Fault(kind, endpoint="em/files/delete"))
+    await em.files.delete("gone")
+    assert tree(sim.volume("client1")) == {"stays": b"2"}
+    assert [one.status for one in calls(sim, "em/files/delete")] == [status, 200]
+    looks = calls(sim, "em/files/list")
+    assert len(looks) == (0 if status == 423 else 1)  # after a doubt it looks before it deletes again
 
 
 async def test_volumes_by_name_are_apart(simulate: Simulate, generation: str, tmp_path: Path) -> None:

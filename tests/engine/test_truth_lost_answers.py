@@ -92,7 +92,7 @@ async def test_files_that_the_server_dropped_are_sent_again_and_only_those(tmp_p
         assert sorted(times_sent(sim).values()) == [1] * 17 + [2] * 3
 
 
-# Sabotage: leave the size out of `judge_sent` where the answer was good.
+# Sabotage: leave size and tag out of `judge_sent` where the answer was `counted`.
 async def test_a_file_that_was_stored_cut_short_is_sent_again(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 5, size=1000)
     async with trouble(Fault("truncate_store", endpoint=UPLINK)) as (sim, em):
@@ -137,7 +137,7 @@ async def test_what_never_shows_in_a_listing_is_sent_three_times_and_then_failed
         assert times_sent(sim) == {"one.bin": 3}
 
 
-# Sabotage: never call `tokens.replace`, or send the same body twice without making it anew.
+# Sabotage: never call `tokens.replace`.
 async def test_a_token_refused_after_the_body_costs_one_log_in_and_one_more_body(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 20, size=5000)
     async with trouble(Fault("unauthorized_after_body", endpoint=UPLINK)) as (sim, em):
@@ -145,6 +145,7 @@ async def test_a_token_refused_after_the_body_costs_one_log_in_and_one_more_body
         assert hashes(sim.volume("client1") / "d") == hashes(source)
         assert len(report.done) == 20
         assert len(calls(sim, UPLINK)) == 2
+        assert sum(one.path.startswith("auth/") for one in sim.requests) == 2
 
 
 # Sabotage: count a body that was refused as a sending in `Sender.send`: after three 423 what was dropped is not sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +86,7 @@ async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(t
 async def test_a_large_changed_file_moves_even_where_nothing_proves_the_servers_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.sync._PROOF_LIMIT", 4)
+    monkeypatch.setattr("emasync.transfer.proof._LIMIT", 4)
     here = write(tmp_path / "here", {"a.bin": b"one content"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"a.bin": b"ONE CONTENT"})
@@ -221,7 +222,8 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         sim.gate("em/files/delete")
         report = await em.sync_up(here, "d", delete=True, deadline=0.6)
         assert len(report.outcomes) == 5
-        assert [one.state for one in report.outcomes if "extra" in one.path] == [OutcomeState.FAILED] * 3
+        states = [OutcomeState.UNKNOWN, *[OutcomeState.FAILED] * 2]  # the first was under way
+        assert [one.state for one in report.outcomes if "extra" in one.path] == states
         assert len(tree(there)) == 5
 
 
@@ -235,3 +237,14 @@ async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(t
     assert report.ok
     assert {"em/files/downlink", "em/files/delete"} <= set(asked)
     assert report.requests == len(asked)
+
+
+# Sabotage: return `decisions` as they are from `_decide`.
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_file_that_cannot_be_read_here_and_is_on_the_em_ends_once(tmp_path: Path, way: str) -> None:
+    here = write(tmp_path / "here", {"a.bin": b"1"})
+    os.mkfifo(here / "pipe")
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"1", "pipe": b"2"})
+        report = await (em.sync_down("", here) if way == "down" else em.sync_up(here, ""))
+        assert Counter(one.path for one in report.outcomes) == {"a.bin": 1, "pipe": 1}

@@ -1,0 +1,83 @@
+"""Old, wrong or foreign bytes of the right size, on either side, never pass for the ones that were to be moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emasync.model import OutcomeState, Verified
+from emasync.simulator import Fault, Simulator
+from emasync.simulator.volume import Volume
+from emasync.transfer.events import Confirmed
+from tests.contract.stage import USERS, connect, write
+
+UPLINK = "em/files/uplink"
+
+
+@pytest.fixture
+def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
+    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.02))
+
+
+# Sabotage: in `Uplink._learn` return to `learn_from_sent(lessons, tags)` at once: the old bytes count as done.
+@pytest.mark.usefixtures("_no_wait")
+async def test_an_old_file_of_the_same_size_does_not_pass_for_the_one_that_was_sent_first(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
+    faults = [Fault("drop_files", endpoint=UPLINK, times=None)]
+    async with Simulator(USERS, faults=faults) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"cal.bin": b"OLD" * 100})
+        report = await em.uplink(source / "cal.bin")
+        assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
+        sim.faults.clear()
+        await em.sync_up(source, "")
+        assert (sim.volume("client1") / "cal.bin").read_bytes() == b"NEW" * 100
+
+
+# Sabotage: drop `elif not settled: return`.
+@pytest.mark.usefixtures("_no_wait")
+async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
+    shown: list[Any] = []
+    listing = Volume.listing
+
+    def lagging(self: Volume, *, now: float) -> Any:
+        shown.append(listing(self, now=now))
+        return shown[max(0, len(shown) - 2)]
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"cal.bin": b"OLD" * 100})
+        monkeypatch.setattr(Volume, "listing", lagging)
+        await em.files.list()
+        report = await em.uplink(source / "cal.bin")
+        assert (report.done[0].verified, report.notes) == (Verified.TAG, ())
+
+
+# Sabotage: in `Fetch._same_again` do not ask another file: wrong bytes are put in place as done.
+async def test_the_same_wrong_bytes_twice_are_no_other_rule_if_another_file_proves_the_known_one(
+    tmp_path: Path,
+) -> None:
+    faults = [Fault("corrupt_body", endpoint="em/files/downlink", at=5, times=2)]
+    async with Simulator(USERS, generation="pods", faults=faults) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"0123456789", "b.bin": b"fine"})
+        report = await em.downlink("/", tmp_path / "out", workers=1)
+        assert [one.path for one in report.failed] == ["a.bin"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.bin"]
+
+
+# Sabotage: ask the path for `facts` after the commit: the next run calls foreign bytes verified.
+async def test_a_file_replaced_as_soon_as_it_appeared_is_not_remembered_as_ours(tmp_path: Path) -> None:
+    def replaced(event: object) -> None:
+        if isinstance(event, Confirmed):
+            (tmp_path / "other").write_bytes(b"WRONG")
+            (tmp_path / "other").replace(tmp_path / "out" / "a.bin")
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"right"})
+        await em.downlink("a.bin", tmp_path / "out", journal=tmp_path / "journal", on_event=replaced)
+        await em.downlink("a.bin", tmp_path / "out", journal=tmp_path / "journal")
+        assert (tmp_path / "out" / "a.bin").read_bytes() == b"right"

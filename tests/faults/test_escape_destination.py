@@ -1,0 +1,75 @@
+"""A destination that is a link, becomes one or leads nowhere: nothing is written, made or deleted outside it (I4)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emasync import RemotePath
+from emasync.cli.plan_file import save_plan
+from emasync.disk import remove_file
+from emasync.model import OutcomeState
+from emasync.simulator import Simulator
+from emasync.transfer.events import Confirmed, Settled
+from emasync.transfer.plan import UplinkPlan
+from tests.contract.stage import USERS, connect, write
+
+
+# Sabotage: let `_make_root` raise the FileExistsError of mkdir: every file is "skipped", and all is well.
+async def test_a_destination_that_leads_nowhere_is_no_reason_to_skip(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "unmounted" / "disk")
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"1"})
+        report = await em.downlink("a.bin", tmp_path / "out", overwrite="skip")
+        assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
+
+
+# Sabotage: leave out `pin=self._pin` in `Fetch._begin`: b.bin lands in the canary folder.
+@pytest.mark.parametrize("size", [1, 2_000_000])
+async def test_a_destination_swapped_for_a_link_while_files_come_is_not_followed(tmp_path: Path, size: int) -> None:
+    out, canary = tmp_path / "out", tmp_path / "canary"
+    canary.mkdir()
+
+    def swap(event: object) -> None:
+        if isinstance(event, Settled) and not out.is_symlink():
+            out.rename(tmp_path / "moved")
+            out.symlink_to(canary)
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"1" * size, "b.bin": b"2" * size})
+        report = await em.downlink(["a.bin", "b.bin"], out, workers=1, on_event=swap)
+        assert [one.state for one in report.outcomes] == [OutcomeState.DONE, OutcomeState.FAILED]
+        assert list(canary.iterdir()) == []
+
+
+# Sabotage: leave out `pin=run.pin` in `_delete`: the canary is deleted.
+async def test_a_destination_swapped_for_a_link_is_not_deleted_in(tmp_path: Path) -> None:
+    out = write(tmp_path / "out", {"extra.bin": b"x"})
+    canary = write(tmp_path / "canary", {"extra.bin": b"mine"})
+
+    def swap(event: object) -> None:
+        if isinstance(event, Confirmed):
+            out.rename(tmp_path / "moved")
+            out.symlink_to(canary)
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"1"})
+        await em.sync_down("", out, delete=True, on_event=swap)
+        assert (canary / "extra.bin").read_bytes() == b"mine"
+
+
+# Sabotage: write the plan under a name that can be guessed, without "x".
+def test_a_plan_is_not_written_through_a_link(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    canary.write_text("mine")
+    (tmp_path / f".emasync-{os.getpid()}.plan").symlink_to(canary)
+    save_plan(UplinkPlan(), str(tmp_path / "x.plan"))
+    assert (canary.read_text(), (tmp_path / "x.plan").is_symlink()) == ("mine", False)
+
+
+# Sabotage: use `open_folder` in `remove_file`.
+def test_removing_what_is_gone_makes_no_folders(tmp_path: Path) -> None:
+    remove_file(tmp_path / "gone", RemotePath("a/b/c.txt"))
+    assert list(tmp_path.iterdir()) == []
