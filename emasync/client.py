@@ -29,6 +29,7 @@ from emasync.transfer.lane import Lane
 from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
+from emasync.transfer.pool import nap
 from emasync.transfer.tags import TagRule
 from emasync.transfer.transfer import Transfer
 from emasync.transport import Transport
@@ -55,6 +56,8 @@ class Client:
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        if not _is_utf8(username) or not _is_utf8(password):
+            raise ValueError("user name or password is not valid UTF-8: no request can carry it")
         self.settings = settings or Settings()
         self.username = username
         self._volume = calls.Volume(name=volume, fields=self.settings.volume_fields)
@@ -70,7 +73,12 @@ class Client:
         self._state = state / "lanes" if state is not None else None
         self._lane = Lane(probe=self._probe)
         self._caller = Caller(
-            self._transport, username=username, password=password, gate=self._lane, policy=self.settings.retry
+            self._transport,
+            username=username,
+            password=password,
+            gate=self._lane,
+            policy=self.settings.retry,
+            sleep=nap,
         )
         self._stack: AsyncExitStack | None = None
         self._link: Link | None = None
@@ -334,3 +342,8 @@ class Client:
             order=order,
             deadline_s=deadline,
         )
+
+
+def _is_utf8(text: str) -> bool:
+    # asked here, where no exception lives on: a codec's own carries the whole text
+    return not any("\ud800" <= char <= "\udfff" for char in text)

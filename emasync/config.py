@@ -149,7 +149,8 @@ def _password(source: Mapping[str, str]) -> str:
     if password := source.get("password"):
         return password
     file = source.get("password_file")
-    return Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n") if file else ""
+    # a codec's exception would carry the password; `Client` refuses what is no UTF-8
+    return Path(file).expanduser().read_text(encoding="utf-8", errors="surrogateescape").rstrip("\r\n") if file else ""
 
 
 def profile_file(env: Mapping[str, str] | None = None) -> Path:

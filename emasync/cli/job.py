@@ -98,7 +98,7 @@ def _client(asked: Asked, out: Out, settings: Settings) -> Client:
     origins = find_origins(asked)
     check_complete(origins)
     if asked.insecure:
-        out.say("warning: --insecure: anybody between you and the EM can read and change everything")
+        out.warn("warning: --insecure: anybody between you and the EM can read and change everything")
     return Client(
         origins.get("url") or "",
         username=origins.get("username") or "",

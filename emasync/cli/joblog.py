@@ -76,6 +76,8 @@ class JobLog:
         for old in self.all():
             if self._now() - (old.ended or old.started) > _KEEP_S and old.state != "running" and old.id != record.id:
                 self.remove(old)
+            elif old.id == record.id and old.state == "running" and old.pid != os.getpid():
+                return replace(record, started=self._now(), pid=os.getpid())  # that run's record, while it lives
         return self._write(replace(record, started=self._now(), state="running", pid=os.getpid()))
 
     def end(self, record: Record, state: State, *, code: int) -> Record:

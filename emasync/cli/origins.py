@@ -94,7 +94,8 @@ def password(origins: Origins) -> str:
     elif source == "EMASYNC_PASSWORD":
         found = os.environ["EMASYNC_PASSWORD"]
     elif source is not None and source.startswith("the file"):
-        found = Path(origins.get("password_file") or "").expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        file = Path(origins.get("password_file") or "").expanduser()
+        found = file.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\r\n")
     elif source == "keyring":
         found = _from_keyring(origins)
     elif source == "prompt":

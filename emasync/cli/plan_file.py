@@ -5,7 +5,7 @@ Owns: these two flags and the file's I/O. May import model and the saved plan's 
 
 from __future__ import annotations
 
-import os
+import secrets
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,9 +55,10 @@ def save_plan(plan: UplinkPlan | DownlinkPlan, file: str) -> None:
         sys.stdout.flush()
         return
     target = Path(file)
-    unfinished = target.with_name(f".emasync-{os.getpid()}.plan")
+    unfinished = target.with_name(f".emasync-{secrets.token_hex(8)}.plan")
     try:
-        unfinished.write_text(text, encoding="ascii")
+        with unfinished.open("x", encoding="ascii") as new:  # "x" follows no link
+            new.write(text)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -1,11 +1,15 @@
 """The base URL a user gives, made into one that every path can be joined to.
 
-Owns: what is refused as a base URL and why. Imports yarl only.
+Owns: what is refused as a base URL and why, and which one lets strangers listen. Imports yarl only.
 """
 
 from __future__ import annotations
 
+import ipaddress
+
 from yarl import URL
+
+_PRIVATE_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa", ".test")
 
 
 def check_base_url(text: str) -> URL:
@@ -24,3 +28,16 @@ def check_base_url(text: str) -> URL:
     if url.raw_query_string or url.raw_fragment:
         raise ValueError(f"the base URL of {url.host} must not have a query or fragment")
     return url.with_path(f"{url.raw_path.removesuffix('/')}/", encoded=True)
+
+
+def is_exposed(url: URL) -> bool:
+    """Whether log-in and files would go unencrypted to a host that is not on this machine or a private network. No
+    name is looked up: one without a dot, or with a private ending, counts as private."""
+    host = (url.host or "").rstrip(".").lower()
+    if url.scheme != "http":
+        return False
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "." in host and not host.endswith(_PRIVATE_NAMES)
+    return not (address.is_private or address.is_loopback or address.is_link_local)

@@ -7,6 +7,7 @@ May import wire, config, model and errors, and aiohttp.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from emasync._version import __version__
 from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.model import safe
-from emasync.transport.base_url import check_base_url
+from emasync.transport.base_url import check_base_url, is_exposed
 from emasync.transport.certificate import refused_because
 from emasync.transport.connector import FreshPostConnector
 from emasync.transport.reply import Reply, reason_of
@@ -29,6 +30,8 @@ from emasync.transport.upload import Body, Upload
 from emasync.wire.calls import Call
 from emasync.wire.refusals import refusal, scrub
 
+_NOT_WHOLE = (204, 205, 206)  # no body, or a part of one: what nobody asked for must not pass for a whole answer
+_log = logging.getLogger("emasync")
 _IDLE_S = 1.5  # servers of this API close idle connections after 2 s or more; ours are gone before
 
 
@@ -59,6 +62,9 @@ class Transport:
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
 
     async def __aenter__(self) -> Transport:
+        if is_exposed(self.base_url):
+            host = safe(self.base_url.host)
+            _log.warning("http:// to %s is not encrypted: everybody on the way can read the password; use https", host)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=FreshPostConnector(limit=0, keepalive_timeout=_IDLE_S),
@@ -94,7 +100,7 @@ class Transport:
         try:
             response = await self._request(call, token, upload, secrets)
             reply = Reply(call, response, timeouts=self._timeouts, limits=self._limits, secrets=self._secrets)
-            if not 200 <= response.status < 300:
+            if not 200 <= response.status < 300 or response.status in _NOT_WHOLE:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 raise refusal(call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets)
             if upload is not None and upload.sent < upload.size:

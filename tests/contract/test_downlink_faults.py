@@ -5,13 +5,14 @@ Owns: faults of single downlinks in both wire forms, each with its sabotage.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from emasync import Client, EMError, IntegrityError, NotFoundError, OutcomeState, ServerError, Verified
+from emasync import Client, EMError, IntegrityError, NotFoundError, OutcomeState, RetryPolicy, ServerError, Verified
 from emasync.simulator import Fault, Simulator
-from tests.contract.stage import Simulate, assert_honest, calls, connect, some_bytes, tree, write
+from tests.contract.stage import QUICK, Simulate, assert_honest, calls, connect, some_bytes, tree, write
 
 DOWN = "em/files/downlink"
 DATA = some_bytes(400_000)
@@ -226,3 +227,15 @@ async def test_every_error_of_a_transfer_is_an_em_error_with_its_call(
     assert isinstance(error, EMError)
     assert (error.call, error.status) == ("GET em/files/downlink", 502)
     assert "502 Bad Gateway" in str(error)
+
+
+# Sabotage: `Client` gives its Caller no `sleep=nap`: the second file waits for the first one's back-off.
+async def test_a_file_that_waits_to_be_tried_again_holds_up_no_other(simulate: Simulate, tmp_path: Path) -> None:
+    patient = replace(QUICK, retry=RetryPolicy(base_s=0.4, cap_s=0.4))
+    reset = Fault("reset", endpoint="em/files/downlink")
+    async with simulate(faults=[reset]) as sim, connect(sim, settings=patient) as em:
+        em._caller._rand = lambda: 0.99
+        write(sim.volume("client1"), {"first": b"12", "second": b"1"})
+        async with em.downlink("/", into=tmp_path / "into", workers=1) as transfer:
+            ended = [str(one.path) async for one in transfer]
+    assert ended == ["second", "first"]

@@ -216,7 +216,7 @@ STATUSES = (
     Script(name="307-elsewhere", play=_redirect_307, ends=every(JUNK, JUNK), most=1, sort="input"),
     Script(name="200-page", play=_page, ends=every(JUNK, "unknown"), sort="input"),
     Script(name="200-empty", play=_empty, ends=every(JUNK, "unknown", raw=WRONG), sort="input"),
-    Script(name="204", play=_no_content, ends=every(JUNK, "unknown", json=WRONG, raw=WRONG), sort="input"),
-    Script(name="206-a-part", play=_partial, ends=every(JUNK, "done", raw=WRONG), sort="input"),
+    Script(name="204", play=_no_content, ends=every(JUNK, "unknown"), sort="input"),
+    Script(name="206-a-part", play=_partial, ends=every(JUNK, "done"), sort="input"),
     Script(name="101", play=_switching, ends=every(JUNK, "unknown"), sort="input"),
 )

@@ -75,6 +75,7 @@ def context_of(file: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=file)
 
 
+# Sabotage: let Transport ignore `ssl_context`.
 async def test_a_certificate_of_a_trusted_authority_is_taken(ca: trustme.CA, ca_file: Path) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as em:
         async with Client(
@@ -85,14 +86,14 @@ async def test_a_certificate_of_a_trusted_authority_is_taken(ca: trustme.CA, ca_
 
 
 # Sabotage: pass ssl=False in Transport._request (all of these then log in); leave `permanent` out of retry._row or of
-# the error (six connections instead of one); swap two lines of `_ADVICE`.
+# the error (six connections instead of one); swap the texts of 9 and 10 in `_ADVICE`.
 @pytest.mark.parametrize(
     ("kind", "says", "advice"),
     [
         ("unknown", "self-signed certificate in certificate chain|unable to get local issuer", "--ca FILE.pem"),
         ("self-signed", "self-signed certificate", "--ca FILE.pem"),
         ("wrong host", "IP address mismatch", "the name that the certificate was made for"),
-        ("expired", "certificate has expired", "clock"),
+        ("expired", "certificate has expired", "must renew it"),
     ],
 )
 async def test_a_bad_certificate_ends_the_call_at_once_and_says_what_to_do(
@@ -133,6 +134,7 @@ async def ls(em: Https, *flags: str, home: Path) -> tuple[int, str, str]:
     return await anyio.to_thread.run_sync(child)
 
 
+# Sabotage: leave `ssl_context=tls(...)` out of `cli/job._client`.
 async def test_the_command_says_what_to_do_about_a_certificate(ca: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as em:
         bare = await ls(em, home=tmp_path)
@@ -151,10 +153,11 @@ async def test_the_command_says_what_to_do_about_a_certificate(ca: trustme.CA, c
         assert leaks([CANARY, "a-token"], {f"stdout {number}": out, f"stderr {number}": told}) == []
 
 
-async def test_insecure_works_and_warns(tmp_path: Path) -> None:
-    # Sabotage: leave out the warning in cli/job._client.
+@pytest.mark.parametrize("flags", [(), ("-q",)])
+async def test_insecure_works_and_warns(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    # Sabotage: leave out the warning in cli/job._client; or `say`, which -q silences, in place of `warn`.
     async with https(_self_signed()) as em:
-        code, _, told = await ls(em, "--insecure", home=tmp_path)
+        code, _, told = await ls(em, "--insecure", *flags, home=tmp_path)
     assert code == 0, told
     assert "warning: --insecure" in told
     assert em.asked == ["/auth/", "/em/files/list"]

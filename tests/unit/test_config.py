@@ -114,3 +114,16 @@ def test_no_repr_shows_the_password(env: dict[str, str]) -> None:
 def test_settings_refuse_no_workers() -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         Settings(workers=0)
+
+
+# Sabotage: change any of these defaults, which are promises: `long_answer_s = 60.0` cuts off every large uplink.
+def test_the_defaults_are_the_patience_and_the_bounds_that_are_promised() -> None:
+    settings = Settings(state_dir=None)
+    times = settings.timeouts
+    assert (times.connect_s, times.stall_s, times.answer_s, times.long_answer_s) == (10.0, 60.0, 60.0, 7200.0)
+    assert (times.low_speed_bytes_s, times.low_speed_window_s) == (1024.0, 30.0)
+    retry = settings.retry
+    assert (retry.base_s, retry.cap_s, retry.retry_after_cap_s, retry.busy_timeout_s) == (0.5, 30.0, 300.0, 1800.0)
+    limits = settings.limits
+    assert (limits.error_reply, limits.overrun, limits.uplink_files) == (64 * 1024, 64 * 1024, 100)
+    assert settings.durable

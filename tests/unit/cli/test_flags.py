@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -73,3 +74,30 @@ class _Box:
 
 def _never(*_: Sequence[object]) -> None:
     raise AssertionError("it has begun")
+
+
+# Sabotage: give any verb an option like `--password TEXT`, or `config set` the key `password`: argv is for all to see.
+def test_no_option_or_argument_of_any_verb_takes_a_password_or_a_token() -> None:
+    assert isinstance(emasync, click.Group)
+    seen = 0
+    for words, verb in _verbs(emasync, ()):
+        for one in verb.params:
+            seen += 1
+            names = " ".join([one.name or "", *one.opts]).lower()
+            harmless = isinstance(one.type, click.Path) or (isinstance(one, click.Option) and one.is_flag)
+            telling = any(word in names for word in ("password", "token", "secret", "login"))
+            assert harmless or not telling or words == ("simulator",), (words, one.opts)
+    assert seen > 200
+    result = CliRunner().invoke(emasync, ["config", "set", "password", "canary-pw"], prog_name="emasync")
+    assert result.exit_code == 2
+    assert "canary-pw" not in result.output
+
+
+def _verbs(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        verb = group.get_command(context, name)
+        assert verb is not None
+        yield (*above, name), verb
+        if isinstance(verb, click.Group):
+            yield from _verbs(verb, (*above, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_what_is_older_than_thirty_days_is_forgotten_when_another_begins(tmp_pat
 
     assert [one.id for one in log.all()] == ["cccc", "bbbb"]
     assert not log.journal("aaaa").exists()
+
+
+# Sabotage: let `JobLog.begin` write in any case: `jobs rm` takes the journal away from under the run.
+def test_a_second_run_that_is_turned_away_leaves_the_firsts_record_alone(tmp_path: Path) -> None:
+    log = JobLog(tmp_path)
+    record = _record("a")
+    first = log._write(replace(record, pid=os.getppid()))
+    log.begin(record)
+    assert log.find("a") == first
 
 
 def test_a_file_that_is_no_record_is_left_out(tmp_path: Path) -> None:

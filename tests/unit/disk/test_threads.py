@@ -1,3 +1,5 @@
+"""Calls in threads of their own: how many run, what a cancelled task waits for, and how the threads end."""
+
 from __future__ import annotations
 
 import asyncio
@@ -190,3 +192,21 @@ async def test_busy_calls_are_two_at_a_time_unless_they_mostly_wait(waits: bool,
                 for _ in range(12):
                     tasks.start_soon(threads.run_busy, call)
     assert max(most) == together
+
+
+def _no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+# Sabotage: queue the job before the thread is started.
+async def test_a_call_that_was_refused_for_want_of_threads_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, ran, real = threading.Event(), list[int](), threading.Thread.start
+    async with FileThreads(size=2) as threads:
+        first = threads.start(hold.wait)
+        monkeypatch.setattr(threading.Thread, "start", _no_thread)
+        second = threads.start(ran.append, 1)  # waits for the one thread there is
+        monkeypatch.setattr(threading.Thread, "start", real)
+        hold.set()
+        await first
+        await second
+    assert ran == [1]

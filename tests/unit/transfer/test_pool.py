@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from emasync.transfer.pool import run_pool
+from emasync.transfer.pool import nap, run_pool
 
 
 async def test_every_item_is_worked_on_once_and_never_more_than_workers_at_a_time() -> None:
@@ -110,3 +110,60 @@ async def test_no_items_are_no_work() -> None:
         raise AssertionError
 
     await run_pool([], work, workers=1)
+
+
+async def test_one_that_sleeps_holds_up_no_other_in_a_bounded_pool() -> None:
+    # Sabotage: `nap` only sleeps: the first items hold both workers until they wake.
+    running, most, ended = 0, 0, list[int]()
+
+    async def work(item: int) -> None:
+        nonlocal running, most
+        if item < 2:
+            await nap(0.1)
+        running += 1
+        most = max(most, running)
+        await anyio.lowlevel.checkpoint()
+        running -= 1
+        ended.append(item)
+
+    await run_pool(range(50), work, workers=2)
+    assert sorted(ended) == list(range(50))
+    assert set(ended[-2:]) == {0, 1}
+    assert most <= 4
+
+
+async def test_one_that_sleeps_with_a_lock_is_not_kept_from_waking_by_those_that_wait_for_it() -> None:
+    # Sabotage: let `_Pool.sleep` wait for a free place before it returns.
+    lock = anyio.Lock()
+
+    async def work(item: int) -> None:
+        async with lock:
+            await nap(0.001)
+
+    with anyio.fail_after(10):
+        await run_pool(range(20), work, workers=2)
+
+
+async def test_no_more_sleep_beside_the_pool_than_work_in_it() -> None:
+    # Sabotage: leave out the bound in `_Pool.sleep`: all fifty are under way at once.
+    begun = 0
+
+    async def work(item: int) -> None:
+        nonlocal begun
+        begun += 1
+        await nap(1e6)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            await run_pool(range(50), work, workers=3)
+
+        tasks.start_soon(run)
+        await anyio.wait_all_tasks_blocked()
+        assert begun == 6
+        tasks.cancel_scope.cancel()
+
+
+async def test_whoever_is_in_no_pool_just_sleeps() -> None:
+    with anyio.fail_after(5):
+        await nap(0.0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from yarl import URL
 
-from emasync.transport import check_base_url
+from emasync.config import Limits, Timeouts
+from emasync.transport import Transport, check_base_url
+from emasync.transport.base_url import is_exposed
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,38 @@ def test_credentials_are_refused_and_never_repeated(given: str) -> None:
     with pytest.raises(ValueError) as caught:
         check_base_url(given)
     assert "canary" not in str(caught.value)
+
+
+# Sabotage: `is_exposed` returns False; or look at the scheme alone.
+@pytest.mark.parametrize(
+    ("url", "exposed"),
+    [
+        ("http://em.example.com/", True),
+        ("http://EM.EXAMPLE.COM.:8000/x/", True),
+        ("http://8.8.8.8/", True),
+        ("http://[2001:4860:4860::8888]/", True),
+        ("https://em.example.com/", False),
+        ("http://127.0.0.1:8000/", False),
+        ("http://[::1]/", False),
+        ("http://10.1.2.3/", False),
+        ("http://172.16.0.1/", False),
+        ("http://192.168.0.9/", False),
+        ("http://169.254.1.1/", False),
+        ("http://[fd00::1]/", False),
+        ("http://localhost/", False),
+        ("http://em/", False),
+        ("http://em.local/", False),
+    ],
+)
+def test_plain_http_is_safe_on_private_networks_only(url: str, exposed: bool) -> None:
+    assert is_exposed(check_base_url(url)) is exposed
+
+
+# Sabotage: warn in `send`: once for each call; or leave the warning out.
+async def test_plain_http_to_a_public_host_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    for url in ("http://once.example.com/", "https://once.example.com/", "http://127.0.0.1:1/"):
+        async with Transport(url, timeouts=Timeouts(), limits=Limits()):
+            pass
+    (told,) = [record for record in caplog.records if record.name == "emasync"]
+    assert told.levelname == "WARNING"
+    assert "http:// to once.example.com is not encrypted" in told.getMessage()
