@@ -23,5 +23,6 @@ class FileFacts(Protocol):
 
 
 def signed64(number: int) -> int:
-    """`number` as a database integer holds it: inodes are unsigned and on some file systems use the 64th bit."""
-    return number - (1 << 64) if number >= 1 << 63 else number
+    """`number` as a database integer holds it: inodes are unsigned and on some file systems use the 64th bit, and so do
+    times in nanoseconds from the year 2262 on."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)

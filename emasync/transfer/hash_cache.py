@@ -179,4 +179,5 @@ def _look_up(
 
 
 def _values(path: Path | str, facts: FileFacts) -> tuple[bytes, int, int, int, int]:
-    return (os.fsencode(path), facts.size, facts.mtime_ns, facts.ctime_ns, signed64(facts.inode))
+    times = (signed64(facts.mtime_ns), signed64(facts.ctime_ns))
+    return (os.fsencode(path), facts.size, *times, signed64(facts.inode))

@@ -145,7 +145,7 @@ def fact_values(facts: FileFacts | None) -> tuple[SqlValue, ...]:
     """Size, mtime_ns, ctime_ns and inode, or four times nothing."""
     if facts is None:
         return (None, None, None, None)
-    return (facts.size, facts.mtime_ns, facts.ctime_ns, signed64(facts.inode))
+    return (facts.size, signed64(facts.mtime_ns), signed64(facts.ctime_ns), signed64(facts.inode))
 
 
 def intent_values(item: Intent, now: float) -> tuple[SqlValue, ...]:

@@ -32,7 +32,7 @@ def recall(folder: Path, base_url: str, *, now: float) -> LaneMemory | None:
             ceiling=None if found["ceiling"] is None else _width(found["ceiling"]),
             learned_at=float(found["learned_at"]),
         )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
     return memory if 0.0 <= now - memory.learned_at < _KEPT_S else None
 

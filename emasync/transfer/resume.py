@@ -67,11 +67,11 @@ def _local_change(row: Row, current: FileFacts | None) -> str | None:
         return "the local file is gone"
     if current.size != row.size:
         return "the local file's size differs"
-    if current.mtime_ns != row.mtime_ns or signed64(current.inode) != row.inode:
+    if signed64(current.mtime_ns) != row.mtime_ns or signed64(current.inode) != row.inode:
         return "the local file is another one"
     # A downlink's result may be renamed around, linked or given another mode; an uplink's source counts to the last
     # bit, as tools that put the old mtime back after a change cannot put back the ctime.
-    if row.key.direction is Direction.UPLINK and current.ctime_ns != row.ctime_ns:
+    if row.key.direction is Direction.UPLINK and signed64(current.ctime_ns) != row.ctime_ns:
         return "the local file was touched"
     return None
 

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 from emasync.errors import ProtocolError
 from emasync.model import FileEntry, FileTree, Image, NodeStatus, PodPhase, PodStatus, RemotePath
 
+_PATHS = 128 * 1024 * 1024
+"""Characters of all paths of a listing: each repeats its folders' names, so a small answer could make very much."""
+
 _PHASES = {"waiting": PodPhase.WAITING, "running": PodPhase.RUNNING, "terminated": PodPhase.TERMINATED}
 
 
@@ -73,7 +76,7 @@ class Shrinker:
         size, time, tag = whole(raw.get("size")), raw.get("time"), whole(raw.get("hash"))
         return ListedFile(  # by place, which is quicker than by name
             name,
-            size if size is not None and size >= 0 else None,
+            size if size is not None and 0 <= size < 2**63 else None,
             self._times.setdefault(time, time) if isinstance(time, str) else None,
             tag if tag is not None and -(2**63) <= tag < 2**63 else None,
         )
@@ -92,6 +95,7 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
     folders: list[str] = []
     shrink = Shrinker()
     open_folders = [("", _entries(data))]
+    room = _PATHS
     while open_folders:  # a loop, not recursion: depth is the server's choice
         folder, entries = open_folders[-1]
         if not entries:
@@ -102,6 +106,7 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
             continue
         listed = raw if isinstance(raw, ListedFile) else shrink.file(_object(raw, "listing entry"))
         if listed is not None:
+            room = _less(room, folder, listed.name)
             found = RemotePath(f"{folder}/{listed.name}" if folder else listed.name)
             place = found if wanted is None else wanted.get(found)
             if place is not None:
@@ -110,10 +115,18 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
         name = raw.get("name")
         if not isinstance(name, str) or not name:
             raise ProtocolError("an entry of the listing has no name")
+        room = _less(room, folder, name)
         path = f"{folder}/{name}" if folder else name
         folders.append(path)
         open_folders.append((path, _entries(raw.get("contents"))))
     return FileTree(files, folders=folders)
+
+
+def _less(room: int, folder: str, name: str) -> int:
+    """What is left of `room` for further paths."""
+    if (left := room - len(folder) - len(name)) < 0:
+        raise ProtocolError(f"the paths of the listing are longer than {_PATHS} characters together")
+    return left
 
 
 def _entries(value: Any) -> list[Any]:

@@ -107,6 +107,13 @@ def test_a_listing_400_folders_deep_is_read_without_recursion() -> None:
     assert [len(entry.path.parts) for entry in tree] == [4001]
 
 
+# Sabotage: do not count in `_less`: 100 GB for an answer of a few MB.
+def test_paths_of_a_listing_are_bounded_together() -> None:
+    inside = [{"type": "file", "name": f"f{number}"} for number in range(1000)]
+    with pytest.raises(ProtocolError, match="paths"):
+        replies.file_tree({"data": [{"type": "directory", "name": "A" * 2**20, "contents": inside}]})
+
+
 # Sabotage: compare whole paths with the bare names of entries, or forget names that hold a slash.
 def test_a_listing_for_some_files_has_these_and_no_others() -> None:
     document = deepcopy(DOCUMENTED)
