@@ -27,7 +27,7 @@ check: $(READY)  ## all that CI runs: format, lint, types, layers, tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q
 
-torture: $(READY)  ## the long fault matrices, as a table (half an hour); SOAK=20 adds twenty minutes of mixed faults
+torture: $(READY)  ## the long fault matrices, as a table (forty minutes); SOAK=20 adds twenty minutes of mixed faults
 	@$(BIN)/python -m tests.torture $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED))
 
 $(BENCH): $(READY)

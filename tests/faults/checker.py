@@ -65,7 +65,7 @@ class Run:
 
     `wanted`: every requested file by its final path below `landed`, with the right bytes or their SHA-256. `before`:
     the SHA-256 of what stood below `landed`. `landed`: the local destination, or the server's volume. `rows`: the
-    journal's file. `ended_ok`: the run claimed success (`report.ok`, exit 0).
+    journal's file. `ended_ok`: the run claimed success (`report.ok`, exit 0). `told`: the ends that its events told of.
     """
 
     direction: Literal["up", "down"]
@@ -75,6 +75,7 @@ class Run:
     report: TransferReport | None = None
     rows: Path | None = None
     ended_ok: bool = False
+    told: Sequence[Outcome] | None = None
 
 
 def violations(run: Run) -> list[str]:
@@ -123,7 +124,24 @@ def _lies(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -> list[
     if run.ended_ok:
         missing = [path for path in right if there.get(path) != right[path] and path not in skipped]
         found += [f"I2 {path!r}: the run ended well without it" for path in missing]
+    found += _false_events(run, right, there)
     return found + (_journal_lies(run, right, there) if run.rows is not None else [])
+
+
+def _false_events(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """What the events told of, and the report or the disk does not bear out."""
+    times = Counter(_place(run, one) for one in run.told or ())
+    found = [f"I2 {path!r}: told of {count} times in events" for path, count in times.items() if count > 1]
+    for one in run.told or ():
+        path = _place(run, one)
+        if one.state == "done" and there.get(path) != right.get(path, ""):
+            found.append(f"I2 {path!r}: told to be done, and the right bytes are not there")
+    if run.told is not None and run.report is not None:
+        told = {_place(run, one): (one.state, one.sha256) for one in run.told}
+        ends = {_place(run, one): (one.state, one.sha256) for one in run.report.outcomes}
+        differ = {path for path, _ in told.items() ^ ends.items()}
+        found += [f"I2 {path!r}: {told.get(path)} in events, {ends.get(path)} in the report" for path in sorted(differ)]
+    return found
 
 
 def _journal_lies(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A client process of its own: one job, and in the end what it cost: peak memory, and open files at their most.
+"""A client process of its own: one job, and in the end what it cost: peak memory, and the most open files and tasks.
 
 Prints one JSON line. Arguments: URL, password, ``up`` or ``down``, the local folder, workers.
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from emasync import Client, Settings
-from emasync.transfer.events import Event, Settled, Started
+from emasync.transfer.events import Event, Progress, Settled, Started
 
 _EVERY = 16  # events between two looks at /proc
 
@@ -25,17 +25,18 @@ def _peak_kib() -> int:
 
 
 class OpenFiles:
-    """The most open files seen at an event."""
+    """The most open files, and the most tasks, seen at an event."""
 
     def __init__(self) -> None:
-        self.most = self._events = 0
+        self.most = self.tasks = self._events = 0
 
     def take(self, event: Event) -> None:
         """Look, every few events."""
-        if isinstance(event, Started | Settled):
+        if isinstance(event, Started | Progress | Settled):
             self._events += 1
             if self._events % _EVERY == 1:
                 self.most = max(self.most, len(os.listdir("/proc/self/fd")))  # noqa: PTH208 - only their number
+                self.tasks = max(self.tasks, len(asyncio.all_tasks()))
 
 
 async def main(url: str, password: str, job: str, local: str, workers: str) -> None:
@@ -50,7 +51,8 @@ async def main(url: str, password: str, job: str, local: str, workers: str) -> N
         else:
             moving = em.downlink("/", local, workers=int(workers), on_event=seen.take, journal=journal)
         report = await moving
-    told = {"done": len(report.done), "files": len(report.outcomes), "peak_kib": _peak_kib(), "open": seen.most}
+    told = {"done": len(report.done), "files": len(report.outcomes)}
+    told |= {"peak_kib": _peak_kib(), "open": seen.most, "tasks": seen.tasks}
     sys.stdout.write(json.dumps(told) + "\n")
 
 

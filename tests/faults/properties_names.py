@@ -154,11 +154,13 @@ def _damaged_plan(made: tuple[list[dict[str, Any]], int]) -> bool:
         lines = dump_plan(plan_downlink(["/"], file_tree({"data": entries}))).splitlines()
     except ProtocolError:
         return True
-    at = rng.randrange(len(lines))
+    files = [number for number, line in enumerate(lines) if '"type":"file"' in line]
+    at = rng.choice(files) if files and rng.random() < 0.7 else rng.randrange(len(lines))
     value = json.loads(lines[at])
-    key = rng.choice(sorted(value))
+    key = "local" if "local" in value and rng.random() < 0.7 else rng.choice(sorted(value))
     value[key] = rng.choice((None, 0, -1, "", "..", "/etc/x", "a/../../b", [], {}, True, 1.5, "x" * 300, "\ud800"))
-    lines[at] = rng.choice((json.dumps(value), lines[at][: rng.randrange(len(lines[at]) + 1)], "", "[]", "null"))
+    cut = lines[at][: rng.randrange(len(lines[at]) + 1)]
+    lines[at] = json.dumps(value) if rng.random() < 0.8 else rng.choice((cut, "", "[]", "null"))
     try:
         plan = load_plan("\n".join(lines))
     except ValueError:
@@ -172,7 +174,7 @@ def _damaged_plan(made: tuple[list[dict[str, Any]], int]) -> bool:
 
 
 # sabotage of each, where it belongs (all tried): lose a file in file_tree, leave twin_key or `needed` out of _landing,
-# or ".." out of name_problem | drop its check of the length | do not call local_parts in load_plan.
+# or ".." out of both rules of _plain_problem | drop its check of the length | do not call local_parts in load_plan.
 NAMES: Final[tuple[Property[Any], ...]] = (
     Property(name="any listing is planned to the last file, inside and apart", inputs=_listings, holds=_any_listing),
     Property(name="any name that passes can be written", inputs=_names, holds=_any_name),

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from unittest.mock import patch
 
-from emasync import Client, RetryPolicy, Settings, TransferReport
+from emasync import Client, Outcome, RetryPolicy, Settings, TransferReport
 from emasync.simulator import Fault, FaultKind, LoggedRequest, Simulator
+from emasync.transfer.events import Event, Retrying, Settled
 from emasync.transfer.lane import Lane
 from emasync.transfer.lane_width import LanePolicy
-from tests.faults.checker import Run, sha256, storm, tree, violations
+from tests.faults.checker import Run, changed, sha256, snapshot, storm, tree, violations
 
 Way = Literal["up", "down"]
 
@@ -212,11 +213,14 @@ class _Case:
 
     def __init__(self, schedule: Schedule, sim: Simulator, journal: Path | None, *, source: Path, into: Path) -> None:
         self.found: list[str] = []
+        self._told: list[Outcome] | None = None
         self._schedule = schedule
         self._journal = journal
         self._source, self._into = source, into
         up = schedule.way == "up"
         self._landed = sim.volume("client1") if up else into
+        self._origin = source if up else sim.volume("client1")
+        self._as_it_was = snapshot(self._origin)
         self._wanted = {f"d/{name}" if up else name: sha256(data) for name, data in schedule.files.items()}
 
     async def first(self, em: Client) -> TransferReport | None:
@@ -259,14 +263,33 @@ class _Case:
             report=report,
             rows=self._journal,
             ended_ok=report.ok,
+            told=self._told,
         )
         self.found += violations(run)
+        self.found += changed(self._as_it_was, snapshot(self._origin))  # what is moved stays as it is
 
     async def _transfer(self, em: Client) -> TransferReport:
         workers, journal = self._schedule.workers, self._journal
+        told: list[Outcome] = []
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Settled):
+                told.append(event.outcome)
+            elif isinstance(event, Retrying) and self._schedule.way == "down":
+                self._none_in_place(event)
+
+        on_event = hear if self._schedule.seed % 4 != 2 else None  # without, less is done for each file
+        self._told = told if on_event is not None else None
         if self._schedule.way == "up":
-            return await em.uplink(f"{self._source}/", dest="d", workers=workers, journal=journal)
-        return await em.downlink("d/", into=self._into, workers=workers, journal=journal)
+            return await em.uplink(f"{self._source}/", dest="d", workers=workers, journal=journal, on_event=on_event)
+        return await em.downlink("d/", into=self._into, workers=workers, journal=journal, on_event=on_event)
+
+    def _none_in_place(self, event: Retrying) -> None:
+        """What is asked for again was false, or nothing: it may not have got its final name meanwhile."""
+        there = tree(self._into)
+        for name in (path.removeprefix("d/") for path in event.paths):
+            if name in there and there[name] != self._wanted[name]:
+                self.found.append(f"I1 {name!r} was put in place with false bytes, and is asked for again")
 
 
 def _ours(error: Exception) -> bool:

@@ -120,6 +120,30 @@ async def deleting_through(ground: Ground, *, at: str, points_to: str) -> list[s
     return wrong + ground.outside()
 
 
+async def deleting_swapped(ground: Ground, *, at: str, points_to: str) -> list[str]:
+    """What a sync is to delete was found in a folder that becomes a link while files still come: nothing behind the
+    link is removed or made, although the same names are there."""
+    liar = Liar(hold=True, times=_LARGE)
+    liar.list_files(["box/out.bin"])
+    for place in (ground.dest / "old/run", ground.out / "run", ground.out / "old/run"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "canary").write_text("only here")
+    victim = ground.dest / at
+    async with lying(liar) as em, em.sync_down("box", ground.dest, delete=True) as transfer:
+        await liar.half.wait()
+        while not list(ground.dest.rglob(".emasync-*.part")):
+            await asyncio.sleep(0.001)  # as in `swapped_meanwhile`
+        victim.rename(ground.folder / "moved")
+        victim.symlink_to(points_to)
+        ground.settle()
+        liar.go.set()
+        ended = {str(one.path): one async for one in transfer}
+    doomed = ended.get("box/old/run/canary")
+    wrong = [] if doomed is not None and doomed.state is not OutcomeState.DONE else [f"ended {ended!r}"]
+    gone = re.compile(r"I4 'moved/.*\.part' was removed")  # our temporary file
+    return wrong + [one for one in ground.outside() if not gone.fullmatch(one)]
+
+
 async def resumed_behind(ground: Ground) -> list[str]:
     """A run is taken up after its folder went elsewhere and a link took its place."""
     journal = ground.folder.parent / f"{ground.folder.name}.journal"
@@ -168,6 +192,15 @@ def _cases() -> dict[str, Case]:
         ("link", ".."),
     ):
         cases[f"deleting through {at} to {points_to}"] = partial(deleting_through, at=at, points_to=points_to)
+    for at, points_to in (
+        ("old", "../outside"),
+        ("old", "../outside/old"),
+        ("old/run", "../../outside/run"),
+        ("", "outside"),
+    ):
+        cases[f"{at or 'the destination'} becomes {points_to} before a deletion"] = partial(
+            deleting_swapped, at=at, points_to=points_to
+        )
     cases["resumed behind a link"] = resumed_behind
     return cases
 

@@ -25,7 +25,13 @@ from emasync.simulator import Fault, Simulator
 from tests.faults.checker import Run, sha256, violations
 from tests.faults.stage_local import Ended, an_em, emasync, ended, journals, started
 
-CALLS: Final = ("openat", "write", "fsync", "fchmod", "rename", "renameat", "renameat2", "unlink", "unlinkat", "close")
+CALLS: Final = (
+    *("openat", "write", "fsync", "fchmod", "rename", "renameat", "renameat2", "unlink", "unlinkat", "close"),
+    *("mkdir", "mkdirat", "link", "linkat", "flock"),
+)
+KEPT_CALLS: Final = ("link", "linkat", "unlink", "unlinkat")
+"""What a save does otherwise where nothing may be replaced."""
+_COSTLY: Final = ("write", "fsync", "fchmod", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "link", "linkat")
 ERRORS: Final = ("ENOSPC", "EIO", "EINTR")
 _DOWN: Final = ("down", "/", "--into", "out", "--json", "--workers", "1")
 _OLD: Final = b"old bytes"
@@ -34,19 +40,25 @@ _CHILD: Final = str(Path(__file__).with_name("strace_child.py"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
-    """The `nth` of these calls in a thread fails with `error`."""
+    """The `nth` of these calls in a thread fails with `error`. `kept`: of a run that may replace nothing."""
 
     call: str
     error: str
     nth: int
+    kept: bool = False
 
     @property
     def costly(self) -> bool:
         """Whether a file (or the journal) cannot be on disk for certain after it; a close may fail, an open be tried
         again, and Python calls anew after EINTR."""
-        return self.call in ("write", "fsync", "fchmod", "rename", "renameat", "renameat2") and self.error != "EINTR"
+        return self.call in _COSTLY and self.error != "EINTR"
 
     def __str__(self) -> str:
+        return f"{self.for_strace}{' kept' if self.kept else ''}"
+
+    @property
+    def for_strace(self) -> str:
+        """As strace has it."""
         return f"{self.call}:error={self.error}:when={self.nth}"
 
 
@@ -79,10 +91,10 @@ def not_traceable() -> str | None:
     return None if b"attached" in said else f"strace may not attach: {said.decode().strip()}"
 
 
-async def count_calls(folder: Path, *, seed: int) -> Counter[str]:
+async def count_calls(folder: Path, *, seed: int, kept: bool = False) -> Counter[str]:
     """How often each call is made at most in one thread, when nothing fails."""
     log = folder / "strace"
-    async with _attached(folder, seed=seed, log=log) as (_, end):
+    async with _attached(folder, seed=seed, log=log, kept=kept) as (_, end):
         assert end.code == 0, end.err
     per_thread: dict[str, Counter[str]] = {}
     for line in log.read_text().splitlines():
@@ -91,11 +103,11 @@ async def count_calls(folder: Path, *, seed: int) -> Counter[str]:
     return Counter({call: max(counts[call] for counts in per_thread.values()) for call in CALLS})
 
 
-def matrix(counts: Counter[str]) -> list[Injection]:
-    """Every call that occurs, with every error, at every turn."""
+def matrix(counts: Counter[str], *, kept: bool = False) -> list[Injection]:
+    """Every call that occurs, with every error, at every turn; of a run that is `kept`, what is new in it."""
     return [
-        Injection(call=call, error=error, nth=nth)
-        for call in CALLS
+        Injection(call=call, error=error, nth=nth, kept=kept)
+        for call in (KEPT_CALLS if kept else CALLS)
         for nth in range(1, counts[call] + 1)
         for error in ERRORS
     ]
@@ -104,19 +116,23 @@ def matrix(counts: Counter[str]) -> list[Injection]:
 async def inject(folder: Path, injection: Injection, *, seed: int) -> Tried:
     """One run with the injection, and one without."""
     files, out, log = the_files(seed), folder / "home/out", folder / "strace"
-    before = {"over": sha256(_OLD)}
-    async with _attached(folder, seed=seed, log=log, injection=injection) as (sim, end):
+    before = {} if injection.kept else {"over": sha256(_OLD)}
+    async with _attached(folder, seed=seed, log=log, injection=injection, kept=injection.kept) as (sim, end):
         rows = next(iter(journals(folder / "home")), None)
         # Residue is asked for after the next run: the call that fails may be the one that removes it.
         first = Run(direction="down", wanted=files, landed=out, before=before, rows=rows)
         wrong = violations(first) + end.ugly() + _lies(end, files, out)
-        again = await emasync(sim.url, folder / "home", *_DOWN)
+        again = await emasync(sim.url, folder / "home", *_words(kept=injection.kept))
         wrong += [f"the next run ended with {again.code}: {again.err[-300:]}"] if again.code else []
         wrong += violations(Run(direction="down", wanted=files, landed=out, before=before, ended_ok=True))
     struck = log.read_text().count("(INJECTED)")
     if struck and end.code == 0 and injection.costly:
         wrong.append("I2 exit 0 although it failed")
     return Tried(struck=struck, wrong=tuple(f"{injection}, seed {seed}: {one}" for one in wrong))
+
+
+def _words(*, kept: bool) -> tuple[str, ...]:
+    return (*_DOWN, "--overwrite", "skip") if kept else _DOWN
 
 
 def _lies(end: Ended, files: dict[str, bytes], out: Path) -> list[str]:
@@ -133,15 +149,16 @@ def _lies(end: Ended, files: dict[str, bytes], out: Path) -> list[str]:
 
 @asynccontextmanager
 async def _attached(
-    folder: Path, *, seed: int, log: Path, injection: Injection | None = None
+    folder: Path, *, seed: int, log: Path, injection: Injection | None = None, kept: bool = False
 ) -> AsyncIterator[tuple[Simulator, Ended]]:
     """A downlink that strace follows from its first request for a file on; the simulator is there until the end."""
     (folder / "home/out").mkdir(parents=True)
-    (folder / "home/out/over").write_bytes(_OLD)
+    if not kept:
+        (folder / "home/out/over").write_bytes(_OLD)
     cut = Fault("cut_body", endpoint="em/files/downlink")  # one answer, so that a temporary file is removed, too
     async with an_em(folder / "em", the_files(seed), faults=[cut]) as sim:
         gate = sim.gate("em/files/downlink", at="start")
-        async with started(sim.url, folder / "home", *_DOWN, script=(_CHILD,)) as process:
+        async with started(sim.url, folder / "home", *_words(kept=kept), script=(_CHILD,)) as process:
             with anyio.fail_after(40):
                 await gate.arrived()
             tracer = await _trace(process.pid, log, injection)
@@ -159,7 +176,7 @@ async def _trace(pid: int, log: Path, injection: Injection | None) -> asyncio.su
     """strace on every thread of `pid` but the first, which does no file work; it holds them when this returns."""
     threads = [tid for tid in sorted(os.listdir(f"/proc/{pid}/task"), key=int) if int(tid) != pid]  # noqa: PTH208
     trace = ("-e", f"trace={','.join(CALLS)}") if injection is None else ("-e", f"trace={injection.call}")
-    faults: Sequence[str] = () if injection is None else ("-e", f"inject={injection}")
+    faults: Sequence[str] = () if injection is None else ("-e", f"inject={injection.for_strace}")
     each = [word for tid in threads for word in ("-p", tid)]
     tracer = await asyncio.create_subprocess_exec(
         *("strace", "-o", str(log), *trace, *faults, *each),

@@ -1,4 +1,7 @@
-"""The checker finds each violation when it is there, and nothing when it is not: otherwise no fault test means much."""
+"""The checker finds each violation when it is there, and nothing when it is not: otherwise no fault test means much.
+
+Sabotage: take any one finding out of checker.py, or its exception.
+"""
 
 from __future__ import annotations
 
@@ -124,6 +127,27 @@ def test_a_done_that_nobody_asked_for_is_a_lie(landed: Path) -> None:
 def test_a_good_end_without_a_file_is_a_lie(landed: Path) -> None:
     (landed / "empty").unlink()
     assert only(violations(a_run(landed, report=None, ended_ok=True)), "I2")
+
+
+def test_events_that_tell_what_the_report_tells_are_no_violation(landed: Path) -> None:
+    assert violations(a_run(landed, told=ends(landed))) == []
+
+
+@pytest.mark.parametrize("told", [ends(Path())[1:], [*ends(Path()), ends(Path())[0]]], ids=["too few", "twice"])
+def test_an_end_that_events_forget_or_tell_twice_is_found(landed: Path, told: list[Outcome]) -> None:
+    told = [replace(one, place=str(landed / one.path)) for one in told]
+    assert only(violations(a_run(landed, told=told)), "I2")
+
+
+def test_an_end_that_events_tell_otherwise_is_found(landed: Path) -> None:
+    first, *others = ends(landed)
+    failed = replace(first, state=OutcomeState.FAILED, error=OSError("no"), sha256=None)
+    assert only(violations(a_run(landed, told=[failed, *others])), "I2")
+
+
+def test_a_done_of_an_event_without_its_file_is_a_lie_even_without_a_report(landed: Path) -> None:
+    (landed / "a.bin").unlink()
+    assert only(violations(a_run(landed, told=ends(landed), report=None)), "I2")
 
 
 def test_a_lost_item_is_found(landed: Path) -> None:

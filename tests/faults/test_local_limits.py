@@ -12,8 +12,8 @@ from tests.faults.stage_local import missing
 CASES = cases(3)
 
 
-# sabotage: let `TempFile.write` swallow OSError; let `TempFile.publish` leave out the check of `_whole`; leave the
-# `os.unlink` out of `TempFile.discard`; let `worst` of the exit codes return DONE.
+# sabotage: let `TempFile.write` swallow OSError; leave the `os.unlink` out of `TempFile.discard`; let
+# `worst` of the exit codes return DONE.
 @pytest.mark.parametrize("name", CASES)
 async def test_what_the_machine_refuses_fails_truthfully_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     case, tools = CASES[name]

@@ -20,6 +20,7 @@ async def test_two_processes_with_one_destination_both_end_well_and_every_file_i
     tmp_path: Path, way: Way
 ) -> None:
     files = some_files(random.Random(3), 24, large=4)
+    files["d0/huge"] = random.Random(4).randbytes(1_500_000)  # its temporary file is there while the gate is shut
     async with an_em(tmp_path / "em", files if way == "down" else None, bandwidth=3e6) as sim:
         landed = sim.volume(USER) if way == "up" else tmp_path / "out"
         for name, data in files.items() if way == "up" else ():
@@ -28,6 +29,8 @@ async def test_two_processes_with_one_destination_both_end_well_and_every_file_i
         words = ("up", f"{tmp_path}/src/") if way == "up" else ("down", "/", "--into", str(tmp_path / "out"))
         gate = sim.gate(f"em/files/{way}link", at="body")
         async with started(sim.url, tmp_path / "one", *words, "-q") as first:
+            with anyio.fail_after(40):
+                await gate.arrived()
             async with started(sim.url, tmp_path / "two", *words, "-q") as second:
                 await _both_are_moving(sim, f"em/files/{way}link")
                 gate.open()

@@ -12,11 +12,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.faults.checker import Run, read_journal, violations
+from emasync.cli.job import _GRACE_S
+from emasync.simulator import Fault, FaultKind
+from tests.faults.checker import Run, read_journal, residue, violations
 from tests.faults.stage_kills import Way
 from tests.faults.stage_local import USER, an_em, emasync, ended, journals, some_files, started
 
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_PROMISED_S = 5.0  # from a signal to the end
 _CHILD = str(Path(__file__).with_name("process_child.py"))
 
 
@@ -42,7 +45,7 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
                 gate = sim.gate(path, at="answer")  # from here on nothing is answered: it cannot get through
                 await gate.arrived()
             process.send_signal(number)
-            stopped = await ended(process)
+            stopped = await ended(process, limit_s=_PROMISED_S)
         gate.open()
 
         rows = journals(home)
@@ -60,6 +63,37 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
         assert (finished.code, finished.ugly()) == (0, [])
         assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
         assert journals(home) == []
+
+
+# sabotage: `_GRACE_S = 60.0` in cli/job, which the tests of a disk call that never returns set for themselves.
+def test_the_grace_is_no_longer_than_promised() -> None:
+    assert 0 < _GRACE_S <= _PROMISED_S
+
+
+# sabotage: shield what `Lane._wait` waits for from cancellation: it ends when the grace is over, and not well.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("kind", "refusals"), [("busy_before", 4), ("retry_after", 1)])
+async def test_a_signal_ends_the_wait_for_an_em_that_is_busy_however_long_that_asks_for(
+    tmp_path: Path, number: signal.Signals, kind: FaultKind, refusals: int
+) -> None:
+    files, home = some_files(random.Random(3), 12), tmp_path / "home"
+    fault = Fault(kind, endpoint="em/files/downlink", times=None, status=503, seconds=200.0)
+    async with an_em(tmp_path / "em", files, faults=[fault]) as sim:
+        words = ("down", "/", "--into", "out", "--workers", "3", "-q")
+        async with started(sim.url, home, *words) as process:
+            with anyio.fail_after(40):
+                while sum(one.fault == kind for one in sim.requests) < refusals:
+                    await anyio.sleep(0.005)
+            process.send_signal(number)
+            stopped = await ended(process, limit_s=_PROMISED_S)
+        assert stopped.code == _CODES[number]
+        assert stopped.ugly() == []
+        assert violations(Run(direction="down", wanted=files, landed=home / "out")) == []
+        assert residue(home) == []
+        sim.faults.clear()
+        finished = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
+    assert (finished.code, finished.ugly()) == (0, [])
+    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
 
 
 # sabotage: replace `os._exit` by `scope.cancel()` in `_watch_signals`.
@@ -101,16 +135,22 @@ async def test_one_signal_is_enough_when_the_grace_is_over(tmp_path: Path) -> No
     assert not (home / "out/a").exists()
 
 
-# sabotage: let `Session` send without retry: `RetryPolicy.delay` returns None.
-async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(tmp_path: Path) -> None:
-    files, home = some_files(random.Random(2), 24), tmp_path / "home"
+# sabotage: let `retry.decide` give STOP for RETRY. Up: `Sender.send` settles what an UnknownOutcomeError leaves open as
+# failed.
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(
+    tmp_path: Path, way: Way
+) -> None:
+    files, home = some_files(random.Random(2), 24, folders=6), tmp_path / "home"
+    for name, data in files.items() if way == "up" else ():
+        (home / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / "src" / name).write_bytes(data)
+    words, path = (("up", "src/") if way == "up" else ("down", "/", "--into", "out")), f"em/files/{way}link"
     async with AsyncExitStack() as stack:
-        async with an_em(tmp_path / "em", files) as sim:
+        async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
             port = int(sim.url.rstrip("/").rpartition(":")[2])
-            gate = sim.gate("em/files/downlink", at="body")
-            process = await stack.enter_async_context(
-                started(sim.url, home, "down", "/", "--into", "out", "--workers", "3", "-q")
-            )
+            gate = sim.gate(path, at="body")
+            process = await stack.enter_async_context(started(sim.url, home, *words, "--workers", "3", "-q"))
             with anyio.fail_after(40):
                 await gate.arrived(3)
             process.send_signal(signal.SIGSTOP)
@@ -118,11 +158,11 @@ async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_co
         async with an_em(tmp_path / "em", port=port) as again:  # new tokens, too: the old one is refused
             process.send_signal(signal.SIGCONT)
             finished = await ended(process)
-            moved = [one for one in again.requests if one.path == "em/files/downlink"]
-
+            moved = [one for one in again.requests if one.path == path]
+            landed = again.volume(USER) if way == "up" else home / "out"
     assert (finished.code, finished.ugly()) == (0, [])
-    assert len(moved) >= len(files)
-    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+    assert len(moved) >= (len(files) if way == "down" else 6)
+    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
 
 
 async def _appears(path: Path) -> None:

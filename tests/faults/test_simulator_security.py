@@ -67,6 +67,7 @@ async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> Non
     assert b"too large" in answer
 
 
+# Sabotage: `World.bearer` gives the first account.
 async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Path) -> None:
     async with box(root=tmp_path) as (sim, raw):
         (sim.volume("client1") / "mine.txt").write_text("x")

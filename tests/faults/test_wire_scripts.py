@@ -16,6 +16,7 @@ from tests.faults.scripts_book import SCRIPTS, TWICE
 from tests.faults.stage_wire import Stage, hasty, left_over, meet, stage, tasks
 
 
+# sabotage: give two scripts one name.
 def test_every_script_has_a_name_of_its_own() -> None:
     assert TWICE == []
     assert len(SCRIPTS) >= 40
@@ -23,7 +24,6 @@ def test_every_script_has_a_name_of_its_own() -> None:
 
 # sabotage (each was tried), and the scripts that then fail:
 # - transport.connector: `_quiet` always True: a-second-answer-late (the next call gets a false answer)
-# - transport.reply: do not catch RuntimeError: chunk-extension-flood (one file's answer ends the whole transfer)
 # - transport.reply: no timeout around `readany`: those that make a call wait
 # - transport.session: `allow_redirects=True`: 302-elsewhere, 307-elsewhere
 # - transport.session: leave out the check of `upload.sent < upload.size`: 200-early

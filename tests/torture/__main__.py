@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these rows")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="the soak too, for so long")
     parser.add_argument(
-        "--limit", type=float, default=900.0, metavar="SECONDS", help="of one row, the soak's time beside"
+        "--limit", type=float, default=1800.0, metavar="SECONDS", help="of one row, the soak's time beside"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="rows at once")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")

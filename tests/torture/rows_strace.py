@@ -38,6 +38,7 @@ def run(order: Order) -> Row:
 
 async def _all(order: Order) -> list[Tried]:
     every = matrix(await count_calls(order.folder / "count", seed=order.seed))
+    every += matrix(await count_calls(order.folder / "count kept", seed=order.seed, kept=True), kept=True)
     random.Random(order.seed).shuffle(every)
     waiting = every[: max(6, round(len(every) * order.scale))]
     tried: list[Tried] = []

@@ -1,0 +1,39 @@
+"""Open files stay within 64 and 4 for each worker (I6), with one worker as with many, for files that go to disk as they
+come; how they stay so for thousands of small files is `test_local_many`."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.faults.checker import Run, violations
+from tests.faults.stage_kills import Way
+from tests.faults.stage_local import PASSWORD, USER, an_em, ended, started
+
+_CHILD = str(Path(__file__).with_name("local_child.py"))
+_LARGE = 1_100_000  # more than may wait in memory until it is whole
+
+
+# Sabotage: no bound in FreshPostConnector._release and `_IDLE_S = 600` (up, a connection stays open for each call); or
+# `saving` without its `leave` (down, each file's temporary file and folder stay open).
+@pytest.mark.parametrize("workers", [1, 16])
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, way: Way, workers: int) -> None:
+    rng = random.Random(8)
+    files = {f"large/{number:02}": rng.randbytes(_LARGE) for number in range(64)}
+    files |= {f"folder {number:03}/small": rng.randbytes(100) for number in range(120)}
+    local = tmp_path / "home/local"
+    async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
+        for name, data in files.items() if way == "up" else ():
+            (local / name).parent.mkdir(parents=True, exist_ok=True)
+            (local / name).write_bytes(data)
+        words = (sim.url, PASSWORD, way, str(local), str(workers))
+        async with started(sim.url, tmp_path / "home", *words, script=(_CHILD,)) as child:
+            end = await ended(child)
+        landed = sim.volume(USER) if way == "up" else local
+    assert (end.code, end.ugly()) == (0, []), end.err
+    assert 0 < json.loads(end.out)["open"] <= 64 + 4 * workers
+    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
