@@ -122,6 +122,7 @@ class TokenStore:
 
     def _keep(self, reply: Any, *, refresh: str | None = None) -> Token:
         access, newer = replies.tokens(reply)
+        self._rest_until = -math.inf
         self._token = Token(
             access=access,
             refresh=newer or refresh,

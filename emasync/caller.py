@@ -186,7 +186,8 @@ class Caller:
         if call.kind is Kind.AUTH:  # the EM's lock is not on the log-in
             story.account.charge(requests=1)
             return await stack.enter_async_context(self._transport.send(call))
-        await self._authorise(story)  # a log-in holds no place in the gate
+        needed_s = story.size * self._s_byte
+        await self._authorise(story, needed_s=needed_s)  # a log-in holds no place in the gate
         # a build or load, too: as the probe of a locked EM it would keep all others waiting for hours
         bulk = call.long or call.kind in (Kind.UPLINK, Kind.DOWNLINK)
         priority = Priority.BULK if bulk else Priority.SMALL
@@ -199,8 +200,7 @@ class Caller:
             raise
         story.busy_s += leave.waited_s
         story.account.charge(busy_s=leave.waited_s)
-        # again, at no cost unless it grew old in the wait, or will before the body is through
-        token = await self._authorise(story, needed_s=story.size * self._s_byte)
+        token = await self._authorise(story, needed_s=needed_s)  # again, at no cost unless it grew old in the wait
         began = self._clock()
         story.account.charge(requests=1)
         try:

@@ -76,8 +76,6 @@ class JobLog:
         for old in self.all():
             if self._now() - (old.ended or old.started) > _KEEP_S and old.state != "running" and old.id != record.id:
                 self.remove(old)
-            elif old.id == record.id and old.state == "running" and old.pid != os.getpid():
-                return replace(record, started=self._now(), pid=os.getpid())  # that run's record, while it lives
         return self._write(replace(record, started=self._now(), state="running", pid=os.getpid()))
 
     def end(self, record: Record, state: State, *, code: int) -> Record:
@@ -112,6 +110,9 @@ class JobLog:
 
     def _write(self, record: Record) -> Record:
         path = self._folder / f"{record.id}.json"
+        there = _read(path)
+        if there is not None and there.state == "running" and there.pid != os.getpid():
+            return record  # another run's, while that lives
         fresh = path.with_suffix(f".{os.getpid()}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

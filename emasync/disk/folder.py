@@ -33,6 +33,10 @@ class Pin:
         """Whether it was opened before."""
         return self._known is not None
 
+    def set(self, root: Path) -> None:
+        """Let it be the folder that `root` is now. OSError where it is none."""
+        os.close(self.open(root))
+
     def open(self, root: Path) -> int:
         """A descriptor of `root`. UnsafePathError if that is another folder than before."""
         opened = os.open(root, _FOLDER)
@@ -57,10 +61,11 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: Pin | N
     is planted while this runs. `durable`: the entries of new folders are flushed.
     """
     pin = pin or Pin()
+    known = pin.known  # asked first: another worker may make it and pin it between our miss and the question
     try:
         current = pin.open(root)
     except FileNotFoundError:
-        if pin.known:
+        if known:
             raise _moved(root) from None
         _make_root(root, durable=durable)
         current = pin.open(root)
@@ -84,7 +89,14 @@ def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> 
 
     As in `open_folder` a link below `root` is an UnsafePathError.
     """
-    current = (pin or Pin()).open(root)
+    pin = pin or Pin()
+    known = pin.known
+    try:
+        current = pin.open(root)
+    except FileNotFoundError:
+        if known:
+            raise _moved(root) from None
+        raise
     try:
         for part in parts:
             inner = _enter(current, part, make=False, durable=False)

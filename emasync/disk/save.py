@@ -41,11 +41,10 @@ class Saved:
     """A file that is in place: its size in bytes, its SHA-256 in hex, its content tag as the EM would list it (None
     where it was not asked for)."""
 
-    path: Path
     size: int
     sha256: str
     tag: int | None
-    facts: Fingerprint | None = None
+    facts: Fingerprint | None
 
 
 class _Hashed:

@@ -21,8 +21,8 @@ _DIRECTIONS, _STATES, _VERIFIED = tuple(Direction), tuple(OutcomeState), tuple(V
 
 
 class OutcomeLog:
-    """Outcomes as they come, appended and never changed. Memory: about 70 bytes and the path of each file, and of each
-    local folder; for a file with an error that error, and an `Outcome`."""
+    """Outcomes as they come, appended and never changed. Memory: about 90 bytes and the path of each file, the local
+    folders and the different reasons; for a file with an error that error, and an `Outcome`."""
 
     __slots__ = ("_ends", "_packed", "_shown", "_texts", "_whole", "sizes", "states")
 
@@ -41,12 +41,12 @@ class OutcomeLog:
     def append(self, outcome: Outcome) -> None:
         """Take one more."""
         record = self._pack(outcome)
+        self.sizes.append(outcome.bytes)  # first: it is what may raise
         if record is None:
             self._whole[len(self)] = outcome
         else:
             self._packed += record
         self._ends.append(len(self._packed))
-        self.sizes.append(outcome.bytes)
         self.states.append(_STATES.index(outcome.state))
 
     def at(self, index: int) -> Outcome:
@@ -154,7 +154,11 @@ class Outcomes(Sequence[Outcome]):
             return NotImplemented
         return len(self) == len(other) and all(mine == yours for mine, yours in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]  # an outcome's error may have none
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __add__(self, other: Iterable[Outcome]) -> tuple[Outcome, ...]:
+        return (*self, *other)
 
     def __repr__(self) -> str:
         return repr(tuple(self))

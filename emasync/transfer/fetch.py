@@ -23,7 +23,8 @@ from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, prefix
-from emasync.transfer.proof import tag_by_reading
+from emasync.transfer.proof import prove_by_reading
+from emasync.transfer.tags import TagTrust
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
@@ -133,9 +134,9 @@ class Fetch:
                             entry = fresh
                             continue
                 save = landed.save
-                path = await save.commit()
+                await save.commit()
                 self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
-                saved = Saved(path=path, size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
+                saved = Saved(size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
                 return saved, how
         raise AssertionError("the last round returns or raises")
 
@@ -146,11 +147,10 @@ class Fetch:
         tags = self._link.tags
         if entry is None or landed.save.sha256 != previous or landed.save.size != entry.size:
             return False
-        if tags.trust is tags.trust.OPEN:
-            others = [one for one in await self._relist() if one.path != entry.path]
+        if tags.trust is TagTrust.OPEN:
             with suppress(EMError):
-                if (read := await tag_by_reading(self._link, others, account=account)) is not None:
-                    tags.learn(read[0].content_tag, read[1])
+                others = (one for one in await self._relist() if one.path != entry.path)
+                await prove_by_reading(self._link, others, account=account)
         return not tags.proven
 
     async def _receive(

@@ -77,7 +77,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a transfer was asked for. `workers`: files (down) or calls (up) under way at once, a ceiling."""
+    """What a transfer was asked for. `workers`: files (down) or calls (up) under way at once, a ceiling; those that
+    wait to be tried again, or have just waited, come on top, at most as many."""
 
     workers: int
     overwrite: Overwrite

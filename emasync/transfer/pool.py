@@ -30,6 +30,7 @@ class _Pool:
         self._work = work
         self._workers = workers
         self._alive = self._asleep = 0
+        self._members: set[int] = set()  # of what a worker starts on its own, the context is the same
 
     def start(self) -> None:
         """One more worker."""
@@ -38,16 +39,19 @@ class _Pool:
 
     async def _run(self) -> None:
         _pool.set(self)
+        me = anyio.get_current_task().id
+        self._members.add(me)
         try:
             while self._alive <= self._workers + self._asleep and await self._work():
                 pass
         finally:
+            self._members.discard(me)
             self._alive -= 1
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, with a stand-in meanwhile."""
-        if self._asleep >= self._workers:
-            await anyio.sleep(seconds)  # enough is under way already
+        if self._asleep >= self._workers or anyio.get_current_task().id not in self._members:
+            await anyio.sleep(seconds)  # enough is under way already, or it is no worker that sleeps
             return
         self._asleep += 1
         self.start()
@@ -64,8 +68,9 @@ async def nap(seconds: float) -> None:
 
 
 async def run_pool(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int) -> None:
-    """Call `work` for each item, at most `workers` at a time, in the order of `items` (taken as workers get free).
-    While one is in `nap` another goes on in its place: for so long, and until both are through, there is one more.
+    """Call `work` for each item, `workers` at a time, in the order of `items` (taken as workers get free). While one
+    is in `nap` another goes on in its place: for so long, and until one of the two is through, there is one more. Never
+    more than twice `workers`.
 
     What `work` raises cancels the others and is raised, as itself if it was alone. Cancellation cancels all of them.
     """

@@ -15,6 +15,7 @@ from emasync.caller import Account
 from emasync.errors import (
     BadRequestError,
     EMError,
+    ServerError,
     SourceChangedError,
     TooLargeError,
     UnknownOutcomeError,
@@ -34,14 +35,15 @@ from emasync.wire.replies import UplinkReceipt, uplink_receipt
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
-    `whole` is False when a file behind it broke the call off. `why` is
-    what the last listing said against it."""
+    `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
+    (500). `why` is what the last listing said against it."""
 
     item: UplinkItem
     receipt: bool
     sha256: str | None
     tag: int | None
     whole: bool = True
+    refused: bool = False
     seconds: float = 0.0
     busy_s: float = 0.0
     why: str = ""
@@ -94,10 +96,11 @@ class Sender:
         async def read(reply: Reply) -> UplinkReceipt:
             return uplink_receipt(await reply.json())
 
+        refused = False
         try:
             receipt = await self._link.caller.run(calls.uplink(), read, body=body, size=call.bytes, account=mine)
-        except UnknownOutcomeError:
-            counted = False
+        except UnknownOutcomeError as error:
+            counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
         except (EMError, OSError) as error:
             return self._failed(call, error, bodies[-1] if bodies else None)
         else:
@@ -109,6 +112,7 @@ class Sender:
                 Sent(
                     item=item,
                     receipt=counted,
+                    refused=refused,
                     sha256=last.sha256.get(index),
                     tag=last.tags.get(index),
                     seconds=took,

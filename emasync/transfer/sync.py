@@ -12,8 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from emasync.disk import remove_file
-from emasync.errors import EMError
+from emasync.disk import Pin, remove_file
+from emasync.errors import EMError, UnknownOutcomeError
 from emasync.model import (
     Direction,
     FileEntry,
@@ -30,7 +30,7 @@ from emasync.transfer.engine import Run, plan_scan, transfer
 from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
-from emasync.transfer.proof import tag_by_reading
+from emasync.transfer.proof import prove_by_reading
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sources import Scan, scan
 from emasync.transfer.tags import TagTrust
@@ -76,7 +76,7 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     here, there = Path(local), RemotePath(remote)
 
     async def job(run: Run) -> None:
-        found, tree = await _both_sides(run, partial(_scan_if_there, here, options))
+        found, tree = await _both_sides(run, partial(_scan_if_there, here, options, pin=run.pin))
         decisions = await _decide(run, found, there, tree, direction=Direction.DOWNLINK, sync=sync)
         refused = tuple(_inside(one, here, there) for one in found.refused)
         if sync.dry_run:
@@ -107,7 +107,9 @@ def _scan(here: Path, options: Options) -> Scan:
     return scan([f"{here}/"], filters=filters)
 
 
-def _scan_if_there(here: Path, options: Options) -> Scan:
+def _scan_if_there(here: Path, options: Options, *, pin: Pin) -> Scan:
+    if here.is_dir():
+        pin.set(here)  # what is saved and deleted later is so in the folder that is looked at now
     if here.exists():
         return _scan(here, options)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
@@ -193,9 +195,7 @@ async def _known_tags(run: Run, files: list[Found], there: RemotePath, tree: Fil
 
 async def _prove_by_reading(run: Run, files: Iterable[Found], there: RemotePath, tree: FileTree) -> None:
     """No tag matches: either every file differs, or the rule does. One small file of known bytes tells which."""
-    read = await tag_by_reading(run.link, [tree[there / one.relative] for one in files], account=run.account)
-    if read is not None:
-        run.link.tags.learn(read[0].content_tag, read[1])
+    await prove_by_reading(run.link, (tree[there / one.relative] for one in files), account=run.account)
 
 
 async def _journal_says(
@@ -280,12 +280,18 @@ def _deleted(
     error: Exception | None = None,
     skipped: bool = False,
 ) -> Outcome:
-    state = OutcomeState.SKIPPED if skipped else OutcomeState.FAILED if error else OutcomeState.DONE
+    state, reason = OutcomeState.DONE, "deleted: not at the source"
+    if skipped:
+        state, reason = OutcomeState.SKIPPED, "not deleted, because other files failed"
+    elif isinstance(error, UnknownOutcomeError):
+        state, reason = OutcomeState.UNKNOWN, str(error)
+    elif error is not None:
+        state, reason = OutcomeState.FAILED, "not deleted"
     return Outcome(
         path=there / path,
         place=prefix(here) + path,
         direction=direction,
         state=state,
-        reason="not deleted, because other files failed" if skipped else "deleted: not at the source",
+        reason=reason,
         error=error,
     )

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import anyio
@@ -24,13 +25,14 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool, taken
-from emasync.transfer.proof import tag_by_reading
+from emasync.transfer.proof import prove_by_reading
 from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
 from emasync.transfer.tags import TagTrust
 from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
+_MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing
 _LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
 _MOST_UNSETTLED = 10_000  # files that wait for a listing: it takes the EM's lock, they take memory
 _PORTION = 1000  # files settled at a time: with all that says how they ended, one takes a kilobyte
@@ -62,6 +64,7 @@ class Uplink:
         self._sleep = sleep
         self._sender = Sender(link, options, roster=roster, clock=clock)
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
+        self._refused: Counter[UplinkItem] = Counter()  # and of these, how often the server said that it had failed
         self._sent: list[Sent] = []
         self._again: list[UplinkItem] = []
         self._next_look_s = clock() + _LIST_EVERY_S
@@ -69,6 +72,7 @@ class Uplink:
         self._looking = anyio.Lock()
         self._over: Exception | None = None
         self._told_fall_back = False
+        self._unlike: tuple[float, frozenset[RemotePath]] | None = None  # the first listing with no right tag
 
     async def run(self, calls: deque[UplinkCall]) -> None:
         """Send `calls`, settle each of their files exactly once. Takes `calls` apart: what is settled is forgotten."""
@@ -146,7 +150,7 @@ class Uplink:
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: deque[Sent], tree: FileTree, *, settled: bool) -> None:
-        await self._learn(list(_lessons(looked, tree)), settled=settled)
+        await self._learn(dict(_lessons(looked, tree)), settled=settled)
         if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
             self._told_fall_back = True
             self._roster.note(_FALL_BACK)
@@ -162,21 +166,23 @@ class Uplink:
                     self._sent.append(replace(sent, why=verdict.why))
             await self._done(done)
 
-    async def _learn(self, lessons: list[tuple[FileEntry, int]], *, settled: bool) -> None:
+    async def _learn(self, lessons: dict[FileEntry, int], *, settled: bool) -> None:
         """What the listing teaches of this server's tags. Where none is that of the bytes sent, either the rule is
         another, or older files of these sizes are still listed, or there: reading one tells. Only once a listing can
-        lag no more (`settled`) a difference refutes the rule."""
+        lag no more (`settled`, or long enough after the first that showed none right) a difference refutes the rule."""
         tags = self._link.tags
-        if tags.trust is TagTrust.OPEN and lessons and all(entry.content_tag != tag for entry, tag in lessons):
-            try:
-                read = await tag_by_reading(self._link, [entry for entry, _ in lessons], account=self._account)
-            except EMError:
-                read = None
-            if read is not None and read[1] == read[0].content_tag:
-                tags.learn(*(read[1], read[1]))
-            elif not settled:
+        unlike = bool(lessons) and all(entry.content_tag != tag for entry, tag in lessons.items())
+        if unlike and tags.trust is TagTrust.OPEN and self._options.verify == "content":
+            if self._unlike is None:
+                self._unlike = (self._clock(), frozenset(entry.path for entry in lessons))
+            since, first = self._unlike
+            if not settled:  # those that came later may still lag behind
+                lessons = {entry: tag for entry, tag in lessons.items() if entry.path in first}
+            with suppress(EMError):
+                await prove_by_reading(self._link, lessons, account=self._account, only_proof=True)
+            if not (settled or self._clock() - since >= sum(_LOOKS_S)):
                 return
-        learn_from_sent(lessons, tags)
+        learn_from_sent(lessons.items(), tags)
 
     def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
         return judge_sent(
@@ -203,7 +209,8 @@ class Uplink:
         for sent in missing:
             # not `sends`: what a busy EM refused, or another file broke off, is no chance that was used
             self._missed[sent.item] += sent.whole
-            if self._missed[sent.item] >= _MAX_SENDS:
+            self._refused[sent.item] += sent.refused
+            if self._missed[sent.item] >= _MAX_SENDS or self._refused[sent.item] >= _MAX_REFUSED:
                 await self._lost(sent)
             else:
                 again.append(sent)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from emasync.errors import ProtocolError
 from emasync.model import FileEntry, FileTree, Image, NodeStatus, PodPhase, PodStatus, RemotePath
 
-_PATHS = 128 * 1024 * 1024
+_PATHS = 64 * 1024 * 1024
 """Characters of all paths of a listing: each repeats its folders' names, so a small answer could make very much."""
 
 _PHASES = {"waiting": PodPhase.WAITING, "running": PodPhase.RUNNING, "terminated": PodPhase.TERMINATED}

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from emasync import Client, IntegrityError, OutcomeState, SourceChangedError, Verified
-from emasync.simulator import Fault, Simulator, VirtualClock
+from emasync.simulator import Fault, FaultKind, Simulator, VirtualClock
 from tests.contract.stage import Simulate, assert_honest, calls, connect, sent_names, some_bytes, tree, write
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
@@ -154,6 +154,18 @@ async def test_after_a_lost_answer_an_older_file_of_the_same_size_is_no_proof(
     report = await em.uplink(write(tmp_path, {"a": b"new"}) / "a")
     report.raise_for_failures()
     assert tree(sim.volume("client1")) == {"a": b"new"}
+
+
+@pytest.mark.parametrize(("kind", "sends"), [("error_500", 2), ("html_502", 3)])
+async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_answer_is_lost_three_times(
+    em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FaultKind, sends: int
+) -> None:
+    # Sabotage: leave `_refused` out of Uplink._send_again: three times in any case.
+    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    sim.faults.add(Fault(kind, endpoint=UPLINK, times=None))
+    report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
+    assert [outcome.state for outcome in report.outcomes] == [OutcomeState.UNKNOWN]
+    assert len(calls(sim, UPLINK)) == report.outcomes[0].attempts == sends
 
 
 async def test_when_nothing_can_be_found_out_the_file_is_unknown(em: Client, sim: Simulator, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from emasync.model import OutcomeState, Verified
 from emasync.simulator import Fault, Simulator
 from emasync.simulator.volume import Volume
-from emasync.transfer.events import Confirmed
-from tests.contract.stage import USERS, connect, write
+from emasync.transfer.events import Confirmed, Settled
+from tests.contract.stage import USERS, calls, connect, write
+from tests.engine.truth_stage import many, other_tag
 
 UPLINK = "em/files/uplink"
 
@@ -81,3 +82,24 @@ async def test_a_file_replaced_as_soon_as_it_appeared_is_not_remembered_as_ours(
         await em.downlink("a.bin", tmp_path / "out", journal=tmp_path / "journal", on_event=replaced)
         await em.downlink("a.bin", tmp_path / "out", journal=tmp_path / "journal")
         assert (tmp_path / "out" / "a.bin").read_bytes() == b"right"
+
+
+# Sabotage: in `Uplink._learn` return unless `settled`: no file of such a server ends before the last call has.
+async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emasync.transfer.uplink._MOST_UNSETTLED", 2)
+    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
+    source = many(tmp_path / "source", 60, parts=12)
+    settled: list[int] = []
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+
+        def hear(event: object) -> None:
+            if isinstance(event, Settled):
+                settled.append(len(calls(sim, "em/files/uplink")))
+
+        report = await em.uplink(f"{source}/", workers=1, on_event=hear)
+    assert len(report.done) == 60
+    assert min(settled) < 12

@@ -104,16 +104,19 @@ def drawn(seed: int) -> Schedule:
 
 
 def _tame(rng: random.Random, way: Way) -> Iterator[Fault]:
-    """At most two breaks of an endpoint, one lying listing, one refused token, a few refusals for being busy."""
+    """At most two breaks of an endpoint (one uplink that fails over with 500: a second is its file's end), one lying
+    listing, one refused token, a few refusals for being busy."""
     moving = UP if way == "up" else DOWN
     false = (*_LIES, "corrupt_body")
-    lied = False
+    lied = failed = False
     for endpoint in (moving, LIST):
         for _ in range(rng.randrange(3)):
             # twice the same lie is no lie any more (see Fetch._same_again), and raw bytes have but a listing to vouch
             # for them: where both are false, a file fails honestly
             kind = rng.choice([one for one in _BREAKS[endpoint] if not lied or one not in false])
             lied = lied or kind in false
+            if (endpoint, kind) == (UP, "error_500"):
+                kind, failed = "html_502" if failed else kind, True
             yield _fault(rng, kind, endpoint)
     if rng.random() < 0.3:
         yield _fault(rng, rng.choice(_TOKEN), rng.choice((moving, LIST)))

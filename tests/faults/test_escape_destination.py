@@ -9,10 +9,12 @@ import pytest
 
 from emasync import RemotePath
 from emasync.cli.plan_file import save_plan
-from emasync.disk import remove_file
+from emasync.disk import Pin, remove_file
+from emasync.disk.folder import open_folder
+from emasync.errors import UnsafePathError
 from emasync.model import OutcomeState
 from emasync.simulator import Simulator
-from emasync.transfer.events import Confirmed, Settled
+from emasync.transfer.events import Confirmed, Planned, Settled
 from emasync.transfer.plan import UplinkPlan
 from tests.contract.stage import USERS, connect, write
 
@@ -73,3 +75,45 @@ def test_a_plan_is_not_written_through_a_link(tmp_path: Path) -> None:
 def test_removing_what_is_gone_makes_no_folders(tmp_path: Path) -> None:
     remove_file(tmp_path / "gone", RemotePath("a/b/c.txt"))
     assert list(tmp_path.iterdir()) == []
+
+
+# Sabotage: ask for `pin.known` only after the miss in `open_folder`: the second worker's file fails.
+def test_two_workers_may_make_the_destination_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, pin, real = tmp_path / "new", Pin(), Pin.open
+    missed: list[Path] = []
+
+    def open_late(self: Pin, root: Path) -> int:
+        if not missed:
+            missed.append(root)
+            os.close(open_folder(root, (), durable=False, pin=pin))  # the other worker, just after our miss
+            raise FileNotFoundError(root)
+        return real(self, root)
+
+    monkeypatch.setattr(Pin, "open", open_late)
+    os.close(open_folder(root, (), durable=False, pin=pin))
+    assert root.is_dir()
+
+
+# Sabotage: no `known` in `find_folder`: what lives on in the moved folder is "gone".
+def test_a_destination_that_was_moved_away_is_not_one_whose_files_are_gone(tmp_path: Path) -> None:
+    out, pin = write(tmp_path / "out", {"a.bin": b"1"}), Pin()
+    pin.set(out)
+    out.rename(tmp_path / "moved")
+    with pytest.raises(UnsafePathError, match="moved or replaced"):
+        remove_file(out, RemotePath("a.bin"), pin=pin)
+
+
+# Sabotage: leave `pin.set` out of `_scan_if_there`: a sync that only deletes does so in the canary folder.
+async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_left_alone(tmp_path: Path) -> None:
+    out = write(tmp_path / "out", {"extra.bin": b"x"})
+    canary = write(tmp_path / "canary", {"extra.bin": b"mine"})
+
+    def swap(event: object) -> None:
+        if isinstance(event, Planned):
+            out.rename(tmp_path / "moved")
+            out.symlink_to(canary)
+
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        report = await em.sync_down("", out, delete=True, on_event=swap)
+        assert (canary / "extra.bin").read_bytes() == b"mine"
+        assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]

@@ -164,6 +164,22 @@ async def test_no_more_sleep_beside_the_pool_than_work_in_it() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_a_task_that_a_worker_started_outlives_the_pool_and_just_sleeps() -> None:
+    # Sabotage: leave `_members` out of `_Pool.sleep`: "This task group is not active".
+    async with anyio.create_task_group() as outside:
+
+        async def later() -> None:
+            await over.wait()
+            await nap(0.0)
+
+        async def work(item: int) -> None:
+            outside.start_soon(later)
+
+        over = anyio.Event()
+        await run_pool([1], work, workers=1)
+        over.set()
+
+
 async def test_whoever_is_in_no_pool_just_sleeps() -> None:
     with anyio.fail_after(5):
         await nap(0.0)
