@@ -4,13 +4,13 @@ Owns: everything between bytes and a disk. May import errors, model, config and 
 Knows nothing of HTTP, retries or plans.
 """
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.folder import Pin, flush_folder
 from emasync.disk.names import TEMP_PREFIX, local_parts, name_problem, twin_key
 from emasync.disk.remove import remove_file
 from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
 from emasync.disk.source import (
     Digest,
-    Fingerprint,
     Small,
     Source,
     SourceReader,

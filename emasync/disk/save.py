@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.folder import Pin, find_folder, flush_folder
 from emasync.disk.hashes import Hashes
 from emasync.disk.names import local_parts
-from emasync.disk.source import Fingerprint
 from emasync.disk.temp import Target, TempFile, temp_name
 from emasync.disk.threads import FileThreads, finish
 from emasync.model import Overwrite, RemotePath

@@ -13,13 +13,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.hashes import Hashes
 from emasync.disk.threads import FileThreads, finish
 from emasync.errors import SourceChangedError, UnsafePathError
@@ -34,44 +34,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-@lru_cache(maxsize=16)
-def _one(number: int) -> int:
-    """`number`, the same object each time: files share their device."""
-    return number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fingerprint:
-    """What tells that a file was not touched. `size` in bytes, times in nanoseconds."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    device: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Fingerprint:
-        """The fingerprint in a stat result."""
-        mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
-        return cls(
-            size=found.st_size,
-            mtime_ns=mtime,
-            ctime_ns=mtime if ctime == mtime else ctime,  # one number for both: there may be very many fingerprints
-            inode=found.st_ino,
-            device=_one(found.st_dev),
-        )
-
-    def changes(self, later: Fingerprint) -> str:
-        """What `later` has different, for people; "" if nothing."""
-        if self == later:
-            return ""
-        if self.size != later.size:
-            return f"its size went from {self.size} to {later.size} bytes"
-        changed = [field.name for field in fields(self) if getattr(self, field.name) != getattr(later, field.name)]
-        return f"its {' and '.join(changed)} changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

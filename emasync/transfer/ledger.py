@@ -41,7 +41,7 @@ class Item:
 
 
 T = TypeVar("T")
-_PORTION = 5000  # rows at a time: of a hundred thousand files, all rows at once would be a hundred megabytes
+_PORTION = 1000  # rows at a time: of a hundred thousand files, all rows at once would be a hundred megabytes
 
 
 class Ledger:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from emasync.disk.source import Fingerprint
+from emasync.disk.fingerprint import Fingerprint
 from emasync.errors import EMError
 from emasync.model import FileEntry, RemotePath
 

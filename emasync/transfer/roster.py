@@ -48,7 +48,8 @@ class Roster:
 
     def expect(self, files: Iterable[Expected], *, below: str = "") -> None:
         """These will be settled; their local paths begin with `below`."""
-        self._expected.setdefault(below, {}).update((file.remote, file) for file in files)
+        known = {file.remote: file for file in files}
+        self._expected.setdefault(below, {}).update(known)  # from a dict, whose size is known: half the room
 
     def sent(self, paths: Iterable[RemotePath]) -> None:
         """These have left (once more): if nothing more is heard of them, they are unknown, not failed."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.names import local_parts
-from emasync.disk.source import Fingerprint
 from emasync.errors import EMError, ForbiddenError, NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import FileEntry, RemotePath
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkCall, UplinkItem, UplinkPlan
@@ -64,7 +63,7 @@ def _lines(plan: UplinkPlan | DownlinkPlan) -> Iterator[dict[str, Any]]:
 
 
 def _up(item: UplinkItem) -> dict[str, Any]:
-    return {"local": item.place, "remote": item.remote, **asdict(item.fingerprint)}
+    return {"local": item.place, "remote": item.remote, **item.fingerprint.facts()}
 
 
 def _down(item: DownlinkItem) -> dict[str, Any]:

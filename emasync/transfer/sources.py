@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.names import TEMP_PREFIX
-from emasync.disk.source import Fingerprint
 from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError
 from emasync.model import RemotePath, safe
 from emasync.model.paths import has_magic, matches

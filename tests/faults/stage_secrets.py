@@ -145,7 +145,7 @@ async def verb_trial(verb: str, echo: Echo, home: Path) -> list[str]:
         def child() -> subprocess.CompletedProcess[str]:
             with start(*patient, home=home, env=env) as process:
                 try:
-                    out, err = process.communicate(timeout=_PATIENCE_S)
+                    out, err = process.communicate(timeout=_PATIENCE_S * (3 if verb == "image build" else 1))
                 except subprocess.TimeoutExpired:
                     if not verb.startswith("pod "):  # one that never ends, as this EM tells it
                         slow.append(f"{verb}: still running after {_PATIENCE_S:g} s")

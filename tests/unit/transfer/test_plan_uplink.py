@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emasync.config import Limits
-from emasync.disk.source import Fingerprint
+from emasync.disk.fingerprint import Fingerprint
 from emasync.errors import NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath
 from emasync.transfer.packing import calls_for_target, pack, plan_uplink

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emasync.disk.source import Fingerprint
+from emasync.disk.fingerprint import Fingerprint
 from emasync.errors import EMError, NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import FileEntry, RemotePath
 from emasync.transfer.packing import plan_uplink
