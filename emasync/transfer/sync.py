@@ -6,6 +6,7 @@ Owns: `sync_up` and `sync_down`, the proof of this server's tags, and deletions.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -108,9 +109,9 @@ def _scan(here: Path, options: Options) -> Scan:
 
 
 def _scan_if_there(here: Path, options: Options, *, pin: Pin) -> Scan:
-    if here.is_dir():
-        pin.set(here)  # what is saved and deleted later is so in the folder that is looked at now
     if here.exists():
+        with suppress(OSError):  # the scan says what is wrong with it
+            pin.set(here)  # what is saved and deleted later is so in the folder that is looked at now
         return _scan(here, options)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
     return scan([], filters=filters)

@@ -117,3 +117,19 @@ async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_l
         report = await em.sync_down("", out, delete=True, on_event=swap)
         assert (canary / "extra.bin").read_bytes() == b"mine"
         assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
+
+
+# Sabotage: leave `suppress(OSError)` out of `_scan_if_there`: the sync raises, and no report says which folder it was.
+async def test_a_destination_that_cannot_be_opened_is_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Pin, root: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(root))
+
+    monkeypatch.setattr(Pin, "set", refused)
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"a.bin": b"1"})
+        report = await em.sync_down("", write(tmp_path / "out", {"b.bin": b"2"}))
+        assert [(one.path, one.state) for one in report.outcomes if one.path == "a.bin"] == [
+            ("a.bin", OutcomeState.DONE)
+        ]
