@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SMALL = 1024 * 1024
 """Bytes of a file that may wait in memory until it is whole (`SmallSave`)."""
 
-_QUICK = 64 * 1024  # bytes that are hashed sooner than a thread is reached
+_QUICK = 64 * 1024  # bytes that are hashed sooner than a thread is reached, and written sooner than room is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,9 @@ async def saving(
 class SmallSave(_Hashed):
     """One file that waits in memory until it is whole; then `commit` is its only hop to a thread.
 
-    The same choices and errors as `saving`, but for those of the disk, which all come with `commit`. There is nothing
-    to clean up, whenever it is dropped. The caller sees to it that the file is no larger than about `SMALL`.
+    The same choices and errors as `saving`, but for those of the disk, which all come with `commit`. A file that has no
+    room there is not begun: others would lack what it takes until it fails. There is nothing to clean up, whenever it
+    is dropped. The caller sees to it that the file is no larger than about `SMALL`.
     """
 
     def __init__(
@@ -233,6 +234,8 @@ class SmallSave(_Hashed):
         self._committed = True
         temp = TempFile(self._target)
         try:
+            if len(self._data) > _QUICK:  # less is written as soon as asked for
+                temp.check_space(len(self._data))
             temp.write(self._data)
             path = temp.publish(flush_folder=flush_folder)
             self._found = temp.found

@@ -68,27 +68,28 @@ def _failed(end: Ended, *wanted: str, words: str) -> list[str]:
 
 
 async def a_full_disk(folder: Path, *, seed: int) -> list[str]:
-    """ENOSPC while files come: what fits is there, the rest failed and says so."""
+    """Less room than the files need: what fits is there, the two that can never fit take no other's room."""
     files, home, copy = the_files(seed), folder / "home", folder / "copy"
     (home / "out").mkdir(parents=True)
     copy.mkdir()
     async with an_em(folder / "em", files) as sim:
         end = await emasync(sim.url, home, *DOWN, wrap=on_tiny_disk(home / "out", size=400_000, copy=copy))
-    wrong = _failed(end, "d0/big", "d1/big", words="space")
+    wrong = _failed(end, "d0/big", "d1/big", words="not enough space")
     return wrong + judge_down(_moved(end, copy), files, copy, before={})
 
 
 async def a_disk_that_lies_about_its_room(folder: Path, *, seed: int) -> list[str]:
     """ENOSPC in the midst of a write: many files at once want the room that each of them was promised."""
     rng = random.Random(seed)
-    files = {f"f{index}": rng.randbytes(250_000) for index in range(8)}
+    files = {f"f{index}": rng.randbytes(1_100_000) for index in range(6)}  # streamed: asked for room, then written
     home, copy = folder / "home", folder / "copy"
     (home / "out").mkdir(parents=True)
     copy.mkdir()
-    wrap = on_tiny_disk(home / "out", size=900_000, copy=copy)
-    async with an_em(folder / "em", files, bandwidth=3e6) as sim:
+    wrap = on_tiny_disk(home / "out", size=3_500_000, copy=copy)
+    async with an_em(folder / "em", files, bandwidth=8e6) as sim:
         end = await emasync(sim.url, home, *DOWN, "--workers", "8", wrap=wrap)
-    wrong = [] if end.report.failed and end.report.done else [f"all or nothing came: {end.out}"]
+    reasons = [str(one.error) for one in end.report.failed]  # of all, by chance: room that comes free comes too late
+    wrong = [] if reasons and all("space" in why for why in reasons) else [f"not for want of room: {end.out}"]
     return wrong + judge_down(_moved(end, copy), files, copy, before={})
 
 

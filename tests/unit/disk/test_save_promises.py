@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -205,6 +206,33 @@ async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
     with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
         await out.commit()
     assert tree(dest) == {"moved/"}
+
+
+# Sabotage: no `check_space` in SmallSave._put: the file is begun, and takes the room of others until it fails.
+# Sabotage: `>=` for `>` there, or another bound than 64 KiB: room is asked for what is written sooner.
+async def test_a_file_that_has_no_room_is_not_begun(
+    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(f_bavail=1, f_frsize=4096, f_blocks=100)
+    begun: list[int] = []
+    write = os.write
+
+    def count(fd: int, data: bytes) -> int:
+        begun.append(len(data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "fstatvfs", lambda _: full)
+    monkeypatch.setattr(os, "write", count)
+    for size, fits in ((65536, True), (65537, False)):
+        out = SmallSave(threads, dest, RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        await out.write(bytes(size))
+        if fits:
+            await out.commit()
+        else:
+            with pytest.raises(OSError, match=f"not enough space: the file has {size} bytes, 4096 are free"):
+                await out.commit()
+    assert begun == [65536]
+    assert tree(dest) == {"f65536"}
 
 
 # Sabotage: no `error.add_note` around `leave` in saving: only the failed clean-up is told of.
