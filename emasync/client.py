@@ -166,11 +166,11 @@ class Client:
 
         A folder keeps its tree, ``src/`` means its contents, globs are understood. Await the Transfer for a report, or
         walk through it. A file counts as done when a listing of the volume shows it as it was sent; see
-        `Outcome.verified`. `workers`: calls under way at once (beside such as wait to be tried
-        again), a ceiling; the EM's lock decides. `overwrite` and
-        `verify` default to the settings. `include` and `exclude` are gitignore patterns. `on_event` is called in the
-        event loop and must be quick. With a `journal` (a file) the same call, made again after a crash, moves only what
-        is not proved to be there. After `deadline` seconds what is left fails, or is unknown if it was sent.
+        `Outcome.verified`. `workers`: calls under way at once (beside such as wait to be tried again), a ceiling; the
+        EM's lock decides. `overwrite` and `verify` default to the settings. `include` and `exclude` are gitignore
+        patterns. `on_event` is called in the event loop and must be quick; what it raises ends the transfer and is
+        raised. With a `journal` (a file) the same call, made again after a crash, moves only what is not proved to be
+        there. After `deadline` seconds what is left fails, or is unknown if it was sent.
         """
         options = self._options(
             workers, overwrite, verify, on_event, journal, include=include, exclude=exclude, deadline=deadline

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -17,7 +18,7 @@ from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, TimedOutError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath
-from emasync.transfer.events import Planned
+from emasync.transfer.events import Ear, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
 from emasync.transfer.journal import open_journal
@@ -123,19 +124,38 @@ def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Tr
     """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
 
     async def work(results: Results, account: Account) -> None:
-        with link.running.one(), link.lane.listen(options.overhear):
-            async with _ledger(link, options, direction) as ledger:
-                roster = Roster(results, direction=direction, options=options, ledger=ledger)
-                run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
-                with anyio.move_on_after(options.deadline_s) as scope:
-                    await job(run)
-                if scope.cancelled_caught:
-                    reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
-                    if not run.planned:
-                        raise reached  # what was asked for is not known yet: a report without it would look good
-                    await roster.abandon(reached)
+        with link.running.one(), _heard(options) as heard, link.lane.listen(heard.tell):
+            await _run(link, heard, direction, job, results, account)
 
     return Transfer(work, busy_clock=lambda: link.lane.busy_s)
+
+
+@contextmanager
+def _heard(options: Options) -> Generator[Options]:
+    """`options` whose `on_event` never raises: what the caller's own raises cancels the block, and is raised by it."""
+    if options.on_event is None:
+        yield options
+        return
+    ear = Ear(options.on_event)
+    with ear.scope:
+        yield replace(options, on_event=ear.hear)
+    if ear.failure is not None:
+        raise ear.failure
+
+
+async def _run(
+    link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
+) -> None:
+    async with _ledger(link, options, direction) as ledger:
+        roster = Roster(results, direction=direction, options=options, ledger=ledger)
+        run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
+        with anyio.move_on_after(options.deadline_s) as scope:
+            await job(run)
+        if scope.cancelled_caught:
+            reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
+            if not run.planned:
+                raise reached  # what was asked for is not known yet: a report without it would look good
+            await roster.abandon(reached)
 
 
 def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options) -> Transfer:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import anyio
+
 from emasync.model import Direction, Outcome, RemotePath, Verified
 from emasync.transfer.lane_core import LaneWaiting
 from emasync.transfer.lane_width import LaneChanged
@@ -91,3 +93,27 @@ Event: TypeAlias = (
     Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LaneChanged | LaneWaiting
 )
 OnEvent: TypeAlias = Callable[[Event], None]
+
+
+class Ear:
+    """The caller's `on_event` during one transfer. What it raises ends that transfer, and nothing else.
+
+    Events are told in the middle of a request's body, of a save, of another transfer's call: raised there, an OSError
+    of the caller's own would pass for one of the connection or of the disk. So the transfer runs inside `scope`, which
+    is cancelled instead, and nothing more is told; whoever owns the scope raises `failure` once all has ended.
+    """
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self.scope = anyio.CancelScope()
+        self.failure: Exception | None = None
+        self._on_event = on_event
+
+    def hear(self, event: Event) -> None:
+        """Tell `event`; an exception is kept, and ends the transfer."""
+        if self.failure is not None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - the caller's own code
+            self.failure = error
+            self.scope.cancel()

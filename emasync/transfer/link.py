@@ -5,7 +5,6 @@ Owns: these two values. May import caller, endpoints, disk, config and below. De
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +23,6 @@ from emasync.transfer.pace import Pace
 from emasync.transfer.plan import Order
 from emasync.transfer.tags import TagRule
 from emasync.wire.calls import Volume
-
-_log = logging.getLogger("emasync")
 
 
 class Running:
@@ -100,14 +97,7 @@ class Options:
         if self.verify not in ("none", "size", "content"):
             raise ValueError(f'verify is "none", "size" or "content", not {self.verify!r}')
 
-    def overhear(self, event: Event) -> None:
-        """`tell` for events that happen in the middle of other calls' business: a failure is logged, not raised."""
-        try:
-            self.tell(event)
-        except Exception:  # noqa: BLE001 - the caller's own code
-            _log.exception("on_event failed for %r", event)
-
     def tell(self, event: Event) -> None:
-        """Hand `event` to the caller's `on_event`; what that raises ends the transfer."""
+        """Hand `event` to the caller's `on_event`."""
         if self.on_event is not None:
             self.on_event(event)
