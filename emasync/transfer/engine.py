@@ -17,7 +17,7 @@ import anyio
 from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
 from emasync.transfer.events import Ear, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -36,6 +36,10 @@ from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
 
 _SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
+_FALL_BACK = (
+    "this server's content tags follow another rule than the known one: files that come without a checksum are "
+    "verified by size only"
+)
 
 Job = Callable[["Run"], Awaitable[None]]
 
@@ -93,15 +97,19 @@ class Run:
         self.account.error_budget = _error_budget(len(items))
         fetch = Fetch(self.link, self.options, into=into, pin=self.pin, relist=self.listing.fresh)
         over: Exception | None = None
+        told_fall_back = self.options.verify != "content"
 
         async def one(item: DownlinkItem) -> None:
-            nonlocal over
+            nonlocal over, told_fall_back
             if over is not None:
                 ending = Ending(outcome=_failed(item, into, over))
             else:
                 ending = await fetch.run(item, self.account)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
                     over = ending.outcome.error
+            if not told_fall_back and self.link.tags.refuted and ending.outcome.verified is Verified.SIZE:
+                told_fall_back = True
+                self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
 
         await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))

@@ -106,6 +106,6 @@ class Roster:
             place=place,
             direction=self._direction,
             state=OutcomeState.UNKNOWN if gone else OutcomeState.FAILED,
-            reason=f"sent, not yet verified ({error}); run the same call again to find out" if gone else None,
+            reason=f"the request left, its effect was not seen ({error}); run the same call again" if gone else None,
             error=None if gone else error,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from emasync.caller import Account
 from emasync.disk import Pin, remove_file
 from emasync.errors import EMError, UnknownOutcomeError
 from emasync.model import (
@@ -263,13 +264,21 @@ async def _delete(
         error: Exception | None = None
         try:
             if direction is Direction.UPLINK:
-                run.roster.sent([there / path])  # a deadline from here on leaves it unknown
-                await run.link.files.delete(there / path, account=run.account)
+                await _delete_there(run, there / path)
             else:
                 await run.link.threads.run(partial(remove_file, here, path, pin=run.pin))
         except (EMError, OSError, ValueError) as failure:  # ValueError: a name that no request can carry
             error = failure
         await run.roster.refuse([_deleted(path, here, there, direction, error=error)])
+
+
+async def _delete_there(run: Run, path: RemotePath) -> None:
+    mine = Account(parent=run.account)
+    try:
+        await run.link.files.delete(path, account=mine)
+    finally:
+        if mine.requests:
+            run.roster.sent([path])  # a deadline that cuts it off leaves it unknown; before, it has only failed
 
 
 def _deleted(

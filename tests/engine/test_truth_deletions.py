@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import anyio
 import pytest
 
+from emasync.caller import Account
 from emasync.errors import UnknownOutcomeError
+from emasync.model import OutcomeState, RemotePath
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Settled
+from emasync.transfer.sync import _delete_there
 from tests.contract.stage import USERS, connect, write
 
 
@@ -37,7 +43,7 @@ async def test_a_deletion_of_a_sync_whose_answer_is_lost_is_unknown(tmp_path: Pa
         assert [(one.path, one.reason and "deleted" in one.reason) for one in report.unknown] == [("extra.bin", False)]
 
 
-# Sabotage: leave out `run.roster.sent` in `_delete`: what is gone on the EM is "failed".
+# Sabotage: leave out `run.roster.sent` in `_delete_there`: what is gone on the EM is "failed".
 async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
@@ -46,3 +52,40 @@ async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) ->
         report = await em.sync_up(source, "", delete=True, deadline=0.6)
         gate.open()
         assert [one.path for one in report.unknown] == ["extra.bin"]
+
+
+# Sabotage: no `if mine.requests` in `_delete_there`: what was never asked for counts as perhaps gone.
+@pytest.mark.parametrize("left", [False, True])
+async def test_only_a_deletion_that_left_may_have_happened(left: bool) -> None:
+    asked: list[RemotePath] = []
+
+    class Files:
+        async def delete(self, path: str, *, account: Account) -> None:
+            if left:
+                account.charge(requests=1)
+            await anyio.sleep_forever()  # for its turn, or for the answer
+
+    whole = Account()
+    run: Any = SimpleNamespace(
+        account=whole, link=SimpleNamespace(files=Files()), roster=SimpleNamespace(sent=asked.extend)
+    )
+    with anyio.move_on_after(0):
+        await _delete_there(run, RemotePath("extra.bin"))
+    assert asked == (["extra.bin"] if left else [])
+    assert whole.requests == int(left)
+
+
+# Sabotage: `roster.sent` for all that is doomed at once: what was never asked for counts as perhaps gone.
+async def test_a_deletion_after_the_one_that_the_deadline_cut_off_has_failed(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {"a.bin": b"1"})
+    async with Simulator(USERS) as sim, connect(sim) as em:
+        volume = write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2", "extra2.bin": b"2"})
+        gate = sim.gate("em/files/delete")
+        report = await em.sync_up(source, "", delete=True, deadline=0.6)
+        assert [(one.path, one.state) for one in report.outcomes if one.path != "a.bin"] == [
+            ("extra.bin", OutcomeState.UNKNOWN),
+            ("extra2.bin", OutcomeState.FAILED),
+        ]
+        assert "its effect was not seen" in str(report.unknown[0].reason)
+        gate.open()
+        assert (volume / "extra2.bin").exists()

@@ -103,3 +103,24 @@ async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_
         report = await em.uplink(f"{source}/", workers=1, on_event=hear)
     assert len(report.done) == 60
     assert min(settled) < 12
+
+
+# Sabotage: no `note` in `Run.fetch`: bytes that nothing but their number speaks for pass for proved.
+# Sabotage: no `told_fall_back = True` there: every file tells it.
+async def test_a_downlink_that_had_to_go_by_sizes_says_so_once_and_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
+    async with Simulator(USERS, generation="pods") as sim, connect(sim) as em:
+        many(sim.volume("client1"), 4)
+        for name in ("first", "second"):
+            report = await em.downlink("/", tmp_path / name)
+            assert {one.verified for one in report.done} == {Verified.SIZE}
+            assert [note.split(":")[0] for note in report.notes] == [
+                "this server's content tags follow another rule than the known one"
+            ]
+        assert (await em.downlink("/", tmp_path / "third", verify="size")).notes == ()  # as it was asked for
+    async with Simulator(USERS) as sim, connect(sim) as em:  # every file comes with its checksum
+        many(sim.volume("client1"), 4)
+        report = await em.downlink("/", tmp_path / "fourth")
+        assert ({one.verified for one in report.done}, report.notes) == ({Verified.SHA256}, ())
