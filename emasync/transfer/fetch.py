@@ -30,7 +30,7 @@ from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
 
 _BATCH = MIB // 2  # what goes to the file threads at a time; a file has two such buffers
-_LISTINGS = 2  # the file may change on the EM between listing and downlink: look again this often
+_TRIES = 3  # against as many listings: as often as the retry table lets an answer contradict its own checksum
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class Fetch:
         """Fetch until what came is also what the listing shows, a fresh one if need be; then put it in place."""
         entry = item.entry
         previous: str | None = None
-        for remaining in reversed(range(_LISTINGS)):
+        for remaining in reversed(range(_TRIES)):
             async with AsyncExitStack() as kept:
                 landed = await self._receive(item, entry, kept, account)
                 try:

@@ -67,6 +67,13 @@ async def test_a_wrong_byte_is_never_kept(em: Client, sim: Simulator, tmp_path: 
     assert await fetch(em, sim, tmp_path) == 2
 
 
+async def test_two_wrong_bytes_one_after_the_other_are_not_too_many(em: Client, sim: Simulator, tmp_path: Path) -> None:
+    # Sabotage: `_TRIES = 2` in fetch: raw answers, which only a listing proves wrong, get less patience than others.
+    sim.faults.add(Fault("corrupt_body", endpoint=DOWN, at=0))
+    sim.faults.add(Fault("corrupt_body", endpoint=DOWN, at=7))
+    assert await fetch(em, sim, tmp_path) == 3
+
+
 @pytest.mark.parametrize("kind", ["wrong_hash", "wrong_size", "html_200"])
 async def test_an_envelope_that_contradicts_itself_is_fetched_again(
     simulate: Simulate, tmp_path: Path, kind: str
