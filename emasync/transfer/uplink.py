@@ -301,10 +301,13 @@ def next_look_s(began_s: float, ended_s: float) -> float:
 
 
 def _lessons(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
-    """What teaches how this server makes tags: files it says it took, listed with the size that was sent."""
+    """What teaches how this server makes tags: files it says it took, listed with a tag and the size that was sent. One
+    without content teaches nothing: it would be right although all others are old."""
     for sent in looked:
         entry = tree.get(sent.item.remote)
-        if sent.receipt and sent.tag is not None and entry is not None and entry.size == sent.item.fingerprint.size:
+        if not sent.receipt or sent.tag is None or entry is None or entry.content_tag is None or not entry.size:
+            continue
+        if entry.size == sent.item.fingerprint.size:
             yield entry, sent.tag
 
 

@@ -37,6 +37,21 @@ async def test_an_old_file_of_the_same_size_does_not_pass_for_the_one_that_was_s
         assert (sim.volume("client1") / "cal.bin").read_bytes() == b"NEW" * 100
 
 
+# Sabotage: no `not entry.size` in `_lessons`: the empty file is right, so nothing is asked, and the old one refutes.
+@pytest.mark.usefixtures("_no_wait")
+async def test_nor_does_it_beside_an_empty_file_that_arrived(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {"x/cal.bin": b"NEW" * 100, "y/empty": b""})
+    faults = [Fault("early_answer", endpoint=UPLINK)]  # the first call is taken, says the answer, and stores nothing
+    async with Simulator(USERS, faults=faults) as sim, connect(sim) as em:
+        write(sim.volume("client1"), {"x/cal.bin": b"OLD" * 100})
+        report = await em.uplink(f"{source}/", workers=1)
+        assert {str(one.path): one.verified for one in report.done} == {
+            "x/cal.bin": Verified.TAG,
+            "y/empty": Verified.TAG,
+        }
+        assert (sim.volume("client1") / "x/cal.bin").read_bytes() == b"NEW" * 100
+
+
 # Sabotage: drop `elif not settled: return`.
 @pytest.mark.usefixtures("_no_wait")
 async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
