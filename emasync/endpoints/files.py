@@ -12,7 +12,14 @@ from contextlib import aclosing, asynccontextmanager
 
 from emasync.caller import Account, Caller
 from emasync.config import Limits
-from emasync.errors import BadRequestError, EMError, IntegrityError, NotFoundError, UnknownOutcomeError
+from emasync.errors import (
+    BadRequestError,
+    EMError,
+    IntegrityError,
+    NotFoundError,
+    ProtocolError,
+    UnknownOutcomeError,
+)
 from emasync.model import FileTree, RemotePath
 from emasync.transport import Reply
 from emasync.wire import calls, replies
@@ -67,58 +74,76 @@ class Files:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
         `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
-        path alone.
+        path alone. An answer that is no listing is asked for again (as after a 500), then it is a ProtocolError. What a
+        listing does not say of some folders is in its `unknown_folders`: ask `is_known` before you conclude anything
+        from an absence.
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        only = None if only is None else {RemotePath(path) for path in only}
-        shrink = replies.Shrinker(only)
-        reply = await self._caller.json(calls.list_files(self._volume), account=account, shrink=shrink)
-        return replies.file_tree(reply, only=only)
+        wanted = None if only is None else {RemotePath(path) for path in only}
+        call = calls.list_files(self._volume)
+
+        async def read(reply: Reply) -> FileTree:
+            value = await reply.json(shrink=replies.Shrinker(wanted))
+            try:
+                return replies.file_tree(value, only=wanted)
+            except ProtocolError as error:
+                raise ProtocolError(f"{call}: {error}", call=str(call), detail=error.detail) from None
+
+        return await self._caller.run(call, read, account=account)
 
     async def delete(self, path: str, *, account: Account | None = None) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
         BadRequestError or NotFoundError when it is not there. When an answer is lost the volume is listed: a path that
-        is gone counts as deleted. ValueError for the root of the volume.
+        a listing knows to be gone counts as deleted; UnknownOutcomeError where no listing tells. ValueError for the
+        root of the volume.
         """
-        doubted = False
+        lost: UnknownOutcomeError | None = None
         for _ in range(_DELETE_ROUNDS):
+            refused: BadRequestError | None = None
             try:
                 await self._caller.json(calls.delete(self._volume, path), account=account)
+            except UnknownOutcomeError as error:
+                lost = error
             except NotFoundError:
-                if not doubted:
+                if lost is None:
                     raise
                 return
-            except BadRequestError:
-                if doubted and await self._gone(path, account):
-                    return
-                raise
-            except UnknownOutcomeError as error:
-                doubted, lost = True, error
-                try:
-                    gone = await self._gone(path, account)
-                except EMError:
-                    break  # no listing to be had: it stays unknown
-                if gone:
-                    return
+            except BadRequestError as error:
+                if lost is None:
+                    raise
+                refused = error
             else:
                 return
+            gone = await self._gone(path, account)
+            if gone is None:
+                break
+            if gone:
+                return
+            if refused is not None:
+                raise refused
+        assert lost is not None
         raise lost
 
-    async def _gone(self, path: str, account: Account | None) -> bool:
-        tree = await self.list(account=account)
-        return path not in tree and not tree.is_folder(path)
+    async def _gone(self, path: str, account: Account | None) -> bool | None:
+        """Whether a listing shows that there is nothing at `path`; None where none can be had, or it does not tell."""
+        try:
+            tree = await self.list(account=account)
+        except EMError:
+            return None
+        return path not in tree and not tree.is_folder(path) if tree.is_known(path) else None
 
-    async def read(self, path: str, *, account: Account | None = None) -> bytes:
+    async def read(self, path: str, *, account: Account | None = None, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
-        `stream`, or `Client.downlink` to disk.
+        `stream`, or `Client.downlink` to disk. `expected_size` (bytes, from a listing) bounds the answer: an
+        IntegrityError as soon as it runs past that by more than 64 KiB.
         """
 
         async def read(reply: Reply) -> bytes:
-            content = Content(reply, self._limits)
+            content = Content(reply, self._limits, expected_size=expected_size)
             parts: list[bytes] = []
             while chunk := await content.receive():
                 parts.append(chunk)

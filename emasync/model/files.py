@@ -5,7 +5,7 @@ Owns: looking things up in a listing. Imports paths. Knows nothing of how a list
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from emasync.model.paths import RemotePath, matches
@@ -34,14 +34,63 @@ class FileEntry:
 class FileTree:
     """A volume's files by path. Iterates `FileEntry`s in listing order; folders are in `.folders` (empty ones too).
 
-    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``.
+    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``. A listing may name a folder and not say what is in
+    it: such folders are in `.unknown_folders`, and that a path in one of them is missing here says nothing about the
+    EM. Ask `is_known` before something is concluded from an absence. `only` are the paths that the listing was read
+    for, if it was not read for all: of other files it knows nothing.
     """
 
-    __slots__ = ("_files", "folders")
+    __slots__ = ("_files", "_only", "folders", "unknown_folders")
 
-    def __init__(self, files: Iterable[FileEntry], *, folders: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        files: Iterable[FileEntry],
+        *,
+        folders: Iterable[str] = (),
+        unknown_folders: Iterable[str] = (),
+        only: Collection[str] | None = None,
+    ) -> None:
         self._files = {entry.path: entry for entry in files}
+        self._only = only
         self.folders = tuple(RemotePath(folder) for folder in folders)
+        self.unknown_folders = frozenset(RemotePath(folder) for folder in unknown_folders)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the listing says of every folder what is in it."""
+        return not self.unknown_folders and self._only is None
+
+    def is_known(self, path: str) -> bool:
+        """Whether the listing says whether there is something at `path`: it was read for this path and knows the
+        contents of every folder on the way to it. Only then does ``path not in tree`` mean that no such file exists.
+
+        >>> tree = FileTree([], folders=["logs"], unknown_folders=["logs"])
+        >>> tree.is_known("logs/today.txt"), tree.is_known("logs"), tree.is_known("other.txt")
+        (False, True, True)
+        """
+        wanted = RemotePath(path)
+        if self._only is not None and wanted not in self._only and not self._names_folder(wanted):
+            return False
+        return not self.unknown_folders or self.unknown_above(wanted) is None
+
+    def unknown_above(self, path: str) -> RemotePath | None:
+        """The folder on the way to `path` whose contents the listing does not give; None if there is none."""
+        if not self.unknown_folders:
+            return None
+        folder = RemotePath(path)
+        while folder:
+            folder = folder.parent
+            if folder in self.unknown_folders:
+                return folder
+        return None
+
+    def unknown_below(self, folder: str) -> list[RemotePath]:
+        """The folders in `folder`, and itself, whose contents the listing does not give."""
+        root = RemotePath(folder)
+        return sorted(one for one in self.unknown_folders if one == root or one.below(root))
+
+    def _names_folder(self, path: RemotePath) -> bool:
+        return path in self.folders
 
     def __iter__(self) -> Iterator[FileEntry]:
         return iter(self._files.values())
@@ -84,4 +133,5 @@ class FileTree:
         return sum(entry.size or 0 for entry in self)
 
     def __repr__(self) -> str:
-        return f"<FileTree: {len(self)} files in {len(self.folders)} folders, {self.total_size} bytes>"
+        unknown = f", the contents of {len(self.unknown_folders)} not known" if self.unknown_folders else ""
+        return f"<FileTree: {len(self)} files in {len(self.folders)} folders{unknown}, {self.total_size} bytes>"

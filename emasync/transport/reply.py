@@ -18,6 +18,7 @@ from emasync.model import safe
 from emasync.transport.secrets import Secrets
 from emasync.wire.calls import Call
 from emasync.wire.json_reply import Shrink, parse_text, utf8_decoder
+from emasync.wire.replies import check_success
 
 
 class Reply:
@@ -57,7 +58,7 @@ class Reply:
 
     async def json(self, *, shrink: Shrink | None = None) -> Any:
         """The whole body as strict JSON, without the password or tokens it may repeat. ProtocolError when it is not
-        JSON (an HTML page with 200) or too large.
+        JSON (an HTML page with 200), too large, or carries an ``error`` although the status is 200.
 
         `shrink` says what to keep of each object (as it is where it repeats a secret), so that a large answer takes
         less memory than all of its objects would.
@@ -79,9 +80,13 @@ class Reply:
             tells = self._secrets.repeated_in(self.call, text)
             value = parse_text(text, shrink=None if tells else shrink)
             self._secrets.learn_from(self.call, value)
-            return self._secrets.clean(value) if tells else value
+            value = self._secrets.clean(value) if tells else value
+            check_success(value)
+            return value
         except ProtocolError as error:
-            raise ProtocolError(f"{self.call}: {error}{hint}", call=str(self.call)) from None
+            said = f" ({safe(error.detail, limit=200)})" if error.detail else ""
+            text = f"{self.call}: {error}{said}{hint}"
+            raise ProtocolError(text, call=str(self.call), detail=error.detail) from None
 
     async def error_body(self) -> bytes:
         """Up to the limit of an error's body; what cannot be read of it is left out, the status says enough."""

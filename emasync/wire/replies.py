@@ -83,18 +83,24 @@ class Shrinker:
 
 
 def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
-    """The listing: ``{"data": [entry, ...]}``; a missing or null ``data`` is an empty volume. Entries may be shrunk.
-    With `only`, just those files of it; all folders in any case.
+    """The listing: ``{"data": [entry, ...]}``. Entries may be shrunk. With `only`, just those files of it; all folders
+    in any case.
 
+    An answer without a list of entries is no listing, and a ProtocolError: it does not say that the volume is empty. A
+    folder without a list of ``contents`` is one of the tree's unknown folders, for the same reason.
     Takes `reply` apart as it goes, so that a listing of very many files is never in memory twice.
     """
     # an answer that has a name, and no data, has been taken for a file's entry
     data = None if isinstance(reply, ListedFile) else _object(reply, "listing").get("data")
+    if not isinstance(data, list):
+        raise ProtocolError("the answer is no listing: it has no list of entries", detail=_said(reply))
     wanted = None if only is None else {path: RemotePath(path) for path in only}  # the caller's own texts, not twice
     files: list[FileEntry] = []
     folders: list[str] = []
+    unknown: list[str] = []
     shrink = Shrinker()
-    open_folders = [("", _entries(data))]
+    data.reverse()
+    open_folders = [("", data)]
     room = _PATHS
     while open_folders:  # a loop, not recursion: depth is the server's choice
         folder, entries = open_folders[-1]
@@ -118,8 +124,29 @@ def file_tree(reply: Any, *, only: Collection[str] | None = None) -> FileTree:
         room = _less(room, folder, name)
         path = f"{folder}/{name}" if folder else name
         folders.append(path)
-        open_folders.append((path, _entries(raw.get("contents"))))
-    return FileTree(files, folders=folders)
+        contents = raw.get("contents")
+        if not isinstance(contents, list) or raw.get("error"):
+            unknown.append(path)
+        if isinstance(contents, list):
+            contents.reverse()  # the first one last: they are taken from the end
+            open_folders.append((path, contents))
+    return FileTree(files, folders=folders, unknown_folders=unknown, only=wanted)
+
+
+def check_success(reply: Any) -> None:
+    """ProtocolError if an answer of status 200 carries an ``error``: it says that the call failed."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    if error:
+        text = f"{error}: {_said(reply)}" if _said(reply) else str(error)
+        raise ProtocolError("the answer has status 200 and says that the call failed", detail=text)
+
+
+def _said(reply: Any) -> str | None:
+    """The server's own words in an answer that is not what was asked for."""
+    if not isinstance(reply, dict):
+        return None
+    texts = (reply.get(key) for key in ("message", "detail"))
+    return next((text for text in texts if isinstance(text, str) and text), None)
 
 
 def _less(room: int, folder: str, name: str) -> int:
@@ -127,16 +154,6 @@ def _less(room: int, folder: str, name: str) -> int:
     if (left := room - len(folder) - len(name)) < 0:
         raise ProtocolError(f"the paths of the listing are longer than {_PATHS} characters together")
     return left
-
-
-def _entries(value: Any) -> list[Any]:
-    """The entries of a folder, the first one last."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ProtocolError("a folder of the listing is not a list")
-    value.reverse()
-    return value
 
 
 def uplink_receipt(reply: Any) -> UplinkReceipt:

@@ -14,6 +14,7 @@ from emasync.errors import BusyError, EMError
 from emasync.gate import Priority
 from emasync.transport import Body, Transport
 from emasync.wire.calls import Call
+from emasync.wire.replies import check_success
 
 Answer = Any
 """A JSON value, bytes of a body, or the EMError that sending raises."""
@@ -29,6 +30,7 @@ class FakeReply:
         self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
 
     async def json(self, *, shrink: object = None) -> Any:
+        check_success(self._answer)
         return deepcopy(self._answer)
 
     async def receive(self) -> bytes:

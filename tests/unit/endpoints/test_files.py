@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pybase64
 import pytest
@@ -14,6 +15,7 @@ from emasync.errors import (
     BadRequestError,
     IntegrityError,
     NotFoundError,
+    ProtocolError,
     ServerError,
     UnknownOutcomeError,
     UnreachableError,
@@ -95,6 +97,46 @@ async def test_a_folder_that_is_still_listed_was_not_deleted() -> None:
     fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [tree]})
     await files(fake).delete("a")
     assert fake.count(DELETE) == 2
+
+
+NO_LISTINGS: list[object] = [
+    {},
+    {"data": None},
+    {"error": "EM_OFFLINE", "message": "link down"},
+    {"message": "later"},
+    {"data": [{"type": "directory", "name": "d"}]},
+]
+
+
+# Sabotage: in `_gone`, leave out `tree.is_known(path)`, or take an answer without entries for an empty volume.
+@pytest.mark.parametrize("listing", NO_LISTINGS)
+@pytest.mark.parametrize("then", [None, BadRequestError("400", status=400)])
+async def test_a_delete_in_doubt_stays_unknown_where_no_listing_tells(listing: object, then: Exception | None) -> None:
+    answers = [RESET] if then is None else [RESET, then]
+    fake = FakeEM(answers={DELETE: answers, LIST: [listing] if then is None else [{"data": [{"name": "a"}]}, listing]})
+    path = "d/a" if isinstance(listing, dict) and listing.get("data") else "a"
+    if then is not None and path == "d/a":
+        fake.answers[LIST][0] = {"data": [{"type": "directory", "name": "d", "contents": [{"name": "a"}]}]}
+    with pytest.raises(UnknownOutcomeError):
+        await files(fake).delete(path)
+
+
+# Sabotage: read the listing outside of `run`.
+async def test_an_answer_that_is_no_listing_is_asked_for_again_and_then_is_an_error() -> None:
+    fake = FakeEM(answers={LIST: [{"error": "EM_OFFLINE"}, {}, {"data": [{"name": "a"}]}]})
+    assert "a" in await files(fake).list()
+    fake = FakeEM(answers={LIST: [{"data": None, "message": "EM is offline"}]})
+    with pytest.raises(ProtocolError, match=r"GET em/files/list: .*no listing") as caught:
+        await files(fake).list()
+    assert (fake.count(LIST), caught.value.detail) == (3, "EM is offline")
+
+
+# Sabotage: leave out `expected_size=expected_size` in `read`: a file listed at 100 bytes may take all memory.
+async def test_a_read_stops_soon_after_the_size_that_was_listed() -> None:
+    small = replace(Limits(), overrun=100)
+    fake = down(envelope(bytes(2000)))
+    with pytest.raises(IntegrityError, match="runs past"):
+        await Files(fake.caller(), Volume(), limits=small).read("a", expected_size=100)
 
 
 async def test_a_file_is_read_and_verified() -> None:

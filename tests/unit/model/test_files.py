@@ -53,3 +53,24 @@ def test_below_and_glob_select(tree: FileTree) -> None:
 
 def test_the_repr_counts_and_lists_nothing(tree: FileTree) -> None:
     assert repr(tree) == "<FileTree: 3 files in 3 folders, 7 bytes>"
+
+
+# Sabotage: `unknown_above` looks at the parent alone.
+def test_what_lies_below_a_folder_of_unknown_contents_is_not_known() -> None:
+    tree = FileTree([entry("a/x")], folders=["a", "a/b"], unknown_folders=["a/b"])
+    assert [tree.is_known(path) for path in ("/a/b/c/d", "a/b/c", "a/b", "a/y", "z")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert tree.unknown_above("a/b/c/d") == "a/b"
+    assert (tree.unknown_below("a"), tree.unknown_below("z")) == (["a/b"], [])
+    assert not tree.complete
+    assert "the contents of 1 not known" in repr(tree)
+
+
+def test_where_the_root_is_unknown_nothing_is_known() -> None:
+    tree = FileTree([], unknown_folders=[""])
+    assert not tree.is_known("a")

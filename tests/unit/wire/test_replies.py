@@ -67,14 +67,63 @@ def test_a_tag_is_a_signed_64_bit_number_or_unknown(tag: object, meant: int | No
     assert replies.file_tree({"data": [{"type": "file", "name": "a", "hash": tag}]})["a"].content_tag == meant
 
 
-@pytest.mark.parametrize("reply", [{}, {"data": None}, {"data": []}])
-def test_a_listing_without_data_is_an_empty_volume(reply: object) -> None:
-    assert len(replies.file_tree(reply)) == 0
+NO_LISTINGS: list[dict[str, Any]] = [
+    {},
+    {"data": None},
+    {"data": {}},
+    {"data": "x"},
+    {"message": "EM is offline, try later"},
+    {"detail": "throttled"},
+    {"name": "x"},
+]
 
 
-def test_a_folder_is_told_by_its_type_or_by_its_contents() -> None:
-    tree = replies.file_tree({"data": [{"name": "d", "contents": None}, {"type": "directory", "name": "e"}]})
-    assert (tree.folders, len(tree)) == (("d", "e"), 0)
+# Sabotage: take a missing `data` for an empty list of entries.
+@pytest.mark.parametrize("reply", NO_LISTINGS)
+def test_an_answer_without_a_list_of_entries_is_no_listing_and_no_empty_volume(reply: dict[str, Any]) -> None:
+    said = reply.get("message") or reply.get("detail")
+    with pytest.raises(ProtocolError, match="no listing") as caught:
+        replies.file_tree(deepcopy(reply))
+    assert caught.value.detail == said
+    with pytest.raises(ProtocolError, match="no listing"):
+        replies.file_tree(parse_text(json.dumps(reply), shrink=replies.Shrinker()))
+
+
+def test_an_empty_list_of_entries_is_an_empty_volume() -> None:
+    tree = replies.file_tree({"data": []})
+    assert (len(tree), tree.complete, tree.is_known("a/b")) == (0, True, True)
+
+
+# Sabotage: `raw.get("contents") or []`: a folder whose contents are not given is an empty one.
+@pytest.mark.parametrize("contents", [None, "x", {}, 5])
+def test_a_folder_whose_contents_are_not_given_is_unknown_and_not_empty(contents: object) -> None:
+    entries = [{"type": "directory", "name": "d", "contents": contents}, {"name": "a"}]
+    tree = replies.file_tree({"data": entries})
+    assert (tree.folders, tree.unknown_folders, tree.complete) == (("d",), {"d"}, False)
+    assert [tree.is_known(path) for path in ("d/x", "d/e/x", "d", "a", "e/x")] == [False, False, True, True, True]
+
+
+def test_a_folder_that_carries_an_error_is_unknown_beyond_what_it_lists() -> None:
+    folder = {"type": "directory", "name": "d", "error": "EIO", "contents": [{"name": "x"}]}
+    tree = replies.file_tree({"data": [folder]})
+    assert ("d/x" in tree, tree.is_known("d/y")) == (True, False)
+
+
+# Sabotage: leave out `only=wanted` where the tree is made: an absence is concluded from what was not looked for.
+def test_a_listing_for_some_files_knows_nothing_of_others() -> None:
+    tree = replies.file_tree({"data": [{"name": "a"}, {"name": "b"}]}, only={RemotePath("a"), RemotePath("c")})
+    assert [tree.is_known(path) for path in ("a", "c", "b")] == [True, True, False]
+    assert not tree.complete
+
+
+# Sabotage: `check_success` returns at once.
+@pytest.mark.parametrize("reply", [{"error": "EM_OFFLINE", "message": "link down"}, {"error": "x", "data": []}])
+def test_an_answer_that_carries_an_error_is_no_success(reply: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError, match="failed") as caught:
+        replies.check_success(reply)
+    assert reply["error"] in str(caught.value.detail)
+    replies.check_success({"error": None, "data": []})
+    replies.check_success(["error"])
 
 
 @pytest.mark.parametrize(
@@ -83,14 +132,11 @@ def test_a_folder_is_told_by_its_type_or_by_its_contents() -> None:
         [],
         "text",
         None,
-        {"data": {}},
-        {"data": "x"},
         {"data": ["x"]},
         {"data": [None]},
         {"data": [{}]},
         {"data": [{"name": ""}]},
         {"data": [{"name": 5}]},
-        {"data": [{"name": "d", "contents": "x"}]},
     ],
 )
 def test_a_listing_of_another_shape_is_a_protocol_error(reply: object) -> None:
@@ -136,15 +182,11 @@ def test_a_listing_for_some_files_has_these_and_no_others() -> None:
 
 # Sabotage: leave out `if "data" in raw` in Shrinker: a listing that says its volume's name is taken for a file.
 def test_a_listing_may_have_a_name_and_a_file_may_have_data() -> None:
-    for text, paths in (
-        ('{"name": "vol", "data": [{"name": "a", "data": 1}]}', ["a"]),
-        ('{"name": "vol"}', []),
-        ('{"name": "vol", "data": null}', []),
-    ):
-        for only in (None, {"a", "b"}):
-            shrunk = parse_text(text, shrink=replies.Shrinker(only))
-            assert [entry.path for entry in replies.file_tree(shrunk, only=only)] == paths
-        assert [entry.path for entry in replies.file_tree(json.loads(text))] == paths
+    text = '{"name": "vol", "data": [{"name": "a", "data": 1}]}'
+    for only in (None, {"a", "b"}):
+        shrunk = parse_text(text, shrink=replies.Shrinker(only))
+        assert [entry.path for entry in replies.file_tree(shrunk, only=only)] == ["a"]
+    assert [entry.path for entry in replies.file_tree(json.loads(text))] == ["a"]
 
 
 # Sabotage: keep the entries of a folder while its files are made: a large listing is in memory twice.
