@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BadRequestError,
         BuildFailedError,
         BusyError,
+        DeletionRefusedError,
         EMError,
         ForbiddenError,
         ImageLoadError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         ProtocolError,
         ServerError,
         SourceChangedError,
+        TargetChangedError,
         TimedOutError,
         TooLargeError,
         UnknownOutcomeError,
@@ -42,11 +44,13 @@ if TYPE_CHECKING:
         Node,
         NodeStatus,
         Outcome,
+        OutcomeAction,
         OutcomeState,
         PodPhase,
         PodStatus,
         RemotePath,
         SyncDecision,
+        SyncSummary,
         TransferReport,
         Verified,
     )
@@ -56,13 +60,13 @@ _NAMES = {
     "emasync.client": "Client",
     "emasync.config": "Limits RetryPolicy Settings Timeouts",
     "emasync.errors": """
-        AuthError BadRequestError BuildFailedError BusyError EMError ForbiddenError ImageLoadError
-        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError TimedOutError
-        TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
+        AuthError BadRequestError BuildFailedError BusyError DeletionRefusedError EMError ForbiddenError ImageLoadError
+        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError
+        TargetChangedError TimedOutError TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus RemotePath
-        SyncDecision TransferReport Verified
+        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodStatus
+        RemotePath SyncDecision SyncSummary TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
 }
@@ -74,6 +78,7 @@ __all__ = [
     "BuildFailedError",
     "BusyError",
     "Client",
+    "DeletionRefusedError",
     "Direction",
     "EMError",
     "FileEntry",
@@ -87,6 +92,7 @@ __all__ = [
     "NodeStatus",
     "NotFoundError",
     "Outcome",
+    "OutcomeAction",
     "OutcomeState",
     "PodFailedError",
     "PodPhase",
@@ -98,6 +104,8 @@ __all__ = [
     "Settings",
     "SourceChangedError",
     "SyncDecision",
+    "SyncSummary",
+    "TargetChangedError",
     "TimedOutError",
     "Timeouts",
     "TooLargeError",

@@ -23,6 +23,7 @@ from emasync.disk import FileThreads
 from emasync.endpoints import Files, Images, Pods
 from emasync.model import NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, lane_memory, sync
+from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
 from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
@@ -30,7 +31,7 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.pool import nap
-from emasync.transfer.tags import TagRule
+from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.transport import Transport
 from emasync.wire import calls, replies
@@ -111,7 +112,7 @@ class Client:
                 lane=self._lane,
                 up=Pace(self.settings.uplink_rate),
                 down=Pace(self.settings.downlink_rate),
-                tags=TagRule(),
+                tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
             await self._recall(threads)
@@ -265,6 +266,8 @@ class Client:
         delete: bool = False,
         dry_run: bool = False,
         max_delete: int | None = None,
+        allow_empty_source: bool = False,
+        confirm: Confirm | None = None,
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
@@ -275,16 +278,27 @@ class Client:
     ) -> Transfer:
         """Make the folder `remote` of the volume equal to the folder `local`; one listing finds out what differs.
 
-        Files of the same size are compared by content tag; that this server computes tags as known is proved first,
-        and where it does not, size and journal decide and the report's notes say so. `delete` removes what only the
-        target has, at the end and only if nothing failed; with more than `max_delete` such files nothing is deleted.
-        `dry_run` moves nothing: the report's `plan` has a decision and a reason for each file, as after a real run.
-        Files that need nothing settle as `skipped`. The other keywords as in `uplink`.
+        Files of the same size are compared by content tag. Whether this server computes tags by the known rule is found
+        out first: where it does not, size and journal decide; where that cannot be found out, such files are
+        transferred; the report's notes say so. `delete` removes what only the target has, at the end and only if
+        nothing failed; with more than `max_delete` such files nothing is deleted. `confirm` (an async function) is
+        asked before, with a `SyncSummary`; if it says no, DeletionRefusedError, and nothing was moved. So it is, with
+        nobody to ask, where the source has no files and the target has, unless `allow_empty_source`. A file of the
+        target that changes while the sync runs is kept, and fails with TargetChangedError. `dry_run` moves nothing: the
+        report's `plan` has a decision and a reason for each file, as after a real run. Files that need nothing settle
+        as `skipped`. NotFoundError if the source is not there, ValueError if it or the target is a file. The other
+        keywords as in `uplink`.
         """
         options = self._options(
             workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
         )
-        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        wishes = sync.SyncOptions(
+            delete=delete,
+            dry_run=dry_run,
+            max_delete=max_delete,
+            allow_empty_source=allow_empty_source,
+            confirm=confirm,
+        )
         return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
 
     def sync_down(
@@ -295,6 +309,8 @@ class Client:
         delete: bool = False,
         dry_run: bool = False,
         max_delete: int | None = None,
+        allow_empty_source: bool = False,
+        confirm: Confirm | None = None,
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
@@ -307,7 +323,13 @@ class Client:
         options = self._options(
             workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
         )
-        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        wishes = sync.SyncOptions(
+            delete=delete,
+            dry_run=dry_run,
+            max_delete=max_delete,
+            allow_empty_source=allow_empty_source,
+            confirm=confirm,
+        )
         return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
 
     async def _probe(self) -> bool:

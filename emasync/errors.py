@@ -19,6 +19,8 @@ Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
     +-- IntegrityError        bytes arrived, but not the right ones
     +-- UnsafePathError       a name that must not become a path; also a ValueError
     +-- SourceChangedError    a local file changed while it was read
+    +-- TargetChangedError    what a sync was to replace or delete changed since it was compared: it was kept
+    +-- DeletionRefusedError  a sync would have deleted what nobody agreed to: .side, .files, .bytes
     +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
     +-- UnknownOutcomeError   the request may or may not have taken effect; the message says how to find out
 
@@ -164,6 +166,23 @@ class UnsafePathError(EMError, ValueError):
 
 class SourceChangedError(EMError):
     """A local file changed (size, times or inode) between planning and the last byte read; what was sent is void."""
+
+
+class TargetChangedError(EMError):
+    """A file that a sync was to replace or delete is no longer as it was when it was compared. It was kept as it is;
+    the same sync again compares it anew."""
+
+
+class DeletionRefusedError(EMError):
+    """A sync with deletions was not begun: its source is empty although the target holds files, or the answer to the
+    question was no. Nothing was moved or deleted. `side` is where files would have been deleted ("local" or "remote"),
+    `files` and `bytes` how much."""
+
+    def __init__(self, message: str, *, side: str, files: int, bytes: int) -> None:  # noqa: A002 - the public name
+        super().__init__(message)
+        self.side = side
+        self.files = files
+        self.bytes = bytes
 
 
 class PodFailedError(EMError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from emasync.caller import Account, Caller
 from emasync.config import Limits
@@ -20,7 +21,7 @@ from emasync.errors import (
     ProtocolError,
     UnknownOutcomeError,
 )
-from emasync.model import FileTree, RemotePath
+from emasync.model import FileTree, RemotePath, safe
 from emasync.transport import Reply
 from emasync.wire import calls, replies
 from emasync.wire.downlink import DownlinkFacts, open_reader, verify
@@ -62,6 +63,15 @@ class Content:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """A whole file in memory: its bytes, and what the answer claimed of it. They agree, as far as anything is claimed:
+    only a claimed SHA-256 makes the bytes certain."""
+
+    data: bytes
+    claims: DownlinkFacts
+
+
 class Files:
     """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
 
@@ -88,7 +98,8 @@ class Files:
             try:
                 return replies.file_tree(value, only=wanted)
             except ProtocolError as error:
-                raise ProtocolError(f"{call}: {error}", call=str(call), detail=error.detail) from None
+                said = f" ({safe(error.detail, limit=200)})" if error.detail else ""
+                raise ProtocolError(f"{call}: {error}{said}", call=str(call), detail=error.detail) from None
 
         return await self._caller.run(call, read, account=account)
 
@@ -141,15 +152,21 @@ class Files:
         `stream`, or `Client.downlink` to disk. `expected_size` (bytes, from a listing) bounds the answer: an
         IntegrityError as soon as it runs past that by more than 64 KiB.
         """
+        return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
 
-        async def read(reply: Reply) -> bytes:
+    async def read_with_claims(
+        self, path: str, *, account: Account | None = None, expected_size: int | None = None
+    ) -> ReadFile:
+        """As `read`, with what the answer itself claims of the file."""
+
+        async def read(reply: Reply) -> ReadFile:
             content = Content(reply, self._limits, expected_size=expected_size)
             parts: list[bytes] = []
             while chunk := await content.receive():
                 parts.append(chunk)
             data = b"".join(parts)
             verify_content(content, hashlib.sha256(data).hexdigest())
-            return data
+            return ReadFile(data=data, claims=content.facts)
 
         return await self._caller.run(calls.downlink(self._volume, path), read, account=account)
 

@@ -9,10 +9,12 @@ from emasync.model.images import Image
 from emasync.model.outcome import (
     Direction,
     Outcome,
+    OutcomeAction,
     OutcomeState,
     Overwrite,
     SyncAction,
     SyncDecision,
+    SyncSummary,
     Verified,
     Verify,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "Node",
     "NodeStatus",
     "Outcome",
+    "OutcomeAction",
     "OutcomeLog",
     "OutcomeState",
     "Outcomes",
@@ -40,6 +43,7 @@ __all__ = [
     "RemotePath",
     "SyncAction",
     "SyncDecision",
+    "SyncSummary",
     "Token",
     "TransferReport",
     "Verified",

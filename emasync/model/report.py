@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emasync.errors import EMError
-from emasync.model.outcome import Outcome, OutcomeState, SyncDecision
+from emasync.model.outcome import Outcome, OutcomeAction, OutcomeState, SyncDecision
 from emasync.model.outcomes import Outcomes
 
 _WORTH_ADVICE_S = 5.0
@@ -67,6 +67,12 @@ class TransferReport:
     def unknown(self) -> Sequence[Outcome]:
         """Files that were sent and could not be found out about."""
         return self._in(OutcomeState.UNKNOWN)
+
+    @property
+    def deleted(self) -> Sequence[Outcome]:
+        """Files that a sync removed from its target: from the EM (`Outcome.direction` is uplink) or from here. They are
+        among the `done`."""
+        return [outcome for outcome in self.done if outcome.action is OutcomeAction.DELETE]
 
     @property
     def ok(self) -> bool:

@@ -16,8 +16,8 @@ import anyio
 
 from emasync.caller import Account
 from emasync.disk import Pin
-from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
 from emasync.transfer.events import Ear, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -71,7 +71,14 @@ class Run:
         """Carry out an uplink plan; what an earlier run has done is not done again."""
         self.roster.expect(plan.items)
         await self.refuse(plan, Direction.UPLINK)
-        resumed = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
+        resumed = await resume_uplink(
+            self.link,
+            plan,
+            roster=self.roster,
+            ledger=self.ledger,
+            listing=self.listing,
+            by_size=self.options.verify == "size",
+        )
         calls = deque(resumed)
         self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
         del plan, resumed  # unless the caller keeps them, files leave memory once they are settled
@@ -86,7 +93,10 @@ class Run:
         before = prefix(into)
         self.roster.expect(plan.items, below=before)
         await self.refuse(plan, Direction.DOWNLINK, into=into)
-        resumed = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
+        by_size = self.options.verify == "size"
+        resumed = await resume_downlink(
+            self.link, plan, into=into, roster=self.roster, ledger=self.ledger, by_size=by_size
+        )
         items = deque(resumed)
         self._announce(Direction.DOWNLINK, DownlinkPlan(items=resumed, refused=plan.refused), calls=len(items))
         del plan, resumed  # as in `send`
@@ -107,7 +117,7 @@ class Run:
                 ending = await fetch.run(item, self.account)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
                     over = ending.outcome.error
-            if not told_fall_back and self.link.tags.refuted and ending.outcome.verified is Verified.SIZE:
+            if not told_fall_back and self.link.tags.incompatible and ending.outcome.verified is Verified.SIZE:
                 told_fall_back = True
                 self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
@@ -234,7 +244,9 @@ async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
     ours = await sent_before(run.link, plan, tree, ledger=run.ledger)
     there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
     await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
-    taken = {item.remote for item in there}
+    unknown = [item for item in plan.items if not tree.is_known(item.remote)]
+    await run.roster.refuse(_perhaps_there(item, tree) for item in unknown)
+    taken = {item.remote for item in (*there, *unknown)}
     free = (item for item in plan.items if item.remote not in taken)
     return repacked(free, plan, run.link)
 
@@ -263,6 +275,20 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
         state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
         reason="a file of this name is on the EM" if skip else None,
         error=error,
+    )
+
+
+def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
+    folder = safe(tree.unknown_above(item.remote) or "the volume")
+    text = (
+        f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"
+    )
+    return Outcome(
+        path=item.remote,
+        place=item.place,
+        direction=Direction.UPLINK,
+        state=OutcomeState.FAILED,
+        error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
     )
 
 

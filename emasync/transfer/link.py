@@ -21,7 +21,7 @@ from emasync.transfer.events import Event, OnEvent
 from emasync.transfer.lane import Lane
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import Order
-from emasync.transfer.tags import TagRule
+from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.wire.calls import Volume
 
 
@@ -67,7 +67,7 @@ class Link:
     lane: Lane
     up: Pace
     down: Pace
-    tags: TagRule
+    tags: TagCompatibility
     scope: str
     running: Running = field(default_factory=Running)
 

@@ -36,7 +36,8 @@ from emasync.wire.replies import UplinkReceipt, uplink_receipt
 class Sent:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
     `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
-    (500). `why` is what the last listing said against it."""
+    (500). `why` is what the last listing said against it; `listed` is False where that listing does not say what is in
+    the file's folder."""
 
     item: UplinkItem
     receipt: bool
@@ -47,6 +48,7 @@ class Sent:
     seconds: float = 0.0
     busy_s: float = 0.0
     why: str = ""
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from emasync.model import FileEntry, RemotePath, Verified, Verify
 from emasync.transfer.tags import TagRule, TagTrust
 from emasync.transfer.verdicts import judge_sent, learn_from_sent
+
+from emasync.model import FileEntry, RemotePath, Verified, Verify
 
 OPEN, PROVEN, REFUTED = TagTrust.OPEN, TagTrust.PROVEN, TagTrust.REFUTED
 NO = None
