@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from emasync.cli.exit_codes import ExitCode, worst
 from emasync.cli.out import Out
 from emasync.cli.show import size
-from emasync.model import Outcome, TransferReport
+from emasync.model import Direction, Outcome, TransferReport
 
 _LISTED = 50  # files named on stderr, of each kind; --report and --json have all
 
@@ -28,6 +28,7 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
         summary_text(report),
         ok=report.ok,
         files={name: len(getattr(report, name)) for name in ("done", "skipped", "failed", "unknown")},
+        deleted=len(report.deleted),
         bytes=report.bytes,
         seconds=round(report.seconds, 3),
         bytes_per_second=round(report.throughput),
@@ -50,9 +51,11 @@ def report_code(report: TransferReport) -> ExitCode:
 def summary_text(report: TransferReport) -> str:
     """One line: ``37 files, 12.3 MB in 4.1 s (3.0 MB/s), 9 requests, verified by tag``."""
     took = f"in {report.seconds:.1f} s"
-    deleted = sum(1 for outcome in report.done if (outcome.reason or "").startswith("deleted"))
-    parts = [f"{counted(len(report.done) - deleted)}, {size(report.bytes)} {took} ({size(report.throughput)}/s)"]
-    parts += [f"{deleted} deleted"] if deleted else []
+    moved = len(report.done) - len(report.deleted)
+    parts = [f"{counted(moved)}, {size(report.bytes)} {took} ({size(report.throughput)}/s)"]
+    if report.deleted:
+        where = "on the EM" if report.deleted[0].direction is Direction.UPLINK else "here"
+        parts.append(f"{len(report.deleted)} deleted {where}")
     for name in ("skipped", "failed", "unknown"):
         if count := len(getattr(report, name)):
             parts.append(f"{count} {name}")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -22,7 +22,7 @@ from emasync.cli.origins import find_origins
 from emasync.cli.out import Report, outcome_fields
 from emasync.cli.progress import Follower, progress
 from emasync.cli.wishes import CommandLine, Wishes, command_line
-from emasync.model import TransferReport
+from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying
 from emasync.transfer.transfer import Transfer
 
@@ -32,11 +32,14 @@ T = TypeVar("T")
 class Begin(Protocol):
     """Makes the Transfer; it begins when it is entered."""
 
-    def __call__(self, *, on_event: OnEvent, journal: Path | None) -> Transfer: ...
+    def __call__(self, *, on_event: OnEvent, journal: Path | None, **more: Any) -> Transfer: ...
 
 
-async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
-    """Run the transfer that `begin` makes to its end, and tell how it went.
+async def move(
+    at: At, wishes: Wishes, begin: Begin, *, title: str, confirm: Callable[[SyncSummary], Awaitable[bool]] | None = None
+) -> ExitCode:
+    """Run the transfer that `begin` makes to its end, and tell how it went. `confirm` is the question of a sync that
+    deletes; nothing is drawn while it waits for its answer.
 
     What makes the whole of it impossible is raised. However it ends, its record says so; unless all of it is done the
     journal is kept, and the same command (or ``jobs resume``) goes on from there.
@@ -49,13 +52,24 @@ async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
             stack.callback(file.close)
         asked = at.asked
         with progress(asked.progress, title, quiet=asked.quiet, as_json=asked.json) as follower:
-            transfer = begin(on_event=_listener(at, follower), journal=job.journal)
+            asking = {} if confirm is None else {"confirm": _undrawn(follower, confirm)}
+            transfer = begin(on_event=_listener(at, follower), journal=job.journal, **asking)
             report = await _while_ticking(follower, lambda: _settled(at, transfer, file))
         code = job.code = report_code(report)
         tell_report(at.out, report, verbose=asked.verbose > 0)
     if code is not ExitCode.DONE and job.journal is not None:
         at.out.warn(f"what is done is kept; try the rest again with: {at.resume}")
     return code
+
+
+def _undrawn(
+    follower: Follower, confirm: Callable[[SyncSummary], Awaitable[bool]]
+) -> Callable[[SyncSummary], Awaitable[bool]]:
+    async def asked(summary: SyncSummary) -> bool:
+        with follower.paused():
+            return await confirm(summary)
+
+    return asked
 
 
 async def _settled(at: At, transfer: Transfer, file: Report | None) -> TransferReport:

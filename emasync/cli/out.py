@@ -69,6 +69,7 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "path": outcome.path,
         "local": outcome.place,
         "direction": str(outcome.direction),
+        "action": str(outcome.action),
         "state": str(outcome.state),
         "bytes": outcome.bytes,
         "sha256": outcome.sha256,

@@ -23,7 +23,7 @@ _LOUDNESS = frozenset({"json", "quiet", "verbose", "progress"})
 _TUNING = _LOUDNESS | frozenset(
     {
         *("profile", "password_file", "password_stdin", "ca", "insecure", "busy_timeout_s", "no_wait", "retries"),
-        *("workers", "bwlimit", "deadline_s", "report", "no_job", "dry_run", "order"),
+        *("workers", "bwlimit", "deadline_s", "report", "no_job", "dry_run", "order", "yes"),
     }
 )
 

@@ -23,6 +23,7 @@ from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, prefix
+from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.transport import Reply
 from emasync.wire import calls
@@ -109,7 +110,7 @@ class Fetch:
 
         Also the tag of the listing that the bytes were compared with.
         """
-        entry, earlier = item.entry, None
+        entry = item.entry
         for remaining in reversed(range(_TRIES)):
             async with AsyncExitStack() as kept:
                 landed: _Landed | None = None
@@ -118,14 +119,14 @@ class Fetch:
                     how = self._judge(landed, entry)
                 except IntegrityError as error:
                     fresh = await self._entry_again(item, entry, error)
-                    agreed = await self._settle_mismatch(landed, entry, fresh, earlier=earlier, account=account)
+                    agreed = await self._settle_mismatch(landed, entry, fresh, account) if landed is not None else None
                     if agreed is None:
                         if not remaining or (landed is None and fresh == entry):
                             raise self._with_advice(error) from None
                         self._options.tell(
                             Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
                         )
-                        entry, earlier = fresh, landed.save.sha256 if landed is not None else None
+                        entry = fresh
                         continue
                     how, entry = agreed, fresh
                 assert landed is not None
@@ -148,36 +149,26 @@ class Fetch:
         return fresh
 
     async def _settle_mismatch(
-        self,
-        landed: _Landed | None,
-        entry: FileEntry | None,
-        fresh: FileEntry,
-        *,
-        earlier: str | None,
-        account: Account,
+        self, landed: _Landed, entry: FileEntry | None, fresh: FileEntry, account: Account
     ) -> Verified | None:
         """How the bytes that `entry` contradicts are proved all the same, or None: they are to be fetched again.
 
-        The listing made after them (`fresh`) shows them; or this server's tags follow another rule, which takes
-        evidence of several files: each one's bytes certain, its entry the same before and after.
+        The listing made after them (`fresh`) shows them. Or their own SHA-256 proves them, and this server's tags are
+        not confirmed; that they follow another rule takes evidence of several files, each listed alike before and after.
         """
-        if landed is None:
-            return None
         try:
             return self._judge(landed, fresh)
         except IntegrityError:
             pass
-        tags, certain = self._link.tags, landed.facts.sha256 is not None or landed.save.sha256 == earlier
-        if fresh != entry or fresh.size != landed.save.size or not certain:
+        tags = self._link.tags
+        if landed.facts.sha256 is None or fresh != entry or fresh.size != landed.save.size:
             return None
         tags.mismatch(fresh.path)
-        if not tags.confirmed and not tags.incompatible:
+        if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
                 others = [one for one in await self._relist() if one.path != fresh.path]
                 await probe_tags(self._link, others, account=account, relist=self._relist)
-        if landed.facts.sha256 is not None and not tags.confirmed:
-            return Verified.SHA256  # the answer's own checksum is the proof; the listing's tag cannot be read here
-        return Verified.SIZE if tags.incompatible else None
+        return None if tags.confirmed else Verified.SHA256
 
     def _with_advice(self, error: IntegrityError) -> IntegrityError:
         """`error` of a file that was fetched as often as is sensible; it says what to do where tags are in doubt."""

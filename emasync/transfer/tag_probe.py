@@ -5,10 +5,11 @@ Owns: which files are read, and what counts as evidence. May import link, endpoi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import nsmallest
 
 from emasync.caller import Account
+from emasync.endpoints.files import ReadFile
 from emasync.errors import AuthError, BusyError, EMError
 from emasync.model import FileEntry, FileTree
 from emasync.transfer.link import Link
@@ -23,23 +24,28 @@ async def probe_tags(
     entries: Iterable[FileEntry],
     *,
     account: Account,
+    sent: Mapping[str, int] | None = None,
     relist: Callable[[], Awaitable[FileTree]] | None = None,
 ) -> None:
     """Let `link.tags` learn from the smallest of `entries` (of a listing) that have a tag and are small enough.
 
-    A file whose bytes have the listed tag confirms the rule. One that differs is evidence against it only if a listing
-    that `relist` makes after the read still shows the very same entry; without `relist` it is none. Where the answer
-    carries no SHA-256, the bytes must also come twice alike. A file that cannot be read tells nothing. Raises AuthError
-    and BusyError, and what `relist` raises.
+    A file whose bytes have the listed tag confirms the rule. One that differs is evidence against it only if its bytes
+    are certain, and a listing that `relist` makes after the read still shows the very same entry; without `relist` it
+    is none. Bytes are certain that come with their SHA-256, or with the tag of what was `sent` (by path): others may
+    have been damaged, every file in the same way. A file that cannot be read tells nothing. Raises AuthError and
+    BusyError, and what `relist` raises.
     """
     small = (one for one in entries if one.content_tag is not None and one.size and one.size <= _LARGEST)
     mismatched: list[tuple[FileEntry, int]] = []
     for entry in nsmallest(_FILES, small, key=lambda one: (one.size or 0, one.path)):
-        tag = await _tag_of(link, entry, account)
-        if tag is not None and tag == entry.content_tag:
+        read = await _read(link, entry, account)
+        if read is None:
+            continue
+        tag = content_tag(read.data)
+        if tag == entry.content_tag:
             link.tags.match()
             return
-        if tag is not None:
+        if read.claims.sha256 is not None or (sent is not None and sent.get(entry.path) == tag):
             mismatched.append((entry, tag))
     if not mismatched or relist is None:
         return
@@ -53,16 +59,10 @@ async def probe_tags(
             link.tags.mismatch(entry.path)
 
 
-async def _tag_of(link: Link, entry: FileEntry, account: Account) -> int | None:
-    """The tag of the bytes that the EM gives for `entry`; None where they are not certain."""
+async def _read(link: Link, entry: FileEntry, account: Account) -> ReadFile | None:
     try:
-        first = await link.files.read_with_claims(entry.path, account=account, expected_size=entry.size)
-        if first.claims.sha256 is None and content_tag(first.data) != entry.content_tag:
-            again = await link.files.read_with_claims(entry.path, account=account, expected_size=entry.size)
-            if again.data != first.data:
-                return None
+        return await link.files.read_with_claims(entry.path, account=account, expected_size=entry.size)
     except (AuthError, BusyError):
         raise
     except (EMError, ValueError):  # ValueError: a name that no request can carry
         return None
-    return content_tag(first.data)

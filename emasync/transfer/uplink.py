@@ -184,8 +184,10 @@ class Uplink:
         since, first = self._unlike
         conclude = settled or self._clock() - since >= sum(_LOOKS_S)
         entries = [entry for entry in samples if settled or entry.path in first]  # later ones may still lag behind
+        sent: dict[str, int] = {entry.path: tag for entry, tag in samples.items()}
+        relist = self._relist if conclude else None
         with suppress(EMError):
-            await probe_tags(self._link, entries, account=self._account, relist=self._relist if conclude else None)
+            await probe_tags(self._link, entries, account=self._account, sent=sent, relist=relist)
 
     async def _relist(self) -> FileTree:
         return await self._link.files.list(account=self._account)

@@ -222,7 +222,8 @@ async def test_what_changed_on_the_em_while_the_sync_ran_is_not_deleted(tmp_path
             (there / "gone.txt").unlink()
             write(here, {"old.txt": b"appeared here meanwhile"})
             gate.open()
-            report = [outcome async for outcome in transfer] and transfer.report
+            assert [outcome async for outcome in transfer]
+        report = transfer.report
         assert errors(report) == {"d/work.txt": "TargetChangedError", "d/old.txt": "TargetChangedError"}
         assert [one.reason for one in report.skipped] == ["gone from the EM before it was to be deleted"]
         assert tree(there) == {"new.txt": b"1", "work.txt": b"new", "old.txt": b"1"}

@@ -67,7 +67,7 @@ async def test_10_000_unchanged_files_cost_one_listing_each_way_and_a_disguised_
         assert (sim.volume("client1") / "d" / "part-07" / "00007.bin").read_bytes() == b"CHANGED!"
 
 
-# Sabotage: take the size for the content whenever sizes are equal (`tags_proven=False` in `_decide`).
+# Sabotage: take the size for the content whenever sizes are equal (`tags_confirmed=False` in `_decide`).
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(tmp_path: Path, direction: str) -> None:
     here = write(tmp_path / "here", TWO)
