@@ -154,7 +154,8 @@ class Fetch:
         """How the bytes that `entry` contradicts are proved all the same, or None: they are to be fetched again.
 
         The listing made after them (`fresh`) shows them. Or their own SHA-256 proves them, and this server's tags are
-        not confirmed; that they follow another rule takes evidence of several files, each listed alike before and after.
+        not confirmed: that they follow another rule takes evidence of several files, each listed alike before and
+        after.
         """
         try:
             return self._judge(landed, fresh)

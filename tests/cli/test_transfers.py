@@ -180,7 +180,7 @@ def test_sync_down_makes_here_equal_to_there(box: EM, home: Path, folder: str) -
     result = emasync(box, home, "sync", "down", folder, "here", "--delete")
 
     assert result.returncode == 0
-    assert ", 1 deleted," in result.stdout
+    assert ", 1 deleted here," in result.stdout
     assert {path.relative_to(home / "here").as_posix(): path.read_text() for path in (home / "here").rglob("[ab]")} == {
         "a": "1",
         "sub/b": "2",
