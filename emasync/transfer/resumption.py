@@ -22,6 +22,10 @@ from emasync.transfer.roster import Roster
 from emasync.transfer.verification import verify_sent
 
 _EARLIER = "an earlier run has done it"
+_KEPT_BY_SIZE = (
+    "this server's content tags follow another rule than the known one: files of an earlier run are kept where their "
+    "size and their listed tag are as before"
+)
 
 
 async def resume_uplink(
@@ -129,6 +133,8 @@ async def resume_downlink(
             endings.append(_kept(item.remote, place, Direction.DOWNLINK, row, resume))
         else:
             left.append(item)
+    if any(ending.outcome.verified is Verified.SIZE for ending in endings) and link.tags.incompatible:
+        roster.note(_KEPT_BY_SIZE)
     await roster.settle(endings)
     return tuple(left)
 

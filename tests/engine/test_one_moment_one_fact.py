@@ -63,7 +63,7 @@ async def test_a_file_rewritten_between_two_calls_does_not_blind_the_next_sync(
     assert tree(into) == {"a.bin": b"C" * 1000}
 
 
-# Sabotage: as above, in `probe_tags`: take what is listed before the read alone for evidence.
+# Sabotage: `_FILES = 1` in tag_probe and `_FILES_TO_REFUTE = 1`: the one file that is read is the one that was rewritten.
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("with_journal", [False, True])
@@ -86,8 +86,7 @@ async def test_a_file_rewritten_before_it_is_read_for_proof_hides_no_change_of_o
         assert tree(here) == tree(there)
 
 
-# Sabotage: record the tag of the listing of the beginning with the bytes that came later (`item.entry` in `Fetch.run`),
-# or keep what is listed as it was then whatever bytes are here (`lenient = True` in resume.py).
+# Sabotage: `_remote_change` returns None at once: what was verified at one moment is kept at another.
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("how", ["downlink", "sync"])
 async def test_a_file_that_changed_and_changed_back_is_fetched_again(tmp_path: Path, generation: str, how: str) -> None:
