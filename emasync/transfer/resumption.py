@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
 from emasync.transfer.journal_rows import Row
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link

@@ -63,7 +63,7 @@ async def test_a_file_rewritten_between_two_calls_does_not_blind_the_next_sync(
     assert tree(into) == {"a.bin": b"C" * 1000}
 
 
-# Sabotage: `_FILES = 1` in tag_probe and `_FILES_TO_REFUTE = 1`: the one file that is read is the one that was rewritten.
+# Sabotage: `_FILES = 1` in tag_probe and `_FILES_TO_REFUTE = 1`: the only file read is the one that was rewritten.
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("with_journal", [False, True])
