@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Direction,
         FileEntry,
         FileTree,
+        Glob,
         Image,
         Node,
         NodeStatus,
@@ -61,8 +62,8 @@ _NAMES = {
         TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus RemotePath
-        SyncDecision TransferReport Verified
+        Direction FileEntry FileTree Glob Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus
+        RemotePath SyncDecision TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
 }
@@ -79,6 +80,7 @@ __all__ = [
     "FileEntry",
     "FileTree",
     "ForbiddenError",
+    "Glob",
     "Image",
     "ImageLoadError",
     "IntegrityError",

@@ -34,7 +34,7 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
 from emasync.transfer.proof import prove_by_reading
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.sources import Scan, scan
+from emasync.transfer.sources import Scan, scan, scan_folder
 from emasync.transfer.tags import TagTrust
 from emasync.transfer.transfer import Transfer
 
@@ -106,7 +106,7 @@ def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
 
 def _scan(here: Path, options: Options) -> Scan:
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
-    return scan([f"{here}/"], filters=filters)
+    return scan_folder(here, filters=filters)
 
 
 def _scan_if_there(here: Path, options: Options, *, pin: Pin) -> Scan:
