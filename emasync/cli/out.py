@@ -1,6 +1,7 @@
 """Where results go: text or JSON lines on stdout, everything else on stderr.
 
-Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`.
+Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`, and a text is
+one line whatever it holds: a newline in a name must not start another.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ class Out:
         self._stdout = stdout or sys.stdout
         self._reason = ""
 
-    def result(self, kind: str, text: str, **fields: Any) -> None:
-        """A result: `text` for people (made safe here, one line per line), `fields` for scripts."""
+    def result(self, kind: str, text: str | list[str], **fields: Any) -> None:
+        """A result: `text` for people (one line, or a list of lines; made safe here), `fields` for scripts."""
         if self.as_json:
             line = json.dumps({"type": kind, "schema": SCHEMA, **fields}, ensure_ascii=True, default=str)
             self._line(line.replace("\x7f", "\\u007f"))  # DEL, the one control character JSON lets through
         else:
-            for line in text.split("\n"):
+            for line in [text] if isinstance(text, str) else text:
                 self._line(safe(line, limit=100_000))
 
     def say(self, text: str) -> None:

@@ -78,7 +78,7 @@ def show(at: At, captured: Captured) -> None:
             cut=captured.cut,
         )
     elif captured.stdout:
-        at.out.result("capture", captured.stdout.removesuffix("\n"))
+        at.out.result("capture", captured.stdout.removesuffix("\n").split("\n"))
     if captured.stderr and not at.out.as_json:
         for line in captured.stderr.removesuffix("\n").split("\n"):
             print(safe(line, limit=2000), file=sys.stderr, flush=True)
