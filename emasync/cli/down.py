@@ -66,7 +66,7 @@ def down(
     check_plan_flags(paths, what="PATHS", plan=plan, apply=apply, dry_run=wishes.dry_run)
     if apply is not None:
         if into == "-" or glob or wishes.include or wishes.exclude:
-            raise click.UsageError("--apply takes all from its file: leave out --glob, --include, --exclude, --into -")
+            raise click.UsageError("--apply takes all from its file: leave out --include, --exclude, --glob, --into -")
         verb = partial(_apply, wishes=wishes, file=apply, into=Path(into), overwrite=overwrite)
     elif into == "-" or paths[-1] == "-":
         run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths, glob=glob)))

@@ -13,6 +13,7 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
+from emasync.cli.out import escape_name
 from emasync.cli.remote import choose, entry_fields, paths_or_globs, with_glob, without_doubles
 from emasync.cli.show import size
 from emasync.model import FileEntry, RemotePath, safe
@@ -66,7 +67,7 @@ async def _ls(at: At, *, path: str, long: bool, glob: bool) -> ExitCode:
 def _long(entry: FileEntry) -> str:
     bytes_ = "?" if entry.size is None else str(entry.size)
     tag = "-" if entry.content_tag is None else str(entry.content_tag)
-    return f"{bytes_:>12}  {safe(entry.time or '-', limit=20):16}  {tag:>20}  {entry.path}"
+    return f"{bytes_:>12}  {safe(entry.time or '-', limit=20):16}  {tag:>20}  {escape_name(entry.path)}"
 
 
 def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: RemotePath) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: Remot
         for part in path.relative_to(root).parts:
             node = node.setdefault(part, {})
     is_folder = set(folders) | {entry.path.parent for entry in files}
-    yield f"{root}/" if root else "/"
+    yield f"{escape_name(root)}/" if root else "/"
     open_ = [(root, iter(_with_last(top)), "")]
     while open_:
         parent, names, indent = open_[-1]
@@ -86,7 +87,7 @@ def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: Remot
             open_.pop()
             continue
         path = parent / name
-        yield f"{indent}{'└── ' if last else '├── '}{name}{'/' if inside or path in is_folder else ''}"
+        yield f"{indent}{'└── ' if last else '├── '}{escape_name(name)}{'/' if inside or path in is_folder else ''}"
         open_.append((path, iter(_with_last(inside)), indent + ("    " if last else "│   ")))
 
 

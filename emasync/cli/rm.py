@@ -15,6 +15,7 @@ import click
 from emasync.cli.exit_codes import ExitCode, worst
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
+from emasync.cli.out import escape_name
 from emasync.cli.remote import Chosen, paths_or_globs, with_glob
 from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
@@ -86,4 +87,5 @@ async def _agreed(chosen: Sequence[Chosen]) -> bool:
 
 
 def _described(one: Chosen) -> str:
-    return f"{one.path}/ with {len(one.files)} files" if one.is_folder else str(one.path)
+    path = escape_name(one.path)
+    return f"{path}/ with {len(one.files)} files" if one.is_folder else path

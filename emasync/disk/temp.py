@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from emasync.disk.folder import Pin, leads_to, open_folder
 from emasync.disk.names import TEMP_PREFIX
 from emasync.errors import UnsafePathError
-from emasync.model import Overwrite
+from emasync.model import Overwrite, safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -172,7 +172,7 @@ class TempFile(io.FileIO):
             what = "a folder on the way was moved or replaced"
         else:
             return
-        raise UnsafePathError(f"cannot save {self.target.path}: {what} meanwhile", name=self._temp, reason=what)
+        raise UnsafePathError(f"cannot save {safe(self.target.path)}: {what} meanwhile", name=self._temp, reason=what)
 
     def _move(self, folder: int) -> None:
         name = self.target.parts[-1]

@@ -17,7 +17,7 @@ import anyio
 from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
 from emasync.transfer.events import Ear, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -257,7 +257,8 @@ async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIt
 
 
 def _there(item: UplinkItem, *, skip: bool) -> Outcome:
-    error = None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
+    text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
+    error = None if skip else FileExistsError(text)
     return Outcome(
         path=item.remote,
         place=item.place,
