@@ -23,8 +23,7 @@ _ERRORS = {kind.__name__: kind for kind in (EMError, ForbiddenError, NotFoundErr
 
 def dump_plan(plan: UplinkPlan | DownlinkPlan) -> str:
     """`plan` as JSON lines in ASCII; `load_plan` gives an equal plan back. Content tags are strings (64 bits)."""
-    lines = (json.dumps(line, separators=(",", ":")) for line in _lines(plan))
-    return "".join(line.replace("\x7f", "\\u007f") + "\n" for line in lines)  # DEL, which JSON would let through
+    return "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in _lines(plan))
 
 
 def load_plan(text: str) -> UplinkPlan | DownlinkPlan:

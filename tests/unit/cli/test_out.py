@@ -1,4 +1,4 @@
-"""What a verb prints: a text is one line, a list is several, a name is whole and cannot be mistaken for text of ours."""
+"""What a verb prints: a text is one line, a list is several, and a name stays whole and harmless."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_name_is_escaped_and_never_cut() -> None:
 
 
 def test_json_keeps_the_name_in_printable_ascii() -> None:
-    # Sabotage: drop the replacement of DEL in _json_line, or ensure_ascii.
+    # Sabotage: ensure_ascii=False in _json_line.
     line = printed(as_json=True, path=HOSTILE)
     assert json.loads(line)["path"] == HOSTILE
     assert line[:-1].isprintable()
@@ -46,7 +46,7 @@ def test_json_keeps_the_name_in_printable_ascii() -> None:
 
 
 def test_a_report_file_keeps_the_name_in_printable_ascii(tmp_path: Path) -> None:
-    # Sabotage: json.dumps in place of _json_line in Report.add.
+    # Sabotage: ensure_ascii=False in _json_line.
     report = Report(tmp_path / "r.jsonl")
     outcome = Outcome(
         path=RemotePath(HOSTILE), place=HOSTILE, direction=Direction.DOWNLINK, state=OutcomeState.SKIPPED, reason="none"
