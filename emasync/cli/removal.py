@@ -6,6 +6,7 @@ something else. May import remote, model and errors. Sends nothing.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from emasync.cli.remote import Chosen, choose_matching, choose_named, without_doubles
@@ -26,6 +27,11 @@ def choose_removals(tree: FileTree, asked: Sequence[str | Glob], *, literal: boo
     for one in chosen:
         _check_unmistakable(tree, one.path, is_folder=one.is_folder)
     return chosen
+
+
+def removal_command(path: RemotePath) -> str:
+    """The command that removes this one file, for a message."""
+    return shlex.join(["emasync", "rm", *(["--literal"] if is_pattern(path) else []), "--", path])
 
 
 def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]:
