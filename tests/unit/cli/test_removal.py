@@ -6,7 +6,7 @@ import pytest
 
 from emasync import FileEntry, FileTree, Glob, NotFoundError, RemotePath, UnsafePathError
 from emasync.cli.remote import choose
-from emasync.cli.removal import choose_removals
+from emasync.cli.removal import choose_removals, removal_command
 
 
 def listing(*paths: str, folders: tuple[str, ...] = ()) -> FileTree:
@@ -115,3 +115,9 @@ def test_verbs_that_only_look_take_an_exact_name_first_and_folders_with_or_witho
     assert [one.is_folder for path in ("d", "d/", "") for one in choose(TREE, path)] == [True, True, True]
     with pytest.raises(ValueError, match="is a file, not a folder"):
         choose(TREE, "run1.log/")
+
+
+def test_the_command_in_a_message_removes_the_one_file() -> None:
+    # Sabotage: drop "--literal", or shlex, from removal_command.
+    assert removal_command(RemotePath("a b.tar")) == "emasync rm -- 'a b.tar'"
+    assert removal_command(RemotePath("-x*.tar")) == "emasync rm --literal -- '-x*.tar'"
