@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Direction,
         FileEntry,
         FileTree,
+        Glob,
         Image,
         Node,
         NodeStatus,
@@ -65,7 +66,7 @@ _NAMES = {
         TargetChangedError TimedOutError TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodStatus
+        Direction FileEntry FileTree Glob Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodStatus
         RemotePath SyncDecision SyncSummary TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
@@ -84,6 +85,7 @@ __all__ = [
     "FileEntry",
     "FileTree",
     "ForbiddenError",
+    "Glob",
     "Image",
     "ImageLoadError",
     "IntegrityError",

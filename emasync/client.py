@@ -21,7 +21,7 @@ from emasync.caller import Caller
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileThreads
 from emasync.endpoints import Files, Images, Pods
-from emasync.model import NodeStatus, Overwrite, Verify
+from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, lane_memory, sync
 from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
@@ -151,7 +151,7 @@ class Client:
 
     def uplink(
         self,
-        sources: str | Path | Sequence[str | Path],
+        sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
         *,
         workers: int | None = None,
@@ -165,8 +165,9 @@ class Client:
     ) -> Transfer:
         """Send local files to the folder `dest` of the volume (``""`` is its root), in as few calls as possible.
 
-        A folder keeps its tree, ``src/`` means its contents, globs are understood. Await the Transfer for a report, or
-        walk through it. A file counts as done when a listing of the volume shows it as it was sent; see
+        A folder keeps its tree, ``src/`` means its contents. In a source only ``*`` and ``**`` are wildcards, unless a
+        file has exactly that name; ``Glob("run[0-9].bin")`` has the full syntax. Await the Transfer for a report, or
+        iterate it. A file counts as done when a listing of the volume shows it as it was sent; see
         `Outcome.verified`. `workers`: calls under way at once (beside such as wait to be tried again), a ceiling; the
         EM's lock decides. `overwrite` and `verify` default to the settings. `include` and `exclude` are gitignore
         patterns. `on_event` is called in the event loop and must be quick; what it raises ends the transfer and is
@@ -180,7 +181,7 @@ class Client:
 
     def downlink(
         self,
-        paths: str | Sequence[str],
+        paths: str | Glob | Sequence[str | Glob],
         into: str | Path = "downlink",
         *,
         workers: int | None = None,
@@ -195,9 +196,11 @@ class Client:
     ) -> Transfer:
         """Bring files of the volume to the local folder `into`, which is made if missing.
 
-        A file lands under its base name, a folder keeps its tree, ``results/`` means its contents, globs are
-        understood. Every file appears under its final name whole and verified, or not at all. Nothing is written
-        outside `into`, whatever names the server sends. Keywords as in `uplink`; `workers`: files at once.
+        A file lands under its base name, a folder keeps its tree, ``results/`` means its contents. In a path only
+        ``*`` and ``**`` are wildcards, unless a file or folder has exactly that name: ``run[1].log`` is that file and
+        no other. ``Glob("logs/[0-9]*")`` has the full shell-like syntax. Every file appears under its final name whole
+        and verified, or not at all. Nothing is written outside `into`, whatever names the server sends. Keywords as in
+        `uplink`; `workers`: files at once.
         """
         options = self._options(
             workers,
@@ -214,7 +217,7 @@ class Client:
 
     async def plan_uplink(
         self,
-        sources: str | Path | Sequence[str | Path],
+        sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
         *,
         include: Sequence[str] = (),
@@ -229,7 +232,7 @@ class Client:
 
     async def plan_downlink(
         self,
-        paths: str | Sequence[str],
+        paths: str | Glob | Sequence[str | Glob],
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from emasync.cli.exit_codes import ExitCode, worst
 from emasync.cli.out import Out
 from emasync.cli.show import size
-from emasync.model import Direction, Outcome, TransferReport
+from emasync.model import Direction, Outcome, TransferReport, safe
 
 _LISTED = 50  # files named on stderr, of each kind; --report and --json have all
 
@@ -83,8 +83,8 @@ def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
     found = list(outcomes)
     for outcome in found[:_LISTED]:
         reason = str(outcome.error or outcome.reason or "no reason known")
-        named = outcome.path in reason
-        out.warn(f"{what}: {reason}" if named else f"{what}: {outcome.path or outcome.place}: {reason}")
+        named = safe(outcome.path) in safe(reason, limit=2000)
+        out.warn(f"{what}: {reason}" if named else f"{what}: {safe(outcome.path or outcome.place)}: {reason}")
     if len(found) > _LISTED:
         out.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
 
@@ -92,7 +92,7 @@ def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
 def _tell_skipped(out: Out, outcomes: Iterable[Outcome], *, verbose: bool) -> None:
     if verbose:
         for outcome in outcomes:
-            out.say(f"skipped: {outcome.path}: {outcome.reason}")
+            out.say(f"skipped: {safe(outcome.path)}: {outcome.reason}")
         return
     for reason, count in Counter(outcome.reason for outcome in outcomes).most_common():
         out.say(f"skipped: {counted(count)}: {reason}")

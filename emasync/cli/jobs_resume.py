@@ -13,6 +13,7 @@ from emasync.cli.exit_codes import exit_code
 from emasync.cli.joblog import Record
 from emasync.cli.jobs import job_log
 from emasync.cli.out import Out
+from emasync.cli.wishes import identity_variables
 
 
 @click.command("resume", context_settings={"ignore_unknown_options": True})
@@ -40,7 +41,12 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         raise SystemExit(int(exit_code(error))) from None
     _name_em(record)
     out.say(f"in {record.cwd}: {record.command}")
-    root = click.get_current_context().find_root().command
+    context = click.get_current_context().find_root()
+    root = command = context.command
+    for word in record.words:
+        command = command.get_command(context, word) or command if isinstance(command, click.Group) else command
+    for variable in identity_variables(command):  # a flag given by the environment then is in the record
+        os.environ.pop(variable, None)
     root.main(args=record.argv(flags), prog_name="emasync")
 
 

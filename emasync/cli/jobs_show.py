@@ -63,7 +63,7 @@ def _show(out: Out, job: str) -> ExitCode:
         lines.append("files    being moved now: the running transfer has the journal")
     elif record.state != "done":
         lines.append(f"next     emasync jobs resume {record.id}")
-    out.result("job", "\n".join(lines), **job_fields(record), journal=files)
+    out.result("job", lines, **job_fields(record), journal=files)
     return ExitCode.DONE
 
 

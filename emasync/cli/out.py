@@ -1,6 +1,7 @@
 """Where results go: text or JSON lines on stdout, everything else on stderr.
 
-Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`.
+Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`, and a text is
+one line whatever it holds: a newline in a name must not start another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from emasync.errors import BadRequestError
 from emasync.model import Outcome, safe
 
 SCHEMA = 1
+_LINE = 100_000  # characters of one line of results
 
 
 class Out:
@@ -27,14 +29,13 @@ class Out:
         self._stdout = stdout or sys.stdout
         self._reason = ""
 
-    def result(self, kind: str, text: str, **fields: Any) -> None:
-        """A result: `text` for people (made safe here, one line per line), `fields` for scripts."""
+    def result(self, kind: str, text: str | list[str], **fields: Any) -> None:
+        """A result: `text` for people (one line, or a list of lines; made safe here), `fields` for scripts."""
         if self.as_json:
-            line = json.dumps({"type": kind, "schema": SCHEMA, **fields}, ensure_ascii=True, default=str)
-            self._line(line.replace("\x7f", "\\u007f"))  # DEL, the one control character JSON lets through
+            self._line(_json_line({"type": kind, "schema": SCHEMA, **fields}))
         else:
-            for line in text.split("\n"):
-                self._line(safe(line, limit=100_000))
+            for line in [text] if isinstance(text, str) else text:
+                self._line(safe(line, limit=_LINE))
 
     def say(self, text: str) -> None:
         """Something for people only, on stderr; nothing with ``-q``."""
@@ -61,6 +62,17 @@ class Out:
 
     def _line(self, text: str) -> None:
         print(text, file=self._stdout, flush=True)
+
+
+def escape_name(name: object) -> str:
+    """A path or another name as a part of a line of text: whole, with every character written out that does not simply
+    print, so that no name starts a line or moves a cursor. JSON has the name itself."""
+    return safe(name, limit=_LINE)
+
+
+def _json_line(fields: dict[str, Any]) -> str:
+    """A JSON object in printable ASCII; names stay what they are."""
+    return json.dumps(fields, ensure_ascii=True, default=str)
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
@@ -92,7 +104,7 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """One line."""
         line = {"type": "file", "schema": SCHEMA, **outcome_fields(outcome)}
-        self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+        self._file.write(_json_line(line) + "\n")
         self._file.flush()
 
     def close(self) -> None:

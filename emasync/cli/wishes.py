@@ -140,6 +140,13 @@ def command_line() -> CommandLine:
     )
 
 
+def identity_variables(command: click.Command) -> list[str]:
+    """The environment variables that give `command` flags which make it another transfer."""
+    kept = _TUNING | _ELSEWHERE
+    flags = (one for one in command.params if isinstance(one, click.Option) and one.name not in kept)
+    return [one.envvar for one in flags if isinstance(one.envvar, str)]
+
+
 def _command_words(context: click.Context | None) -> tuple[str, ...]:
     words: list[str] = []
     while context is not None and context.parent is not None:

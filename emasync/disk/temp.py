@@ -200,7 +200,7 @@ class TempFile(io.FileIO):
             what = "a folder on the way was moved or replaced"
         else:
             return
-        raise UnsafePathError(f"cannot save {self.target.path}: {what} meanwhile", name=self._temp, reason=what)
+        raise UnsafePathError(f"cannot save {safe(self.target.path)}: {what} meanwhile", name=self._temp, reason=what)
 
     def _move(self, folder: int) -> None:
         name, unchanged = self.target.parts[-1], self.target.unchanged

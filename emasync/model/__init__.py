@@ -5,6 +5,7 @@ May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on
 """
 
 from emasync.model.files import FileEntry, FileTree
+from emasync.model.glob import Glob
 from emasync.model.images import Image
 from emasync.model.outcome import (
     Direction,
@@ -29,6 +30,7 @@ __all__ = [
     "Direction",
     "FileEntry",
     "FileTree",
+    "Glob",
     "Image",
     "Node",
     "NodeStatus",

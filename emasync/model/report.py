@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from emasync.errors import EMError
 from emasync.model.outcome import Outcome, OutcomeAction, OutcomeState, SyncDecision
 from emasync.model.outcomes import Outcomes
+from emasync.model.text import safe
 
 _WORTH_ADVICE_S = 5.0
 _SMALL_CALL = 64 * 1024  # bytes per request below which the call itself is the cost
@@ -110,7 +111,7 @@ class TransferReport:
         bad: Sequence[Outcome] = (*self.failed, *self.unknown)
         if not bad:
             return
-        error = bad[0].error or EMError(f"{bad[0].path}: {bad[0].reason or bad[0].state}")
+        error = bad[0].error or EMError(f"{safe(bad[0].path)}: {bad[0].reason or bad[0].state}")
         for other in bad[1:]:
-            error.add_note(f"also {other.state}: {other.path}: {other.error or other.reason}")
+            error.add_note(f"also {other.state}: {safe(other.path)}: {other.error or other.reason}")
         raise error

@@ -17,7 +17,7 @@ import anyio
 from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
 from emasync.transfer.events import Ear, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
@@ -176,7 +176,9 @@ async def _run(
             await roster.abandon(reached)
 
 
-def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options) -> Transfer:
+def uplink(
+    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+) -> Transfer:
     """The Transfer behind `Client.uplink`."""
 
     async def job(run: Run) -> None:
@@ -185,7 +187,7 @@ def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str,
     return transfer(link, options, Direction.UPLINK, job)
 
 
-def downlink(link: Link, paths: str | Sequence[str], *, into: str | Path, options: Options) -> Transfer:
+def downlink(link: Link, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options) -> Transfer:
     """The Transfer behind `Client.downlink`."""
 
     async def job(run: Run) -> None:
@@ -208,10 +210,10 @@ def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, opti
 
 
 async def uplink_plan(
-    link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options
+    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
 ) -> UplinkPlan:
     """Scan the disk and pack what is there."""
-    wanted = [sources] if isinstance(sources, str | Path) else list(sources)
+    wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
     return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
 
@@ -229,9 +231,9 @@ def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath]
     )
 
 
-def downlink_plan(paths: str | Sequence[str], tree: FileTree, *, options: Options) -> DownlinkPlan:
+def downlink_plan(paths: str | Glob | Sequence[str | Glob], tree: FileTree, *, options: Options) -> DownlinkPlan:
     """Select in a listing."""
-    wanted = [paths] if isinstance(paths, str) else list(paths)
+    wanted = [paths] if isinstance(paths, str | Glob) else list(paths)
     return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
@@ -267,7 +269,8 @@ async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIt
 
 
 def _there(item: UplinkItem, *, skip: bool) -> Outcome:
-    error = None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
+    text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
+    error = None if skip else FileExistsError(text)
     return Outcome(
         path=item.remote,
         place=item.place,

@@ -17,7 +17,7 @@ from emasync.config import MIB
 from emasync.disk import SMALL, Pin, Save, Saved, SmallSave, exists, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
 from emasync.transfer.batches import Batches
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
@@ -75,7 +75,8 @@ class Fetch:
         try:
             if self._options.overwrite != "replace" and await self._there(item):
                 if self._options.overwrite == "error":
-                    raise FileExistsError(f"{place} exists; overwrite='replace' or 'skip' decides what to do with it")
+                    text = f"{safe(place)} exists; overwrite='replace' or 'skip' decides what to do with it"
+                    raise FileExistsError(text)
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
             else:
                 saved, how, listed_tag = await self._fetch(item, mine)

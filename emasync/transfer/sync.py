@@ -39,7 +39,7 @@ from emasync.transfer.filters import Filters
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.sources import Scan, scan
+from emasync.transfer.sources import Scan, scan, scan_folder
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
@@ -238,7 +238,7 @@ def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
 
 
 def _scan(here: Path, options: Options) -> Scan:
-    return scan([f"{here}/"], filters=Filters(include=tuple(options.include), exclude=tuple(options.exclude)))
+    return scan_folder(here, filters=Filters(include=tuple(options.include), exclude=tuple(options.exclude)))
 
 
 def _scan_source(here: Path, options: Options) -> Scan:

@@ -18,7 +18,7 @@ import anyio
 from emasync.caller import Account
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
@@ -264,7 +264,7 @@ class Uplink:
         """Sent as often as is sensible, and still not there as it should be."""
         if sent.receipt and sent.listed:
             error = IntegrityError(
-                f"{sent.item.remote}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
+                f"{safe(sent.item.remote)}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
             )
             outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
         else:

@@ -136,3 +136,25 @@ def test_no_job_and_no_state_folder_leave_no_trace(em: EM, home: Path) -> None:
     assert (without.returncode, nowhere.returncode, asked.returncode) == (3, 3, 2)
     assert "jobs resume" not in without.stderr + nowhere.stderr
     assert records(home) == []
+
+
+def test_a_resumed_job_keeps_its_glob_and_takes_no_flag_from_the_environment_that_makes_it_another(
+    box: EM, home: Path
+) -> None:
+    # Sabotage: put "glob" into wishes._TUNING and out of the flags in command_line, or drop the `pop` of jobs_resume.
+    for name in ("run[1].log", "run1.log"):
+        (box.volume / name).write_text(name)
+    (home / "out").write_text("in the way")
+    glob = emasync(box, home, "down", "--glob", "run[1].log", "--into", "out")
+    plain = emasync(box, home, "down", "run[1].log", "--into", "out")
+    jobs = {json.loads(one.read_text())["flags"].__contains__("--glob"): one.stem for one in records(home)}
+    (home / "out").unlink()
+    from_environment = {"EMASYNC_GLOB": "1", "EMASYNC_EXCLUDE": "*", "EMASYNC_INTO": "elsewhere"}
+    resumed = [emasync(box, home, "jobs", "resume", jobs[key], more=from_environment) for key in (True, False)]
+
+    assert glob.returncode != 0 != plain.returncode
+    assert len(jobs) == 2
+    assert "--glob" in resumed[0].stderr
+    assert [one.returncode for one in resumed] == [0, 0], resumed
+    assert sorted(path.name for path in (home / "out").iterdir()) == ["run1.log", "run[1].log"]
+    assert not (home / "elsewhere").exists()
