@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         IntegrityError,
         NotFoundError,
         PodFailedError,
+        PodVanishedError,
         ProtocolError,
         ServerError,
         SourceChangedError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Outcome,
         OutcomeState,
         PodPhase,
+        PodRun,
         PodStatus,
         RemotePath,
         SyncDecision,
@@ -57,12 +59,12 @@ _NAMES = {
     "emasync.config": "Limits RetryPolicy Settings Timeouts",
     "emasync.errors": """
         AuthError BadRequestError BuildFailedError BusyError EMError ForbiddenError ImageLoadError
-        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError TimedOutError
-        TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
+        IntegrityError NotFoundError PodFailedError PodVanishedError ProtocolError ServerError SourceChangedError
+        TimedOutError TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus RemotePath
-        SyncDecision TransferReport Verified
+        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodRun PodStatus
+        RemotePath SyncDecision TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
 }
@@ -90,7 +92,9 @@ __all__ = [
     "OutcomeState",
     "PodFailedError",
     "PodPhase",
+    "PodRun",
     "PodStatus",
+    "PodVanishedError",
     "ProtocolError",
     "RemotePath",
     "RetryPolicy",
