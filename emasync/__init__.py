@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         IntegrityError,
         NotFoundError,
         PodFailedError,
+        PodVanishedError,
         ProtocolError,
         ServerError,
         SourceChangedError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         OutcomeAction,
         OutcomeState,
         PodPhase,
+        PodRun,
         PodStatus,
         RemotePath,
         SyncDecision,
@@ -62,12 +64,12 @@ _NAMES = {
     "emasync.config": "Limits RetryPolicy Settings Timeouts",
     "emasync.errors": """
         AuthError BadRequestError BuildFailedError BusyError DeletionRefusedError EMError ForbiddenError ImageLoadError
-        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError
+        IntegrityError NotFoundError PodFailedError PodVanishedError ProtocolError ServerError SourceChangedError
         TargetChangedError TimedOutError TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Glob Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodStatus
-        RemotePath SyncDecision SyncSummary TransferReport Verified
+        Direction FileEntry FileTree Glob Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodRun
+        PodStatus RemotePath SyncDecision SyncSummary TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
 }
@@ -98,7 +100,9 @@ __all__ = [
     "OutcomeState",
     "PodFailedError",
     "PodPhase",
+    "PodRun",
     "PodStatus",
+    "PodVanishedError",
     "ProtocolError",
     "RemotePath",
     "RetryPolicy",

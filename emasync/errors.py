@@ -22,6 +22,7 @@ Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
     +-- TargetChangedError    what a sync was to replace or delete changed since it was compared: it was kept
     +-- DeletionRefusedError  a sync would have deleted what nobody agreed to: .side, .files, .bytes
     +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
+    |   +-- PodVanishedError  the run's pod is shown no more: how it ended is unknown; also an UnknownOutcomeError
     +-- UnknownOutcomeError   the request may or may not have taken effect; the message says how to find out
 
 Misuse (a naive datetime, an empty path) is ValueError or TypeError.
@@ -195,8 +196,19 @@ class PodFailedError(EMError):
 
 
 class UnknownOutcomeError(EMError):
-    """The request left, no answer came, and emasync will not repeat it blindly. `cause` is what went wrong."""
+    """What became of it cannot be told: a request left, no answer came and emasync will not repeat it blindly, or a run
+    of a pod that no status of the EM tells from the run before it. `cause` is what went wrong."""
 
     def __init__(self, message: str, *, call: str | None = None, cause: EMError | None = None) -> None:
         super().__init__(message, call=call)
         self.cause = cause
+
+
+class PodVanishedError(PodFailedError, UnknownOutcomeError):
+    """The run was seen, then the EM showed no pod for a minute, or the pod of another run. `pod` is what it shows."""
+
+    def __init__(self, message: str, *, pod: PodStatus) -> None:
+        EMError.__init__(self, message, detail=pod.message)
+        self.pod = pod
+        self.reason = pod.reason
+        self.cause = None

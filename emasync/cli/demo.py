@@ -168,17 +168,16 @@ async def _work(em: Client, shown: Display, sums: Sums, samples: Samples, *, fol
     shown.done(sums.rows[-1][1])
 
     shown.step("Build an image on the EM")
-    before = await em.pods.status()
     await em.images.build(IMAGE, dockerfile=f"{folder}/Dockerfile", context=folder)
     images = await em.images.list()
     shown.done(f"built; images of {em.username}: {', '.join(image.name for image in images)}")
 
     shown.step("Run it as a pod and watch")
     began = time.monotonic()
-    await em.pods.run(IMAGE, max_duration=1)
-    async for status in em.pods.watch(interval=0.5, after=before if before.phase is not PodPhase.NONE else None):
+    pod = em.pods.watch(await em.pods.run(IMAGE, max_duration=1), interval=0.5)
+    async for status in pod:
         shown.note(f"{time.monotonic() - began:5.1f} s  {status.phase}{f': {status.reason}' if status.reason else ''}")
-    final = await em.pods.wait(interval=0.5)
+    final = pod.result()
     sums.rows.append(("pod", f"exit code {final.exit_code}, {time.monotonic() - began:.1f} s from run to end"))
     shown.done(sums.rows[-1][1])
 

@@ -51,7 +51,7 @@ _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
 
 def exit_code(error: BaseException) -> ExitCode:
     """The code of one error."""
-    if isinstance(error, errors.PodFailedError):
+    if isinstance(error, errors.PodFailedError) and not isinstance(error, errors.PodVanishedError):
         return ExitCode.POD_NOT_STARTED if error.pod.dead_end else ExitCode.POD_FAILED
     return next((code for kinds, code in _TABLE if isinstance(error, kinds)), ExitCode.FAILED)
 

@@ -21,7 +21,7 @@ from emasync.model.outcome import (
 )
 from emasync.model.outcomes import OutcomeLog, Outcomes
 from emasync.model.paths import RemotePath
-from emasync.model.pods import Node, NodeStatus, PodPhase, PodStatus
+from emasync.model.pods import Node, NodeStatus, PodPhase, PodRun, PodStatus
 from emasync.model.report import TransferReport
 from emasync.model.text import safe
 from emasync.model.token import Token
@@ -41,6 +41,7 @@ __all__ = [
     "Outcomes",
     "Overwrite",
     "PodPhase",
+    "PodRun",
     "PodStatus",
     "RemotePath",
     "SyncAction",

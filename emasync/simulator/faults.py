@@ -37,6 +37,8 @@ FaultKind = Literal[
     "redirect",  # 302 to `location`
     "retry_after",  # `status` (503, 429) with Retry-After: `seconds`
     "stale_lock",  # when the client goes away before its answer, the lock stays for `seconds`
+    "earlier_status",  # the pod status is that of the pod before this one: a status that lags behind a run
+    "no_pod",  # the pod status shows no pod: between two pods, or one that vanished
     "early_answer",  # 200 with `count` files before the body was read; nothing done
 ]
 

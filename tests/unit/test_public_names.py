@@ -18,8 +18,8 @@ CONTRACT = """
     PodFailedError UnknownOutcomeError Glob
 """
 EXTRAS = """
-    Direction FileEntry FileTree Image Limits NodeStatus OutcomeState RemotePath RetryPolicy SourceChangedError
-    SyncDecision
+    Direction FileEntry FileTree Image Limits NodeStatus OutcomeState PodRun PodVanishedError RemotePath RetryPolicy
+    SourceChangedError SyncDecision
     Timeouts Verified __version__
 """
 

@@ -32,6 +32,7 @@ TABLE: list[tuple[BaseException, int]] = [
     (errors.SourceChangedError("x"), 1),
     (errors.PodFailedError("x", pod=_BACK_OFF), 21),
     (errors.PodFailedError("x", pod=_ENDED), 22),
+    (errors.PodVanishedError("x", pod=PodStatus(phase=PodPhase.NONE)), 12),
     (errors.UnknownOutcomeError("x"), 12),
     (FileNotFoundError("x"), 3),
     (PermissionError("x"), 4),
