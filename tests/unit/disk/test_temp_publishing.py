@@ -122,8 +122,8 @@ def test_the_folder_is_flushed_unless_the_caller_will_do_it(
     dest: Path, how: dict[str, bool], flushed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"))
     file = made(dest, durable=True)
+    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"))
     file.publish(**how)
     file.discard()
     assert seen == flushed
