@@ -31,7 +31,7 @@ class Flushes:
                 assert self.go.wait(30)
                 if self.failing:
                     raise OSError(errno.EIO, "Input/output error")
-            self.of[os.readlink(f"/proc/self/fd/{descriptor}")] += 1  # when it has ended
+            self.of[str(Path(f"/proc/self/fd/{descriptor}").readlink())] += 1  # when it has ended
             fsync(descriptor)
 
         monkeypatch.setattr(os, "fsync", noted)
