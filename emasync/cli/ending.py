@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.out import Out
 from emasync.cli.show import size
 from emasync.model import Outcome, TransferReport
@@ -41,10 +41,9 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
 
 
 def report_code(report: TransferReport) -> ExitCode:
-    """0, the failures' own code if they agree on it (6 if not), or 12 if all that is wrong is not to be known."""
-    if report.failed:
-        return worst(outcome.error or OSError() for outcome in report.failed)
-    return ExitCode.UNKNOWN if report.unknown else ExitCode.DONE
+    """The code that says how a transfer went, by the rule for several items."""
+    failures = (outcome.error or OSError() for outcome in report.failed)
+    return code_of_items(failures, items=len(report.outcomes), unknown=bool(report.unknown))
 
 
 def summary_text(report: TransferReport) -> str:

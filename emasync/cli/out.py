@@ -6,6 +6,7 @@ Owns: the form of every line that a script may read. May import model. All forei
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -39,19 +40,23 @@ class Out:
     def say(self, text: str) -> None:
         """Something for people only, on stderr; nothing with ``-q``."""
         if not self.quiet:
-            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Something that went wrong on the way, on stderr, also with ``-q``."""
-        print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        """Something that went wrong on the way, on stderr, also with ``-q``. A terminal that was closed, or a full
+        disk behind stderr, ends nothing: what a signal has begun must come to its end."""
+        try:
+            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        except OSError:
+            discard(sys.stderr)
 
     def error(self, error: BaseException | str) -> None:
         """What went wrong, on stderr; a failed build's last lines with it."""
         self._reason = safe(str(error) or type(error).__name__, limit=2000)
-        print(f"emasync: {self._reason}", file=sys.stderr, flush=True)
+        self.warn(f"emasync: {self._reason}")
         if isinstance(error, BadRequestError):
             for line in error.log_tail[-20:]:
-                print(f"  {safe(line)}", file=sys.stderr, flush=True)
+                self.warn(f"  {safe(line)}")
 
     def exit(self, code: ExitCode) -> None:
         """The last line of a JSON output."""
@@ -61,6 +66,14 @@ class Out:
 
     def _line(self, text: str) -> None:
         print(text, file=self._stdout, flush=True)
+
+
+def discard(stream: TextIO) -> None:
+    """Nobody reads `stream` any more: what it still holds, and what comes, goes nowhere. Without that the interpreter's
+    last flush fails, and its exit code is 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def up(
     A folder keeps its tree; with a slash at its end its contents are sent. Globs are understood. The same command
     again, after an interruption, sends only what is not there. With --plan FILE nothing is sent: the plan can be
     looked at (JSON lines), kept, and carried out with --apply FILE; a source that changed since then fails.
+    Exit code 6: some files failed; 12: what became of some is not known; all codes: `emasync --help`.
 
     \b
     emasync up Dockerfile src/ --to echo-test
