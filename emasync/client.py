@@ -26,6 +26,7 @@ from emasync.transfer import engine, lane_memory, sync
 from emasync.transfer.events import OnEvent
 from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
+from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
@@ -157,7 +158,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -186,7 +187,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         order: Order = "largest",
@@ -247,7 +248,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         deadline: float | None = None,
     ) -> Transfer:
         """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
@@ -268,7 +269,7 @@ class Client:
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -298,7 +299,7 @@ class Client:
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -325,7 +326,7 @@ class Client:
         overwrite: Overwrite | None,
         verify: Verify | None,
         on_event: OnEvent | None,
-        journal: str | Path | None,
+        journal: str | Path | OptionalJournal | None,
         *,
         include: Sequence[str],
         exclude: Sequence[str],
@@ -337,7 +338,7 @@ class Client:
             overwrite=overwrite or self.settings.overwrite,
             verify=verify or self.settings.verify,
             on_event=on_event,
-            journal=None if journal is None else Path(journal),
+            journal=Path(journal) if isinstance(journal, str) else journal,
             include=tuple(include),
             exclude=tuple(exclude),
             order=order,

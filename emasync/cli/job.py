@@ -31,7 +31,7 @@ _GRACE_S = 5.0
 
 @dataclass(slots=True)
 class At:
-    """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs that can be resumed."""
+    """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs where there is one."""
 
     em: Client
     out: Out

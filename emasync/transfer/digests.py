@@ -52,7 +52,7 @@ async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
     try:
         return await stack.enter_async_context(open_hash_cache(cache))
     except (OSError, ValueError) as error:
-        _log.warning("no hash cache: %s", error)
+        _log.info("no hash cache, files are read again: %s", error)
         return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, TimedOutError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.events import Ear, Planned
+from emasync.transfer.events import Ear, Noted, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
 from emasync.transfer.journal import open_journal
-from emasync.transfer.ledger import Ending, Item, Ledger
+from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import pack_again, plan_uplink
@@ -154,7 +154,12 @@ def _heard(options: Options) -> Generator[Options]:
 async def _run(
     link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
 ) -> None:
-    async with _ledger(link, options, direction) as ledger:
+    def journal_is_lost(error: OSError) -> None:
+        text = journal_lost(error)
+        results.notes.append(text)
+        options.tell(Noted(text=text))
+
+    async with _ledger(link, options, direction, on_lost=journal_is_lost) as ledger:
         roster = Roster(results, direction=direction, options=options, ledger=ledger)
         run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
         with anyio.move_on_after(options.deadline_s) as scope:
@@ -246,12 +251,23 @@ def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> Uplin
 
 
 @asynccontextmanager
-async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIterator[Ledger]:
-    if options.journal is None:
-        yield Ledger(None, scope=link.scope, direction=direction)
-    else:
-        async with open_journal(options.journal) as journal:
-            yield Ledger(journal, scope=link.scope, direction=direction)
+async def _ledger(
+    link: Link, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
+) -> AsyncIterator[Ledger]:
+    """What remembers this transfer. A journal that is asked for must be there; one that is optional may be lost."""
+    async with AsyncExitStack() as stack:
+        journal, asked = None, options.journal
+        if isinstance(asked, OptionalJournal):
+            try:
+                journal = await stack.enter_async_context(open_journal(asked.path))
+            except BlockingIOError:
+                raise  # another run moves these files just now
+            except OSError as error:
+                on_lost(error)
+        elif asked is not None:
+            journal = await stack.enter_async_context(open_journal(asked))
+        optional = on_lost if isinstance(asked, OptionalJournal) else None
+        yield Ledger(journal, scope=link.scope, direction=direction, on_lost=optional)
 
 
 def _there(item: UplinkItem, *, skip: bool) -> Outcome:

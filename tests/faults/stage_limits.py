@@ -99,7 +99,7 @@ def _moved(end: Ended, copy: Path) -> Ended:
 
 
 async def a_full_state_disk(folder: Path, *, seed: int) -> list[str]:
-    """ENOSPC for the journal: the run may fail as a whole, but nothing wrong is on disk, and no success is claimed."""
+    """ENOSPC for the journal: the run goes on without one, and says so."""
     files, home, copy = the_files(seed), folder / "home", folder / "copy"
     (home / "emasync").mkdir(parents=True)
     copy.mkdir()
@@ -108,7 +108,8 @@ async def a_full_state_disk(folder: Path, *, seed: int) -> list[str]:
     async with an_em(folder / "em", files) as sim:
         end = await emasync(sim.url, home, *DOWN, wrap=(*wrap, *state))
     run = Run(direction="down", wanted=files, landed=home / "out", ended_ok=end.code == 0)
-    return _struck(end) + violations(run) + end.ugly()
+    told = [] if "no journal is kept" in end.err else [f"the full disk is not told of: {end.err}"]
+    return told + ([f"exit {end.code}"] if end.code else []) + violations(run) + end.ugly()
 
 
 async def a_file_size_limit(folder: Path, *, seed: int) -> list[str]:
