@@ -35,6 +35,8 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
         verified=_verified(report),
         busy_seconds=round(report.busy_seconds, 3),
         wasted_bytes=report.wasted_bytes,
+        resent_bytes=report.resent_bytes,
+        failed_bytes=report.failed_bytes,
         advice=report.advice,
         notes=list(report.notes),
     )
@@ -60,8 +62,10 @@ def summary_text(report: TransferReport) -> str:
         parts.append(f"verified by {', '.join(verified)}")
     if report.busy_seconds >= 0.5:
         parts.append(f"waited {report.busy_seconds:.0f} s for the EM")
-    if report.wasted_bytes:
-        parts.append(f"{size(report.wasted_bytes)} moved again")
+    if report.resent_bytes:
+        parts.append(f"{size(report.resent_bytes)} moved again")
+    if report.failed_bytes:
+        parts.append(f"{size(report.failed_bytes)} moved for files that are not done")
     return ", ".join(parts)
 
 

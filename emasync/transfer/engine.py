@@ -25,6 +25,7 @@ from emasync.transfer.journal import open_journal
 from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
+from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again, plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.pool import run_pool, taken
@@ -65,6 +66,7 @@ class Run:
         self.account = account
         self.pin = Pin()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
+        self.places = Places(roster.note, make_room=link.caller.save_files)
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
     async def send(self, plan: UplinkPlan) -> None:
@@ -79,7 +81,15 @@ class Run:
             Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )
         self.account.error_budget = _error_budget(len(calls))
-        await Uplink(self.link, self.options, roster=self.roster, ledger=self.ledger, account=self.account).run(calls)
+        uplink = Uplink(
+            self.link,
+            self.options,
+            roster=self.roster,
+            ledger=self.ledger,
+            account=self.account,
+            places=self.places,
+        )
+        await uplink.run(calls)
 
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
@@ -104,7 +114,7 @@ class Run:
             if over is not None:
                 ending = Ending(outcome=_failed(item, into, over))
             else:
-                ending = await fetch.run(item, self.account)
+                ending = await self._fetched(fetch, item)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
                     over = ending.outcome.error
             if not told_fall_back and self.link.tags.refuted and ending.outcome.verified is Verified.SIZE:
@@ -113,6 +123,17 @@ class Run:
             await self.roster.settle([ending])
 
         await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))
+
+    async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
+        """The end of one file, which waits and is tried again where no more files can be opened."""
+        mine = Account(parent=self.account)
+        try:
+            ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
+        finally:
+            self.roster.moved(item.remote, mine.moved)
+        if mine.requests == ending.outcome.attempts:
+            return ending
+        return replace(ending, outcome=replace(ending.outcome, attempts=mine.requests))
 
     async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
         """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""
