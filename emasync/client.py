@@ -27,6 +27,7 @@ from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
 from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
+from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
@@ -158,7 +159,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -188,7 +189,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         order: Order = "largest",
@@ -251,7 +252,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         deadline: float | None = None,
     ) -> Transfer:
         """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
@@ -274,7 +275,7 @@ class Client:
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -317,7 +318,7 @@ class Client:
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -350,7 +351,7 @@ class Client:
         overwrite: Overwrite | None,
         verify: Verify | None,
         on_event: OnEvent | None,
-        journal: str | Path | None,
+        journal: str | Path | OptionalJournal | None,
         *,
         include: Sequence[str],
         exclude: Sequence[str],
@@ -362,7 +363,7 @@ class Client:
             overwrite=overwrite or self.settings.overwrite,
             verify=verify or self.settings.verify,
             on_event=on_event,
-            journal=None if journal is None else Path(journal),
+            journal=Path(journal) if isinstance(journal, str) else journal,
             include=tuple(include),
             exclude=tuple(exclude),
             order=order,

@@ -30,6 +30,7 @@ Misuse (a naive datetime, an empty path) is ValueError or TypeError.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -124,12 +125,22 @@ class ServerError(EMError):
 
 class UnreachableError(EMError, ConnectionError):
     """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived.
-    `permanent`: trying again cannot help (a certificate that is not trusted)."""
+    `permanent`: trying again cannot help (a certificate that is not trusted). `errno` is EMFILE or ENFILE where this
+    machine had no open file left for a connection, else None."""
 
-    def __init__(self, message: str, *, call: str | None = None, sent: bool = False, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: str | None = None,
+        sent: bool = False,
+        permanent: bool = False,
+        errno: int | None = None,
+    ) -> None:
         super().__init__(message, call=call)
         self.sent = sent
         self.permanent = permanent
+        self.errno = errno
 
 
 class TimedOutError(EMError, TimeoutError):
@@ -212,3 +223,8 @@ class PodVanishedError(PodFailedError, UnknownOutcomeError):
         self.pod = pod
         self.reason = pod.reason
         self.cause = None
+
+
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Whether `error` says that this process (EMFILE) or this machine (ENFILE) may open no more files or sockets."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

@@ -56,7 +56,7 @@ def down(
     wildcards too. Every file appears whole or not at all. The same command again, after an interruption, fetches only
     what is missing. When standard output is closed by whoever reads it, the transfer ends with code 1 and can be
     resumed. With --plan FILE nothing comes: the plan can be looked at (JSON lines), kept, and carried out with --apply
-    FILE.
+    FILE. Exit code 6: some files failed; all codes: `emasync --help`.
 
     \b
     emasync down results/ 'logs/*.log' --into out

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.out import Out
 from emasync.cli.show import size
 from emasync.model import Direction, Outcome, TransferReport, safe
@@ -36,16 +36,17 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
         verified=_verified(report),
         busy_seconds=round(report.busy_seconds, 3),
         wasted_bytes=report.wasted_bytes,
+        resent_bytes=report.resent_bytes,
+        failed_bytes=report.failed_bytes,
         advice=report.advice,
         notes=list(report.notes),
     )
 
 
 def report_code(report: TransferReport) -> ExitCode:
-    """0, the failures' own code if they agree on it (6 if not), or 12 if all that is wrong is not to be known."""
-    if report.failed:
-        return worst(outcome.error or OSError() for outcome in report.failed)
-    return ExitCode.UNKNOWN if report.unknown else ExitCode.DONE
+    """The code that says how a transfer went, by the rule for several items."""
+    failures = (outcome.error or OSError() for outcome in report.failed)
+    return code_of_items(failures, items=len(report.outcomes), unknown=bool(report.unknown))
 
 
 def summary_text(report: TransferReport) -> str:
@@ -64,8 +65,10 @@ def summary_text(report: TransferReport) -> str:
         parts.append(f"verified by {', '.join(verified)}")
     if report.busy_seconds >= 0.5:
         parts.append(f"waited {report.busy_seconds:.0f} s for the EM")
-    if report.wasted_bytes:
-        parts.append(f"{size(report.wasted_bytes)} moved again")
+    if report.resent_bytes:
+        parts.append(f"{size(report.resent_bytes)} moved again")
+    if report.failed_bytes:
+        parts.append(f"{size(report.failed_bytes)} moved for files that are not done")
     return ", ".join(parts)
 
 

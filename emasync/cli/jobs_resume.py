@@ -13,6 +13,7 @@ from emasync.cli.exit_codes import exit_code
 from emasync.cli.joblog import Record
 from emasync.cli.jobs import job_log
 from emasync.cli.out import Out
+from emasync.cli.resumable import Resumed, why_not_rebuilt
 from emasync.cli.wishes import identity_variables
 
 
@@ -34,6 +35,8 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         record = job_log().find(job)
         if record.state == "running":
             raise ValueError(f"{record.id} is still running (process {record.pid})")
+        if (reason := why_not_rebuilt(record)) is not None:
+            raise ValueError(f"{record.id} cannot be resumed: {reason}")
         os.chdir(record.cwd)
     except (OSError, ValueError, LookupError) as error:
         out.error(error)
@@ -47,7 +50,7 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         command = command.get_command(context, word) or command if isinstance(command, click.Group) else command
     for variable in identity_variables(command):  # a flag given by the environment then is in the record
         os.environ.pop(variable, None)
-    root.main(args=record.argv(flags), prog_name="emasync")
+    root.main(args=record.argv(flags), prog_name="emasync", obj=Resumed(job=record.id))
 
 
 def _name_em(record: Record) -> None:

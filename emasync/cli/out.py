@@ -7,6 +7,7 @@ one line whatever it holds: a newline in a name must not start another.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,19 +41,23 @@ class Out:
     def say(self, text: str) -> None:
         """Something for people only, on stderr; nothing with ``-q``."""
         if not self.quiet:
-            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Something that went wrong on the way, on stderr, also with ``-q``."""
-        print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        """Something that went wrong on the way, on stderr, also with ``-q``. A terminal that was closed, or a full
+        disk behind stderr, ends nothing: what a signal has begun must come to its end."""
+        try:
+            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        except OSError:
+            discard(sys.stderr)
 
     def error(self, error: BaseException | str) -> None:
         """What went wrong, on stderr; a failed build's last lines with it."""
         self._reason = safe(str(error) or type(error).__name__, limit=2000)
-        print(f"emasync: {self._reason}", file=sys.stderr, flush=True)
+        self.warn(f"emasync: {self._reason}")
         if isinstance(error, BadRequestError):
             for line in error.log_tail[-20:]:
-                print(f"  {safe(line)}", file=sys.stderr, flush=True)
+                self.warn(f"  {safe(line)}")
 
     def exit(self, code: ExitCode) -> None:
         """The last line of a JSON output."""
@@ -73,6 +78,14 @@ def escape_name(name: object) -> str:
 def _json_line(fields: dict[str, Any]) -> str:
     """A JSON object in printable ASCII; names stay what they are."""
     return json.dumps(fields, ensure_ascii=True, default=str)
+
+
+def discard(stream: TextIO) -> None:
+    """Nobody reads `stream` any more: what it still holds, and what comes, goes nowhere. Without that the interpreter's
+    last flush fails, and its exit code is 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:

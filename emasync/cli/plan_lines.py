@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emasync.cli.ending import counted
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.job import At
 from emasync.cli.out import escape_name
 from emasync.cli.show import size
@@ -58,17 +58,18 @@ def tell_plan(
                 reason=line.reason,
                 bytes=line.bytes,
             )
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     for one in refused:
         errors.append(one.error)
         reason = str(one.error)
         local = None if one.local is None else str(one.local)
         text = f"refuse   {escape_name(one.remote or local or '')}  ({reason})"
         at.out.result("plan", text, action="refuse", path=one.remote, local=local, reason=reason, bytes=0)
+    items = len(lines) + len(errors)
     errors += [EMError(f"{safe(line.path)}: {line.reason}") for line in lines if line.action == "conflict"]
     if not at.out.as_json:
         at.out.result("plan", _sums(lines, refused=sum(1 for _ in errors)))
-    return worst(errors)
+    return code_of_items(errors, items=items)
 
 
 def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
@@ -80,7 +81,7 @@ def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
     if file != "-":
         text = f"plan: {counted(plan.files)}, {size(plan.bytes)}, in {file}"
         at.out.result("plan_file", text, file=file, files=plan.files, bytes=plan.bytes, refused=len(plan.refused))
-    return worst([one.error for one in plan.refused])
+    return code_of_items([one.error for one in plan.refused], items=plan.files + len(plan.refused))
 
 
 def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) -> ExitCode:

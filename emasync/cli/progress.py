@@ -143,10 +143,15 @@ class Bars:
             redirect_stdout=False,  # results go where they go
             vertical_overflow="crop",
         )
-        with live:
-            self._console.show_cursor(True)  # a process that is killed must not leave a terminal without one
+        try:
+            with suppress(OSError):
+                live.start()
+                self._console.show_cursor(True)  # a process that is killed must not leave a terminal without one
             self._live = live
             yield self
+        finally:
+            with suppress(OSError):  # the terminal may have been closed meanwhile
+                live.stop()
 
     def take(self, event: Event) -> None:
         """Count it."""

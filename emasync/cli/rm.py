@@ -12,7 +12,7 @@ from functools import partial
 import anyio
 import click
 
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.out import escape_name
@@ -70,7 +70,7 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
         else:
             text = f"deleted {_described(one)}"
             at.out.result("deleted", text, path=str(one.path), files=len(one.files), bytes=one.size)
-    return worst(failed)
+    return code_of_items(failed, items=len(chosen))
 
 
 async def _agreed(chosen: Sequence[Chosen]) -> bool:

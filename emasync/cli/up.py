@@ -47,7 +47,7 @@ def up(
     unless something has exactly that name; with --glob every source is a pattern, in which ? and [...] are wildcards
     too. The same command again, after an interruption, sends only what is not there. With --plan FILE nothing is sent:
     the plan can be looked at (JSON lines), kept, and carried out with --apply FILE; a source that changed since then
-    fails.
+    fails. Exit code 6: some files failed; 12: what became of some is not known; all codes: `emasync --help`.
 
     \b
     emasync up Dockerfile src/ --to echo-test

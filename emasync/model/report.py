@@ -22,16 +22,18 @@ class TransferReport:
     """All outcomes of one transfer, every requested file exactly once, in the order they settled.
 
     `seconds` is wall time, `requests` counts what was sent to the EM, `busy_seconds` is wall time during which the
-    transfer could do nothing but wait for the EM, `wasted_bytes` what was moved and had to be moved again. `plan` is a
-    sync's, with a reason for each file; `notes` are what a person should know of the whole. A hundred thousand outcomes
-    are kept packed (`Outcomes`): walk through them, or keep the few you want, and the others take little memory.
+    transfer could do nothing but wait for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
+    `failed_bytes` those that were moved for files that are not. `plan` is a sync's, with a reason for each file;
+    `notes` are what a person should know of the whole. A hundred thousand outcomes are kept packed (`Outcomes`): walk
+    through them, or keep the few you want, and the others take little memory.
     """
 
     outcomes: Sequence[Outcome] = ()
     seconds: float = 0.0
     requests: int = 0
     busy_seconds: float = 0.0
-    wasted_bytes: int = 0
+    resent_bytes: int = 0
+    failed_bytes: int = 0
     plan: tuple[SyncDecision, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -86,6 +88,11 @@ class TransferReport:
         return self._in(OutcomeState.DONE).bytes
 
     @property
+    def wasted_bytes(self) -> int:
+        """Payload bytes that were moved in vain: `resent_bytes` and `failed_bytes`."""
+        return self.resent_bytes + self.failed_bytes
+
+    @property
     def throughput(self) -> float:
         """Payload bytes a second, of files that are done; 0 for a transfer that took no time."""
         return self.bytes / self.seconds if self.seconds > 0 else 0.0
@@ -99,7 +106,7 @@ class TransferReport:
             share = self.busy_seconds / self.seconds
             return f"{share:.0%} of the time went into waiting for the EM: somebody else is using it"
         if self.wasted_bytes > 0.2 * max(self.bytes, 1):
-            return f"{self.wasted_bytes} bytes had to be moved again: the link, or the EM, breaks off often"
+            return f"{self.wasted_bytes} bytes were moved in vain: the link, or the EM, breaks off often"
         if self.requests and self.bytes / self.requests < _SMALL_CALL:
             return (
                 f"{self.requests} calls moved little each: fewer, larger files or folders would take the EM's lock less"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
 from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.events import Ear, Planned
+from emasync.transfer.events import Ear, Noted, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
 from emasync.transfer.journal import open_journal
-from emasync.transfer.ledger import Ending, Item, Ledger
+from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
+from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again, plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.pool import run_pool, taken
@@ -65,6 +66,7 @@ class Run:
         self.account = account
         self.pin = Pin()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
+        self.places = Places(roster.note, make_room=link.caller.save_files)
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
     async def send(self, plan: UplinkPlan) -> None:
@@ -86,7 +88,15 @@ class Run:
             Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )
         self.account.error_budget = _error_budget(len(calls))
-        await Uplink(self.link, self.options, roster=self.roster, ledger=self.ledger, account=self.account).run(calls)
+        uplink = Uplink(
+            self.link,
+            self.options,
+            roster=self.roster,
+            ledger=self.ledger,
+            account=self.account,
+            places=self.places,
+        )
+        await uplink.run(calls)
 
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
@@ -114,7 +124,7 @@ class Run:
             if over is not None:
                 ending = Ending(outcome=_failed(item, into, over))
             else:
-                ending = await fetch.run(item, self.account)
+                ending = await self._fetched(fetch, item)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
                     over = ending.outcome.error
             if not told_fall_back and self.link.tags.incompatible and ending.outcome.verified is Verified.SIZE:
@@ -123,6 +133,17 @@ class Run:
             await self.roster.settle([ending])
 
         await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))
+
+    async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
+        """The end of one file, which waits and is tried again where no more files can be opened."""
+        mine = Account(parent=self.account)
+        try:
+            ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
+        finally:
+            self.roster.moved(item.remote, mine.moved)
+        if mine.requests == ending.outcome.attempts:
+            return ending
+        return replace(ending, outcome=replace(ending.outcome, attempts=mine.requests))
 
     async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
         """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""
@@ -164,7 +185,12 @@ def _heard(options: Options) -> Generator[Options]:
 async def _run(
     link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
 ) -> None:
-    async with _ledger(link, options, direction) as ledger:
+    def journal_is_lost(error: OSError) -> None:
+        text = journal_lost(error)
+        results.notes.append(text)
+        options.tell(Noted(text=text))
+
+    async with _ledger(link, options, direction, on_lost=journal_is_lost) as ledger:
         roster = Roster(results, direction=direction, options=options, ledger=ledger)
         run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
         with anyio.move_on_after(options.deadline_s) as scope:
@@ -260,12 +286,23 @@ def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> Uplin
 
 
 @asynccontextmanager
-async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIterator[Ledger]:
-    if options.journal is None:
-        yield Ledger(None, scope=link.scope, direction=direction)
-    else:
-        async with open_journal(options.journal) as journal:
-            yield Ledger(journal, scope=link.scope, direction=direction)
+async def _ledger(
+    link: Link, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
+) -> AsyncIterator[Ledger]:
+    """What remembers this transfer. A journal that is asked for must be there; one that is optional may be lost."""
+    async with AsyncExitStack() as stack:
+        journal, asked = None, options.journal
+        if isinstance(asked, OptionalJournal):
+            try:
+                journal = await stack.enter_async_context(open_journal(asked.path))
+            except BlockingIOError:
+                raise  # another run moves these files just now
+            except OSError as error:
+                on_lost(error)
+        elif asked is not None:
+            journal = await stack.enter_async_context(open_journal(asked))
+        optional = on_lost if isinstance(asked, OptionalJournal) else None
+        yield Ledger(journal, scope=link.scope, direction=direction, on_lost=optional)
 
 
 def _there(item: UplinkItem, *, skip: bool) -> Outcome:

@@ -201,7 +201,8 @@ class Fetch:
                 self._check_claims(content, save)
             return _Landed(save, content.facts)
 
-        return await self._link.caller.run(calls.downlink(self._link.volume, item.remote), read, account=account)
+        call = calls.downlink(self._link.volume, item.remote)
+        return await self._link.caller.run(call, read, account=account, raise_shortage=True)
 
     async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""

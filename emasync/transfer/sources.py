@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.names import TEMP_PREFIX
-from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError
+from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError, is_out_of_files
 from emasync.model import Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern
 from emasync.model.paths import matches
 from emasync.transfer.filters import IGNORE_FILE, Filters, IgnoreRules
 from emasync.transfer.plan import Found, Refused, prefix
 
+_SHORTAGE_WAITS_S = (0.5, 1.5, 3.0)  # before a folder is read again for which no file could be opened
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -45,7 +47,13 @@ class Scan:
         return tuple(f"{safe(folder)}: an empty folder, nothing to move" for folder in empty)
 
 
-def scan(sources: Sequence[str | Path | Glob], *, filters: Filters | None = None, follow_symlinks: bool = True) -> Scan:
+def scan(
+    sources: Sequence[str | Path | Glob],
+    *,
+    filters: Filters | None = None,
+    follow_symlinks: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Scan:
     """The files that `sources` mean, in a stable order; nothing is raised for a file, it is refused with the reason.
 
     A file lands under its base name. ``src`` keeps its tree as ``src/...``; ``src/``, ``.`` and ``..`` mean the
@@ -61,7 +69,7 @@ def scan(sources: Sequence[str | Path | Glob], *, filters: Filters | None = None
     """
     if isinstance(sources, (str, Path, Glob)):
         raise TypeError(f"sources come as a list, not as {sources!r} alone")
-    walk = _Walk(filters or Filters(), follow=follow_symlinks)
+    walk = _Walk(filters or Filters(), follow=follow_symlinks, sleep=sleep)
     for source in sources:
         if isinstance(source, Glob):
             walk.glob(source)
@@ -72,7 +80,7 @@ def scan(sources: Sequence[str | Path | Glob], *, filters: Filters | None = None
 
 def scan_folder(folder: Path, *, filters: Filters | None = None) -> Scan:
     """The contents of one folder, as `scan`; a ``*`` in its name is never a wildcard, also where there is no folder."""
-    walk = _Walk(filters or Filters(), follow=True)
+    walk = _Walk(filters or Filters(), follow=True, sleep=time.sleep)
     walk.source(f"{folder}/", literal=True)
     return walk.result()
 
@@ -99,7 +107,8 @@ class _Folder:
 class _Walk:
     """The state of one scan. Folders wait on a list, not on the call stack: depth costs no recursion."""
 
-    def __init__(self, filters: Filters, *, follow: bool) -> None:
+    def __init__(self, filters: Filters, *, follow: bool, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
         self._filters = filters
         self._rules: list[IgnoreRules] = []
         self._follow = follow
@@ -172,9 +181,7 @@ class _Walk:
     def _look_into(self, folder: _Folder) -> Iterator[_Folder]:
         """Take in what lies in `folder` itself; yield the folders in it that are to be looked into."""
         try:
-            with os.scandir(folder.path) as scanned:
-                entries = sorted(scanned, key=attrgetter("name"))
-            filters = self._heed_ignore_file(folder, entries)
+            entries, filters = self._read_folder(folder)
         except (OSError, EMError) as error:
             self._refuse(folder.path, folder.relative, _os_error(folder.path, error))
             return
@@ -198,6 +205,20 @@ class _Walk:
                     self._file(before, name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
+
+    def _read_folder(self, folder: _Folder) -> tuple[list[os.DirEntry[str]], Filters]:
+        """Its entries by name, and the filters inside it. Where no more files can be opened it waits: others end."""
+        waits = iter(_SHORTAGE_WAITS_S)
+        while True:
+            try:
+                with os.scandir(folder.path) as scanned:
+                    entries = sorted(scanned, key=attrgetter("name"))
+                return entries, self._heed_ignore_file(folder, entries)
+            except OSError as error:
+                wait = next(waits, None)
+                if wait is None or not is_out_of_files(error):
+                    raise
+            self._sleep(wait)
 
     def _inner(
         self,

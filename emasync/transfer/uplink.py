@@ -22,6 +22,7 @@ from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState,
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
+from emasync.transfer.open_files import ALONE_WAITS_S, Places
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool, taken
@@ -56,6 +57,7 @@ class Uplink:
         roster: Roster,
         ledger: Ledger,
         account: Account,
+        places: Places,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -64,6 +66,10 @@ class Uplink:
         self._roster = roster
         self._ledger = ledger
         self._account = account
+        self._places = places
+        self._short_alone: Counter[UplinkItem] = (
+            Counter()
+        )  # how often no file could be opened although nothing else ran
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(link, options, roster=roster, clock=clock)
@@ -92,7 +98,7 @@ class Uplink:
             await self._fail([(item, self._over) for item in call.items])
             return
         await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
-        end = await self._sender.send(call, account=self._account)
+        end = await self._send(call)
         if end.split:
             for half in halves(call):
                 await self._one_call(half)
@@ -100,6 +106,21 @@ class Uplink:
         await self._take(end)
         if self._full or (self._due and not self._looking.locked()):
             await self._look(last=False)
+
+    async def _send(self, call: UplinkCall) -> CallEnd:
+        """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
+        file for which none can be opened alone, some waits later, has failed."""
+        async with self._places.take() as place:
+            end = await self._sender.send(call, account=self._account)
+            if end.short is None or self._places.narrow(place):
+                return end
+        first = end.short[0][0]
+        tried = self._short_alone[first]
+        self._short_alone[first] += 1
+        if tried == len(ALONE_WAITS_S):
+            return end.without_short()
+        await self._sleep(ALONE_WAITS_S[tried])
+        return end
 
     @property
     def _full(self) -> bool:

@@ -15,11 +15,14 @@ import aiohttp
 
 _fresh: ContextVar[bool] = ContextVar("fresh", default=False)
 _MOST_IDLE = 32  # more than pause at once in a busy pool of workers; each costs an open file
+_FEW_IDLE = 1  # where open files have run short
 
 
 class FreshPostConnector(aiohttp.TCPConnector):
     """A pool that is never asked for a POST: such a call on a connection that the server is just closing would be lost
     without anyone knowing whether it arrived (measured on an idle keep-alive edge: 148 of 400)."""
+
+    _most_idle = _MOST_IDLE
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
@@ -38,8 +41,17 @@ class FreshPostConnector(aiohttp.TCPConnector):
         should_close: bool = False,
     ) -> None:
         # a POST leaves a connection and takes none: a quick uplink of small calls would pile up hundreds
-        enough = len(self._conns.get(key, ())) >= _MOST_IDLE
+        enough = len(self._conns.get(key, ())) >= self._most_idle
         super()._release(key, protocol, should_close=should_close or enough)
+
+    def save_files(self) -> None:
+        """Close the connections that nobody uses now, and keep hardly any from here on: open files have run short."""
+        self._most_idle = _FEW_IDLE
+        while self._conns:
+            _, idle = self._conns.popitem()
+            for protocol, _ in idle:
+                if protocol.transport is not None:
+                    protocol.transport.close()
 
     async def _get(self, key: Any, traces: list[aiohttp.tracing.Trace]) -> aiohttp.connector.Connection | None:
         if _fresh.get():

@@ -170,7 +170,7 @@ def test_a_wrong_password_is_exit_4_and_an_address_where_nobody_is_exit_5(em: EM
     assert (nobody.returncode, nobody.stdout) == (5, "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_a_listing_is_on_its_way_ends_it(home: Path, number: signal.Signals, code: int) -> None:
     held = Held()
     with canned_em({"/em/files/list": held}) as url:
