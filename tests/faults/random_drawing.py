@@ -61,7 +61,8 @@ def drawn(seed: int, number: int) -> RandomSchedule:
     if rng.random() < 0.12:
         (remote if rng.random() < 0.5 else local).clear()
     tags = "other" if rng.random() < 0.12 else "known"
-    mood = _mood(rng, lagging=lagging, damage=tags == "known" or form == "envelope")
+    known = tags == "known"  # without, nothing can tell what a server stored, or a raw body, from what it should be
+    mood = _mood(rng, lagging=lagging, damage=known or form == "envelope", stored=known)
     return RandomSchedule(
         label=label,
         prefix=prefix,
@@ -84,7 +85,7 @@ def _beside(rng: random.Random, contents: Contents, other: bytes | None) -> byte
     return other if rng.random() < 0.4 else contents.new(len(other))
 
 
-def _mood(rng: random.Random, *, lagging: bool, damage: bool) -> Temper:
+def _mood(rng: random.Random, *, lagging: bool, damage: bool, stored: bool) -> Temper:
     """What all operations of a schedule have in common: most kinds of events are rare or missing in each."""
 
     def some(*chances: float) -> float:
@@ -98,6 +99,7 @@ def _mood(rng: random.Random, *, lagging: bool, damage: bool) -> Temper:
         hollow=some(0.0, 0.3, 0.8),
         lost=some(0.1, 0.3),
         damage=some(0.2, 0.5) if damage else 0.0,
+        stored=some(0.2, 0.5) if stored else 0.0,
         refuse=some(0.0, 0.1),
         lag=rng.choice((0.3, 0.8)) if lagging else 0.0,
     )

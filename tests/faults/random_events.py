@@ -27,8 +27,9 @@ _OURS: Final = ".emasync-"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temper:
     """How often what happens at a boundary of a call, as probabilities; `faults` and `events` bound how often in one
-    operation. `offline_from`: from this call on no listing says anything. `cancel_at`: the call at which the operation
-    is cancelled, and how many turns of the event loop later."""
+    operation. `damage` is of what comes down, `stored` of what goes up. `offline_from`: from this call on no listing
+    says anything. `cancel_at`: the call at which the operation is cancelled, and how many turns of the event loop
+    later."""
 
     pod: float = 0.0
     flicker: float = 0.0
@@ -37,6 +38,7 @@ class Temper:
     hollow: float = 0.0
     lost: float = 0.0
     damage: float = 0.0
+    stored: float = 0.0
     refuse: float = 0.0
     lag: float = 0.0
     faults: int = 4
@@ -144,6 +146,7 @@ class RandomScript:
         self._cancel: Callable[[], None] | None = None
         self._restore: tuple[str, bytes] | None = None
         self._corrupted: set[str] = set()
+        self._stored: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, temper: Temper, prefix: str, cancel: Callable[[], None]) -> None:
@@ -277,12 +280,14 @@ class RandomScript:
         elif request.endpoint == DOWN and self._corruptible(request.subject):
             chances.append((temper.damage, ["corrupt", "corrupt", "cut"]))
         elif request.endpoint == UP:
-            chances.append((temper.damage, ["stored wrong", "stored fewer"]))
+            chances.append((temper.stored, ["stored fewer" if self._stored & set(request.sent) else "stored wrong"]))
         for chance, faults in chances:
             if rng.random() < chance and self._faults < temper.faults:
                 fault = rng.choice(faults)
                 if fault == "corrupt":
                     self._corrupted.add(request.subject)
+                elif fault == "stored wrong":  # each file once: twice is what a server with another rule looks like
+                    self._stored.update(request.sent)
                 return Twist(fault=fault, pick=pick)
         return None
 
