@@ -70,7 +70,7 @@ def drawn(seed: int, number: int) -> RandomSchedule:
         tags=tags,
         missing=rng.choice((400, 404)),
         lagging=lagging,
-        journal=rng.random() < 0.4,
+        journal=rng.random() < 0.5,
         memory=rng.random() < 0.15,
         remote=tuple((joined(prefix, path), data) for path, data in remote.items()),
         local=tuple(local.items()),
@@ -93,7 +93,7 @@ def _mood(rng: random.Random, *, lagging: bool, damage: bool, stored: bool) -> T
 
     return Temper(
         pod=some(0.1, 0.3, 0.6),
-        flicker=some(0.0, 0.3),
+        flicker=some(0.3, 0.8),
         person=some(0.1, 0.3),
         silent=some(0.0, 0.2, 0.5),
         hollow=some(0.0, 0.3, 0.8),

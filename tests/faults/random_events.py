@@ -214,8 +214,9 @@ class RandomScript:
     def _flicker(self, path: str) -> bool:
         """Another content for the time of one read: A, B, A."""
         data = self._volume.files.get(path)
-        if not data:
+        if not data or not self._corruptible(path):
             return False
+        self._corrupted.add(path)
         self._restore = (path, data)
         self._volume.write(path, self._contents.new(len(data)), "other")
         return True
