@@ -102,6 +102,7 @@ def _mood(rng: random.Random, *, lagging: bool, damage: bool, stored: bool) -> T
         stored=some(0.2, 0.5) if stored else 0.0,
         refuse=some(0.0, 0.1),
         lag=rng.choice((0.3, 0.8)) if lagging else 0.0,
+        revert=some(0.5, 1.0),
     )
 
 

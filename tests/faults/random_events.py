@@ -27,9 +27,9 @@ _OURS: Final = ".emasync-"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temper:
     """How often what happens at a boundary of a call, as probabilities; `faults` and `events` bound how often in one
-    operation. `damage` is of what comes down, `stored` of what goes up. `offline_from`: from this call on no listing
-    says anything. `cancel_at`: the call at which the operation is cancelled, and how many turns of the event loop
-    later."""
+    operation. `damage` is of what comes down, `stored` of what goes up. `revert`: after the operation a pod puts back
+    what others changed during it. `offline_from`: from this call on no listing says anything. `cancel_at`: the call at
+    which the operation is cancelled, and how many turns of the event loop later."""
 
     pod: float = 0.0
     flicker: float = 0.0
@@ -41,6 +41,7 @@ class Temper:
     stored: float = 0.0
     refuse: float = 0.0
     lag: float = 0.0
+    revert: float = 0.0
     faults: int = 4
     events: int = 6
     offline_from: int | None = None
@@ -142,7 +143,7 @@ class RandomScript:
         self._history, self._volume, self._local, self._contents = history, volume, local, contents
         self._temper = Temper()
         self._prefix = ""
-        self._operation = self._call = 0
+        self._operation = self._call = self._began = 0
         self._cancel: Callable[[], None] | None = None
         self._restore: tuple[str, bytes] | None = None
         self._corrupted: set[str] = set()
@@ -152,13 +153,20 @@ class RandomScript:
     def begin(self, temper: Temper, prefix: str, cancel: Callable[[], None]) -> None:
         """The next operation; `cancel` cancels it."""
         self._temper, self._prefix, self._cancel = temper, prefix, cancel
-        self._operation, self._call = self._operation + 1, 0
+        self._operation, self._call, self._began = self._operation + 1, 0, self._history.now
         self._faults = self._events = 0
 
     async def calm(self) -> None:
-        """Nothing happens any more."""
+        """Nothing happens any more, but that a pod may put files back as they were before the operation: A, B, A."""
+        revert = self._rng("revert").random() < self._temper.revert
         self._temper, self._cancel = Temper(), None
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for path, data in sorted(self._volume.files.items()) if revert else ():
+            before = self._history.at("remote", path, self._began)
+            if before not in (None, data) and self._history.all_of("remote", path)[-1].actor == "other":
+                self._history.note(f"  pod puts {path} back")
+                self._history.struck += 1
+                self._volume.write(path, before, "other")
 
     def before(self, request: Request) -> Twist | None:
         """Events before the call is carried out, and what goes wrong with its answer."""

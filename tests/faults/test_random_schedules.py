@@ -40,6 +40,6 @@ def test_random_schedules_are_the_same_each_time_and_of_all_kinds() -> None:
         assert len({getattr(step.operation, what) for step in steps}) == 2, what
     for what in ("prefix", "tags", "lagging", "journal", "memory"):
         assert len({getattr(schedule, what) for schedule in some}) == 2, what
-    for what in ("pod", "flicker", "person", "silent", "hollow", "lost", "damage", "stored", "refuse", "lag"):
+    for what in ("pod", "flicker", "person", "silent", "hollow", "lost", "damage", "stored", "refuse", "lag", "revert"):
         assert sum(getattr(step.temper, what) > 0 for step in steps) >= 20, what
     assert sum(step.temper.cancel_at is not None for step in steps) >= 20
