@@ -63,7 +63,7 @@ def drawn(seed: int, number: int) -> RandomSchedule:
     tags = "other" if rng.random() < 0.12 else "known"
     known = tags == "known"  # without, nothing can tell what a server stored, or a raw body, from what it should be
     mood = _mood(rng, lagging=lagging, damage=known or form == "envelope", stored=known)
-    return RandomSchedule(
+    schedule = RandomSchedule(
         label=label,
         prefix=prefix,
         form=form,
@@ -76,6 +76,19 @@ def drawn(seed: int, number: int) -> RandomSchedule:
         local=tuple(local.items()),
         steps=tuple(_step(rng, prefix, mood) for _ in range(rng.choice((1, 2, 2, 3)))),
     )
+    return _twice(schedule)
+
+
+def _twice(schedule: RandomSchedule) -> RandomSchedule:
+    """Sometimes the same way down twice with a journal, and a pod that puts back what it wrote in between: only so it
+    is seen whether what is remembered of a file is of one moment."""
+    rng = random.Random(f"{schedule.label}/twice")
+    if not schedule.journal or rng.random() >= 0.2:
+        return schedule
+    operation = Operation(way=rng.choice(("downlink", "sync_down")), prefix=schedule.prefix)
+    temper = Temper(pod=rng.choice((0.2, 0.5)), revert=1.0)
+    steps = (Step(operation=operation, temper=temper, fresh=rng.random() < 0.5, workers=1),) * rng.choice((1, 2))
+    return replace(schedule, steps=steps)
 
 
 def _beside(rng: random.Random, contents: Contents, other: bytes | None) -> bytes:
