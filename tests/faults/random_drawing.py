@@ -81,14 +81,15 @@ def drawn(seed: int, number: int) -> RandomSchedule:
 
 def _twice(schedule: RandomSchedule) -> RandomSchedule:
     """Sometimes the same way down twice with a journal, and a pod that puts back what it wrote in between: only so it
-    is seen whether what is remembered of a file is of one moment."""
+    is seen whether what is remembered of a file is of one moment. Of few files: another one that is the same on both
+    sides would prove the server's tags, and with them tell."""
     rng = random.Random(f"{schedule.label}/twice")
     if not schedule.journal or rng.random() >= 0.2:
         return schedule
     operation = Operation(way=rng.choice(("downlink", "sync_down")), prefix=schedule.prefix)
     temper = Temper(pod=rng.choice((0.2, 0.5)), revert=1.0)
     steps = (Step(operation=operation, temper=temper, fresh=rng.random() < 0.5, workers=1),) * rng.choice((1, 2))
-    return replace(schedule, steps=steps)
+    return replace(schedule, steps=steps, remote=schedule.remote[: rng.choice((1, 1, 2))], local=())
 
 
 def _beside(rng: random.Random, contents: Contents, other: bytes | None) -> bytes:
