@@ -15,7 +15,7 @@ from tests.faults.random_schedules import Sum, series
 
 
 # sabotage: one file whose bytes differ from its tag refutes the rule (`TagRule`); a sync deletes without asking
-# `FileTree.is_known`; a remote folder that is not listed counts as an empty one; an empty source needs no consent; a
+# `FileTree.is_known`; an empty source needs no consent; a
 # row of the journal is compared with the tag that was listed before the transfer only (`resume_action`).
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_schedule_of_changes_and_false_answers_ends_without_a_lie_a_loss_or_a_guess(
