@@ -222,12 +222,18 @@ class _Case:
         """What is neither in a report nor a version of a file."""
         found: list[Finding] = []
         error = ended.error
-        if error is not None and not type(error).__module__.startswith("emasync") and not _misuse(ended):
+        if error is not None and not type(error).__module__.startswith("emasync") and not self._misuse(ended):
             found.append(Finding(kind=Kind.RAISED, path=ended.operation.prefix, text=repr(error)))
         found += [Finding(kind=Kind.RESIDUE, path=name) for name in self._local.left_behind()]
         found += [Finding(kind=Kind.RAISED, path="the server of the test", text=slip) for slip in self._em.slips]
         self._em.slips.clear()
         return found
+
+    def _misuse(self, ended: Ended) -> bool:
+        """A file, or nothing, where a folder is meant may be answered with what misuse is answered with."""
+        prefix = ended.operation.prefix
+        folder = any(below(path, prefix) for path in self._history.tree("remote", ended.begin))
+        return not folder and isinstance(ended.error, ValueError | NotADirectoryError | FileNotFoundError)
 
     def result(self) -> Result:
         """All findings, sorted by whether a client could have known better."""
@@ -250,11 +256,6 @@ def _later() -> Contents:
     for _ in range(100):
         contents.new(4)
     return contents
-
-
-def _misuse(ended: Ended) -> bool:
-    """A file or nothing where a folder is meant may be answered with what misuse is answered with."""
-    return isinstance(ended.error, ValueError | NotADirectoryError | FileNotFoundError)
 
 
 @asynccontextmanager

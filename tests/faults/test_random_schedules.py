@@ -14,9 +14,9 @@ from tests.faults.random_drawing import drawn
 from tests.faults.random_schedules import Sum, series
 
 
-# sabotage: a listing without `data` is an empty one (`file_tree`); one file whose bytes differ from its tag refutes the
-# rule (`TagRule.learn`); the local fingerprint is not looked at before a file is replaced, or deleted, by a sync;
-# remote deletions without a listing after the transfers; a downlink's row that keeps the tag of other bytes.
+# sabotage: one file whose bytes differ from its tag refutes the rule (`TagRule`); a sync deletes without asking
+# `FileTree.is_known`; an empty source needs no consent; a
+# row of the journal is compared with the tag that was listed before the transfer only (`resume_action`).
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_schedule_of_changes_and_false_answers_ends_without_a_lie_a_loss_or_a_guess(
     seed: int, tmp_path: Path
