@@ -20,7 +20,7 @@ from emasync.config import Limits
 from emasync.endpoints.files import Content, verify_content
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
 from emasync.model import FileEntry, FileTree, Token
-from emasync.wire import calls, replies
+from emasync.wire import calls
 from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0
@@ -183,7 +183,8 @@ class _Checks:
 
     async def listing(self) -> Finding:
         answer = await ask_patiently(self._em, calls.list_files(self._volume))
-        tree = self._tree = replies.file_tree(answer.json)
+        tree: FileTree = answer.json
+        self._tree = tree
         text = f"{len(tree)} files, {size(tree.total_size)}, in {answer.seconds:.2f} s"
         slow = answer.seconds > _SLOW_LISTING_S
         return _row(

@@ -4,7 +4,8 @@ Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and
 May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
 """
 
-from emasync.model.files import FileEntry, FileTree
+from emasync.model.file_table import FileEntry, FileTable
+from emasync.model.files import FileTree
 from emasync.model.images import Image
 from emasync.model.outcome import (
     Direction,
@@ -26,6 +27,7 @@ from emasync.model.token import Token
 __all__ = [
     "Direction",
     "FileEntry",
+    "FileTable",
     "FileTree",
     "Image",
     "Node",
