@@ -19,15 +19,18 @@ if TYPE_CHECKING:
         BadRequestError,
         BuildFailedError,
         BusyError,
+        DeletionRefusedError,
         EMError,
         ForbiddenError,
         ImageLoadError,
         IntegrityError,
         NotFoundError,
         PodFailedError,
+        PodVanishedError,
         ProtocolError,
         ServerError,
         SourceChangedError,
+        TargetChangedError,
         TimedOutError,
         TooLargeError,
         UnknownOutcomeError,
@@ -38,15 +41,19 @@ if TYPE_CHECKING:
         Direction,
         FileEntry,
         FileTree,
+        Glob,
         Image,
         Node,
         NodeStatus,
         Outcome,
+        OutcomeAction,
         OutcomeState,
         PodPhase,
+        PodRun,
         PodStatus,
         RemotePath,
         SyncDecision,
+        SyncSummary,
         TransferReport,
         Verified,
     )
@@ -56,13 +63,13 @@ _NAMES = {
     "emasync.client": "Client",
     "emasync.config": "Limits RetryPolicy Settings Timeouts",
     "emasync.errors": """
-        AuthError BadRequestError BuildFailedError BusyError EMError ForbiddenError ImageLoadError
-        IntegrityError NotFoundError PodFailedError ProtocolError ServerError SourceChangedError TimedOutError
-        TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
+        AuthError BadRequestError BuildFailedError BusyError DeletionRefusedError EMError ForbiddenError ImageLoadError
+        IntegrityError NotFoundError PodFailedError PodVanishedError ProtocolError ServerError SourceChangedError
+        TargetChangedError TimedOutError TooLargeError UnknownOutcomeError UnreachableError UnsafePathError
     """,
     "emasync.model": """
-        Direction FileEntry FileTree Image Node NodeStatus Outcome OutcomeState PodPhase PodStatus RemotePath
-        SyncDecision TransferReport Verified
+        Direction FileEntry FileTree Glob Image Node NodeStatus Outcome OutcomeAction OutcomeState PodPhase PodRun
+        PodStatus RemotePath SyncDecision SyncSummary TransferReport Verified
     """,
     "emasync.transfer.transfer": "Transfer",
 }
@@ -74,11 +81,13 @@ __all__ = [
     "BuildFailedError",
     "BusyError",
     "Client",
+    "DeletionRefusedError",
     "Direction",
     "EMError",
     "FileEntry",
     "FileTree",
     "ForbiddenError",
+    "Glob",
     "Image",
     "ImageLoadError",
     "IntegrityError",
@@ -87,10 +96,13 @@ __all__ = [
     "NodeStatus",
     "NotFoundError",
     "Outcome",
+    "OutcomeAction",
     "OutcomeState",
     "PodFailedError",
     "PodPhase",
+    "PodRun",
     "PodStatus",
+    "PodVanishedError",
     "ProtocolError",
     "RemotePath",
     "RetryPolicy",
@@ -98,6 +110,8 @@ __all__ = [
     "Settings",
     "SourceChangedError",
     "SyncDecision",
+    "SyncSummary",
+    "TargetChangedError",
     "TimedOutError",
     "Timeouts",
     "TooLargeError",

@@ -19,7 +19,7 @@ import anyio
 
 from emasync.auth import TokenStore
 from emasync.config import RetryPolicy
-from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError
+from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError, is_out_of_files
 from emasync.gate import Gate, Priority
 from emasync.model import Token
 from emasync.retry import History, Next, decide
@@ -80,6 +80,7 @@ class _Story:
     waits: int = 0  # of a log-in that was told to come later
     token: Token | None = None
     unsent: bool = False  # there was no token to send it with
+    raise_shortage: bool = False
 
 
 class Caller:
@@ -106,6 +107,10 @@ class Caller:
         self._clock = clock
         self._s_byte = _ASSUMED_S_BYTE
 
+    def save_files(self) -> None:
+        """Open files have run short: close what only waits for a next call."""
+        self._transport.save_files()
+
     async def run(
         self,
         call: Call,
@@ -114,15 +119,17 @@ class Caller:
         body: Callable[[], Body] | None = None,
         size: int = 0,
         account: Account | None = None,
+        raise_shortage: bool = False,
     ) -> T:
         """Send `call` until it is answered, and return what `read` makes of the reply.
 
         `read` is called once per attempt, with a fresh reply; `body` makes a fresh body per attempt, of about `size`
         bytes: the token is to live for as long as they will take. An EMError that either raises is judged like one of
         the server's. UnknownOutcomeError when the request may have taken effect and repeating it could do harm: look
-        first. Cancellation drops the connection.
+        first. With `raise_shortage` an error that says that no more files can be opened here is raised at once: others
+        of this process must make room. Cancellation drops the connection.
         """
-        story = _Story(call, account or Account(), size=size)
+        story = _Story(call, account or Account(), size=size, raise_shortage=raise_shortage)
         while True:
             failure: EMError
             try:
@@ -216,13 +223,14 @@ class Caller:
     async def _after(self, story: _Story, error: EMError) -> None:
         """Do what the table says; return to have the call sent again, or raise."""
         call = story.call
-        if story.unsent:
+        short = is_out_of_files(error)
+        if story.unsent or (short and story.raise_shortage):
             raise error
         if isinstance(error, AuthError):
             story.refused += 1
         elif not isinstance(error, BusyError):
             story.errors += 1
-            story.account.charge(errors=1)
+            story.account.charge(errors=not short)  # that is no fault of the link's
         spent = self._policy.retries + 1 if story.account.spent else 0
         history = History(errors=max(story.errors, spent), refused=story.refused)
         verdict = decide(call.kind, error, history=history, policy=self._policy, rand=self._rand())

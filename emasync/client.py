@@ -21,16 +21,18 @@ from emasync.caller import Caller
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileThreads
 from emasync.endpoints import Files, Images, Pods
-from emasync.model import NodeStatus, Overwrite, Verify
+from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, lane_memory, sync
+from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
 from emasync.transfer.journal_rows import journal_scope
 from emasync.transfer.lane import Lane
+from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.link import Link, Options
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.pool import nap
-from emasync.transfer.tags import TagRule
+from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.transport import Transport
 from emasync.wire import calls, replies
@@ -111,7 +113,7 @@ class Client:
                 lane=self._lane,
                 up=Pace(self.settings.uplink_rate),
                 down=Pace(self.settings.downlink_rate),
-                tags=TagRule(),
+                tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
             await self._recall(threads)
@@ -150,22 +152,23 @@ class Client:
 
     def uplink(
         self,
-        sources: str | Path | Sequence[str | Path],
+        sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
         *,
         workers: int | None = None,
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
     ) -> Transfer:
         """Send local files to the folder `dest` of the volume (``""`` is its root), in as few calls as possible.
 
-        A folder keeps its tree, ``src/`` means its contents, globs are understood. Await the Transfer for a report, or
-        walk through it. A file counts as done when a listing of the volume shows it as it was sent; see
+        A folder keeps its tree, ``src/`` means its contents. In a source only ``*`` and ``**`` are wildcards, unless a
+        file has exactly that name; ``Glob("run[0-9].bin")`` has the full syntax. Await the Transfer for a report, or
+        iterate it. A file counts as done when a listing of the volume shows it as it was sent; see
         `Outcome.verified`. `workers`: calls under way at once (beside such as wait to be tried again), a ceiling; the
         EM's lock decides. `overwrite` and `verify` default to the settings. `include` and `exclude` are gitignore
         patterns. `on_event` is called in the event loop and must be quick; what it raises ends the transfer and is
@@ -179,14 +182,14 @@ class Client:
 
     def downlink(
         self,
-        paths: str | Sequence[str],
+        paths: str | Glob | Sequence[str | Glob],
         into: str | Path = "downlink",
         *,
         workers: int | None = None,
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         order: Order = "largest",
@@ -194,9 +197,11 @@ class Client:
     ) -> Transfer:
         """Bring files of the volume to the local folder `into`, which is made if missing.
 
-        A file lands under its base name, a folder keeps its tree, ``results/`` means its contents, globs are
-        understood. Every file appears under its final name whole and verified, or not at all. Nothing is written
-        outside `into`, whatever names the server sends. Keywords as in `uplink`; `workers`: files at once.
+        A file lands under its base name, a folder keeps its tree, ``results/`` means its contents. In a path only
+        ``*`` and ``**`` are wildcards, unless a file or folder has exactly that name: ``run[1].log`` is that file and
+        no other. ``Glob("logs/[0-9]*")`` has the full shell-like syntax. Every file appears under its final name whole
+        and verified, or not at all. Nothing is written outside `into`, whatever names the server sends. Keywords as in
+        `uplink`; `workers`: files at once.
         """
         options = self._options(
             workers,
@@ -213,7 +218,7 @@ class Client:
 
     async def plan_uplink(
         self,
-        sources: str | Path | Sequence[str | Path],
+        sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
         *,
         include: Sequence[str] = (),
@@ -228,7 +233,7 @@ class Client:
 
     async def plan_downlink(
         self,
-        paths: str | Sequence[str],
+        paths: str | Glob | Sequence[str | Glob],
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -247,7 +252,7 @@ class Client:
         overwrite: Overwrite | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         deadline: float | None = None,
     ) -> Transfer:
         """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
@@ -265,26 +270,39 @@ class Client:
         delete: bool = False,
         dry_run: bool = False,
         max_delete: int | None = None,
+        allow_empty_source: bool = False,
+        confirm: Confirm | None = None,
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
     ) -> Transfer:
         """Make the folder `remote` of the volume equal to the folder `local`; one listing finds out what differs.
 
-        Files of the same size are compared by content tag; that this server computes tags as known is proved first,
-        and where it does not, size and journal decide and the report's notes say so. `delete` removes what only the
-        target has, at the end and only if nothing failed; with more than `max_delete` such files nothing is deleted.
-        `dry_run` moves nothing: the report's `plan` has a decision and a reason for each file, as after a real run.
-        Files that need nothing settle as `skipped`. The other keywords as in `uplink`.
+        Files of the same size are compared by content tag. Whether this server computes tags by the known rule is found
+        out first: where it does not, size and journal decide; where that cannot be found out, such files are
+        transferred; the report's notes say so. `delete` removes what only the target has, at the end and only if
+        nothing failed; with more than `max_delete` such files nothing is deleted. `confirm` (an async function) is
+        asked before, with a `SyncSummary`; if it says no, DeletionRefusedError, and nothing was moved. So it is, with
+        nobody to ask, where the source has no files and the target has, unless `allow_empty_source`. A file of the
+        target that changes while the sync runs is kept, and fails with TargetChangedError. `dry_run` moves nothing: the
+        report's `plan` has a decision and a reason for each file, as after a real run. Files that need nothing settle
+        as `skipped`. NotFoundError if the source is not there, ValueError if it or the target is a file. The other
+        keywords as in `uplink`.
         """
         options = self._options(
             workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
         )
-        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        wishes = sync.SyncOptions(
+            delete=delete,
+            dry_run=dry_run,
+            max_delete=max_delete,
+            allow_empty_source=allow_empty_source,
+            confirm=confirm,
+        )
         return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
 
     def sync_down(
@@ -295,10 +313,12 @@ class Client:
         delete: bool = False,
         dry_run: bool = False,
         max_delete: int | None = None,
+        allow_empty_source: bool = False,
+        confirm: Confirm | None = None,
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | OptionalJournal | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         deadline: float | None = None,
@@ -307,7 +327,13 @@ class Client:
         options = self._options(
             workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
         )
-        wishes = sync.SyncOptions(delete=delete, dry_run=dry_run, max_delete=max_delete)
+        wishes = sync.SyncOptions(
+            delete=delete,
+            dry_run=dry_run,
+            max_delete=max_delete,
+            allow_empty_source=allow_empty_source,
+            confirm=confirm,
+        )
         return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
 
     async def _probe(self) -> bool:
@@ -325,7 +351,7 @@ class Client:
         overwrite: Overwrite | None,
         verify: Verify | None,
         on_event: OnEvent | None,
-        journal: str | Path | None,
+        journal: str | Path | OptionalJournal | None,
         *,
         include: Sequence[str],
         exclude: Sequence[str],
@@ -337,7 +363,7 @@ class Client:
             overwrite=overwrite or self.settings.overwrite,
             verify=verify or self.settings.verify,
             on_event=on_event,
-            journal=None if journal is None else Path(journal),
+            journal=Path(journal) if isinstance(journal, str) else journal,
             include=tuple(include),
             exclude=tuple(exclude),
             order=order,

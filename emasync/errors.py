@@ -19,7 +19,10 @@ Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
     +-- IntegrityError        bytes arrived, but not the right ones
     +-- UnsafePathError       a name that must not become a path; also a ValueError
     +-- SourceChangedError    a local file changed while it was read
+    +-- TargetChangedError    what a sync was to replace or delete changed since it was compared: it was kept
+    +-- DeletionRefusedError  a sync would have deleted what nobody agreed to: .side, .files, .bytes
     +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
+    |   +-- PodVanishedError  the run's pod is shown no more: how it ended is unknown; also an UnknownOutcomeError
     +-- UnknownOutcomeError   the request may or may not have taken effect; the message says how to find out
 
 Misuse (a naive datetime, an empty path) is ValueError or TypeError.
@@ -27,6 +30,7 @@ Misuse (a naive datetime, an empty path) is ValueError or TypeError.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -121,12 +125,22 @@ class ServerError(EMError):
 
 class UnreachableError(EMError, ConnectionError):
     """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived.
-    `permanent`: trying again cannot help (a certificate that is not trusted)."""
+    `permanent`: trying again cannot help (a certificate that is not trusted). `errno` is EMFILE or ENFILE where this
+    machine had no open file left for a connection, else None."""
 
-    def __init__(self, message: str, *, call: str | None = None, sent: bool = False, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        call: str | None = None,
+        sent: bool = False,
+        permanent: bool = False,
+        errno: int | None = None,
+    ) -> None:
         super().__init__(message, call=call)
         self.sent = sent
         self.permanent = permanent
+        self.errno = errno
 
 
 class TimedOutError(EMError, TimeoutError):
@@ -166,6 +180,23 @@ class SourceChangedError(EMError):
     """A local file changed (size, times or inode) between planning and the last byte read; what was sent is void."""
 
 
+class TargetChangedError(EMError):
+    """A file that a sync was to replace or delete is no longer as it was when it was compared. It was kept as it is;
+    the same sync again compares it anew."""
+
+
+class DeletionRefusedError(EMError):
+    """A sync with deletions was not begun: its source is empty although the target holds files, or the answer to the
+    question was no. Nothing was moved or deleted. `side` is where files would have been deleted ("local" or "remote"),
+    `files` and `bytes` how much."""
+
+    def __init__(self, message: str, *, side: str, files: int, bytes: int) -> None:  # noqa: A002 - the public name
+        super().__init__(message)
+        self.side = side
+        self.files = files
+        self.bytes = bytes
+
+
 class PodFailedError(EMError):
     """The pod can never start (ImagePullBackOff ...) or ended with a non-zero exit. `pod` is the last PodStatus."""
 
@@ -176,8 +207,24 @@ class PodFailedError(EMError):
 
 
 class UnknownOutcomeError(EMError):
-    """The request left, no answer came, and emasync will not repeat it blindly. `cause` is what went wrong."""
+    """What became of it cannot be told: a request left, no answer came and emasync will not repeat it blindly, or a run
+    of a pod that no status of the EM tells from the run before it. `cause` is what went wrong."""
 
     def __init__(self, message: str, *, call: str | None = None, cause: EMError | None = None) -> None:
         super().__init__(message, call=call)
         self.cause = cause
+
+
+class PodVanishedError(PodFailedError, UnknownOutcomeError):
+    """The run was seen, then the EM showed no pod for a minute, or the pod of another run. `pod` is what it shows."""
+
+    def __init__(self, message: str, *, pod: PodStatus) -> None:
+        EMError.__init__(self, message, detail=pod.message)
+        self.pod = pod
+        self.reason = pod.reason
+        self.cause = None
+
+
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Whether `error` says that this process (EMFILE) or this machine (ENFILE) may open no more files or sockets."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

@@ -26,15 +26,15 @@ async def main() -> None:
         sim.add_image("client1", "counter")
         sim.behaviour("counter", count)
         async with Client(sim.url, username="client1", password="secret") as em:
-            await em.pods.run("counter", node=Node.GPU, max_duration=1)
-            async for status in em.pods.watch(interval=0.1):
+            run = await em.pods.run("counter", node=Node.GPU, max_duration=1)
+            async for status in em.pods.watch(run, interval=0.1):
                 print("counter:", status.phase, status.reason or "")
             print("count.txt:", (await em.files.read("count.txt")).decode().strip())
 
             for image, command in (("no-such-image", None), ("counter", "3")):
-                await em.pods.run(image, command=command)
+                run = await em.pods.run(image, command=command)
                 try:
-                    await em.pods.wait(interval=0.1)
+                    await em.pods.wait(run, interval=0.1)
                 except PodFailedError as error:
                     print(f"{image}:", error)
 

@@ -35,7 +35,18 @@ _VERBS = {
 _ALIASES = {"uplink": "up", "downlink": "down"}
 
 
-@click.command(cls=Verbs, verbs=_VERBS, aliases=_ALIASES, context_settings={"help_option_names": ["-h", "--help"]})
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+_EPILOG = """\b
+Exit codes: 0 done, 1 other failure, 2 usage, 3 not found, 4 refused (log-in or
+permission), 5 temporary: run again, 6 partial, 7 integrity, 8 too large,
+11 busy beyond the budget, 12 outcome unknown, 20 build or load refused, 21 pod
+could not start, 22 pod ended badly, 129/130/143 hung up, interrupted, terminated.
+Of several files: 12 if any is unknown, the failures' own code if all failed with
+the same one, else 6.
+"""
+
+
+@click.command(cls=Verbs, verbs=_VERBS, aliases=_ALIASES, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="emasync", message="%(prog)s %(version)s")
 def emasync() -> None:
     """Move files to and from DPhi Space's Engineering Model, and run pods on it."""

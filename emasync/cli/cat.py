@@ -25,7 +25,7 @@ from emasync.model import safe
 @click.argument("path")
 @with_em
 def cat(asked: Asked, *, path: str) -> None:
-    """Print a file of the volume: its bytes as they are, into a pipe or a file.
+    """Print a file of the volume: its bytes as they are, into a pipe or a file. PATH is the file's name, no pattern.
 
     On a terminal, control characters of the file are shown as \\xNN. The file is verified as far as the EM says what it
     should be; that is known at the end only, so a script must look at the exit code (7: not the right bytes).

@@ -14,6 +14,7 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
+from emasync.cli.out import escape_name
 from emasync.model import SyncDecision
 
 _SIGNS = {
@@ -55,11 +56,13 @@ async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], 
     for one in report.plan:
         counts[sign := _sign(one)] += 1
         reason = _SIGNS[sign] if sign in "=-+" else one.reason
-        at.out.result("check", f"{sign} {one.path}", sign=sign, path=one.path, reason=reason)
+        at.out.result("check", f"{sign} {escape_name(one.path)}", sign=sign, path=one.path, reason=reason)
     for bad in report.failed:
         counts["!"] += 1
         reason = str(bad.error)
-        at.out.result("check", f"! {bad.path or bad.local}  ({reason})", sign="!", path=bad.path, reason=reason)
+        at.out.result(
+            "check", f"! {escape_name(bad.path or bad.local)}  ({reason})", sign="!", path=bad.path, reason=reason
+        )
     for note in report.notes:
         at.out.say(f"note: {note}")
     told = ", ".join(f"{counts[sign]} {text}" for sign, text in _SIGNS.items() if counts[sign])

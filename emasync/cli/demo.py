@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ import click
 from emasync.cli.demo_files import IMAGE, Samples, make_samples, process
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.show import Display, display, failure, size
+from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.errors import BadRequestError, EMError, IntegrityError
 from emasync.model import PodPhase, TransferReport, safe
@@ -66,10 +66,13 @@ def demo(files: int, base: str, replace: bool) -> None:  # noqa: FBT001 - click 
     EMASYNC_URL=https://em.example.com/ EMASYNC_USERNAME=client1 EMASYNC_PASSWORD_FILE=~/.em emasync demo --files 20
     """
     shown = display()
+    raise_on_signals()
     try:
         code = anyio.run(run_demo, shown, files, base, replace)
     except BrokenPipeError:
         raise  # nobody reads on; click knows how to end quietly
+    except StoppedError as stopped:
+        code = stopped.code
     except KeyboardInterrupt:  # before the demo had begun to listen, or after two others
         code = ExitCode.INTERRUPTED
     except (EMError, OSError, ValueError, LookupError) as error:
@@ -82,14 +85,14 @@ def demo(files: int, base: str, replace: bool) -> None:  # noqa: FBT001 - click 
 
 
 async def run_demo(shown: Display, files: int, base: str, replace: bool) -> ExitCode:  # noqa: FBT001 - as above
-    """The whole story, told on `shown`. Ctrl-C and SIGTERM clean up what is on the EM, then end it; a second one ends
-    it without."""
+    """The whole story, told on `shown`. Ctrl-C, SIGTERM and SIGHUP clean up what is on the EM, then end it; a second
+    one ends it without."""
     code, failed = ExitCode.INTERRUPTED, None
     job, clean_up = anyio.CancelScope(), anyio.CancelScope(shield=True)
 
     async def stop_on_signal() -> None:
         nonlocal code
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(*ending_signals()) as signals:
             async for number in signals:
                 if job.cancel_called:
                     clean_up.cancel()
@@ -168,17 +171,16 @@ async def _work(em: Client, shown: Display, sums: Sums, samples: Samples, *, fol
     shown.done(sums.rows[-1][1])
 
     shown.step("Build an image on the EM")
-    before = await em.pods.status()
     await em.images.build(IMAGE, dockerfile=f"{folder}/Dockerfile", context=folder)
     images = await em.images.list()
     shown.done(f"built; images of {em.username}: {', '.join(image.name for image in images)}")
 
     shown.step("Run it as a pod and watch")
     began = time.monotonic()
-    await em.pods.run(IMAGE, max_duration=1)
-    async for status in em.pods.watch(interval=0.5, after=before if before.phase is not PodPhase.NONE else None):
+    pod = em.pods.watch(await em.pods.run(IMAGE, max_duration=1), interval=0.5)
+    async for status in pod:
         shown.note(f"{time.monotonic() - began:5.1f} s  {status.phase}{f': {status.reason}' if status.reason else ''}")
-    final = await em.pods.wait(interval=0.5)
+    final = pod.result()
     sums.rows.append(("pod", f"exit code {final.exit_code}, {time.monotonic() - began:.1f} s from run to end"))
     shown.done(sums.rows[-1][1])
 

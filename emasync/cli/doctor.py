@@ -74,6 +74,6 @@ async def _examine(asked: Asked, origins: Origins, secret: str, tell: Tell, *, l
         return await examine(em, tell, insecure=asked.insecure, volume=volume, learn=learn)
 
 
-def _row(finding: Finding) -> str:
-    advice = f"\n{'':19}> {finding.advice}" if finding.advice else ""
-    return f"{_MARKS[finding.level]}  {finding.name:11}  {finding.text}{advice}"
+def _row(finding: Finding) -> list[str]:
+    advice = [f"{'':19}> {finding.advice}"] if finding.advice else []
+    return [f"{_MARKS[finding.level]}  {finding.name:11}  {finding.text}", *advice]

@@ -19,10 +19,11 @@ from emasync.cli.moving import move
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
 from emasync.cli.plan_lines import PlanLine, as_em_error, copy_action, tell_plan, tell_saved
+from emasync.cli.remote import paths_or_globs, with_glob
 from emasync.cli.wishes import Wishes, with_wishes
 from emasync.disk import is_there
 from emasync.errors import EMError
-from emasync.model import Overwrite
+from emasync.model import Glob, Overwrite
 from emasync.transfer.plan import DownlinkPlan, Order, Refused
 from emasync.transfer.selection import needs_listing
 
@@ -32,6 +33,7 @@ from emasync.transfer.selection import needs_listing
 @option("--into", default=".", metavar="FOLDER", help="local folder, made if missing; - is standard output [.]")
 @option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are here already [replace]")
 @option("--order", type=click.Choice(get_args(Order)), default="largest", show_default=True, help="which come first")
+@with_glob
 @with_plan_flags
 @with_em
 @with_wishes
@@ -43,15 +45,18 @@ def down(
     into: str,
     overwrite: Overwrite | None,
     order: Order,
+    glob: bool,
     plan: str | None,
     apply: str | None,
 ) -> None:
     """Bring files and folders of the volume here, verified.
 
-    A folder keeps its tree; with a slash at its end its contents come. Globs are understood (quote them). Every file
-    appears whole or not at all. The same command again, after an interruption, fetches only what is missing. When
-    standard output is closed by whoever reads it, the transfer ends with code 1 and can be resumed. With --plan FILE
-    nothing comes: the plan can be looked at (JSON lines), kept, and carried out with --apply FILE.
+    A folder keeps its tree; with a slash at its end its contents come. In PATHS only * and ** are wildcards (quote
+    them), unless something has exactly that name; with --glob every path is a pattern, in which ? and [...] are
+    wildcards too. Every file appears whole or not at all. The same command again, after an interruption, fetches only
+    what is missing. When standard output is closed by whoever reads it, the transfer ends with code 1 and can be
+    resumed. With --plan FILE nothing comes: the plan can be looked at (JSON lines), kept, and carried out with --apply
+    FILE. Exit code 6: some files failed; all codes: `emasync --help`.
 
     \b
     emasync down results/ 'logs/*.log' --into out
@@ -60,30 +65,32 @@ def down(
     """
     check_plan_flags(paths, what="PATHS", plan=plan, apply=apply, dry_run=wishes.dry_run)
     if apply is not None:
-        if into == "-" or wishes.include or wishes.exclude:
-            raise click.UsageError("--apply takes all from its file: leave out --include, --exclude and --into -")
+        if into == "-" or glob or wishes.include or wishes.exclude:
+            raise click.UsageError("--apply takes all from its file: leave out --include, --exclude, --glob, --into -")
         verb = partial(_apply, wishes=wishes, file=apply, into=Path(into), overwrite=overwrite)
     elif into == "-" or paths[-1] == "-":
-        run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths)))
+        run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths, glob=glob)))
     elif wishes.dry_run or plan is not None:
         taken = overwrite or "replace"
-        verb = partial(_plan, wishes=wishes, paths=paths, into=Path(into), overwrite=taken, order=order, file=plan)
+        wanted = paths_or_globs(paths, glob=glob)
+        verb = partial(_plan, wishes=wishes, paths=wanted, into=Path(into), overwrite=taken, order=order, file=plan)
     else:
-        verb = partial(_down, wishes=wishes, paths=paths, into=Path(into), overwrite=overwrite, order=order)
+        wanted = paths_or_globs(paths, glob=glob)
+        verb = partial(_down, wishes=wishes, paths=wanted, into=Path(into), overwrite=overwrite, order=order)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-def _only_file(paths: tuple[str, ...]) -> str:
+def _only_file(paths: tuple[str, ...], *, glob: bool) -> str:
     files = paths[:-1] if paths[-1] == "-" else paths
-    if len(files) != 1 or needs_listing(files[0]):
+    if glob or len(files) != 1 or needs_listing(files[0]):
         raise click.UsageError("standard output takes one file; name it, or give --into FOLDER")
     return files[0]
 
 
 async def _down(
-    at: At, *, wishes: Wishes, paths: tuple[str, ...], into: Path, overwrite: Overwrite | None, order: Order
+    at: At, *, wishes: Wishes, paths: list[str | Glob], into: Path, overwrite: Overwrite | None, order: Order
 ) -> ExitCode:
-    begin = partial(at.em.downlink, list(paths), into, overwrite=overwrite, order=order, **wishes.keywords)
+    begin = partial(at.em.downlink, paths, into, overwrite=overwrite, order=order, **wishes.keywords)
     return await move(at, wishes, begin, title="downlink")
 
 
@@ -97,13 +104,13 @@ async def _plan(
     at: At,
     *,
     wishes: Wishes,
-    paths: tuple[str, ...],
+    paths: list[str | Glob],
     into: Path,
     overwrite: Overwrite,
     order: Order,
     file: str | None,
 ) -> ExitCode:
-    plan = await at.em.plan_downlink(list(paths), order=order, include=wishes.include, exclude=wishes.exclude)
+    plan = await at.em.plan_downlink(paths, order=order, include=wishes.include, exclude=wishes.exclude)
     if file is not None:
         save_plan(plan, file)
         return tell_saved(at, plan, file)

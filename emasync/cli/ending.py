@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.out import Out
 from emasync.cli.show import size
-from emasync.model import Outcome, TransferReport
+from emasync.model import Direction, Outcome, TransferReport, safe
 
 _LISTED = 50  # files named on stderr, of each kind; --report and --json have all
 
@@ -28,6 +28,7 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
         summary_text(report),
         ok=report.ok,
         files={name: len(getattr(report, name)) for name in ("done", "skipped", "failed", "unknown")},
+        deleted=len(report.deleted),
         bytes=report.bytes,
         seconds=round(report.seconds, 3),
         bytes_per_second=round(report.throughput),
@@ -35,24 +36,27 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
         verified=_verified(report),
         busy_seconds=round(report.busy_seconds, 3),
         wasted_bytes=report.wasted_bytes,
+        resent_bytes=report.resent_bytes,
+        failed_bytes=report.failed_bytes,
         advice=report.advice,
         notes=list(report.notes),
     )
 
 
 def report_code(report: TransferReport) -> ExitCode:
-    """0, the failures' own code if they agree on it (6 if not), or 12 if all that is wrong is not to be known."""
-    if report.failed:
-        return worst(outcome.error or OSError() for outcome in report.failed)
-    return ExitCode.UNKNOWN if report.unknown else ExitCode.DONE
+    """The code that says how a transfer went, by the rule for several items."""
+    failures = (outcome.error or OSError() for outcome in report.failed)
+    return code_of_items(failures, items=len(report.outcomes), unknown=bool(report.unknown))
 
 
 def summary_text(report: TransferReport) -> str:
     """One line: ``37 files, 12.3 MB in 4.1 s (3.0 MB/s), 9 requests, verified by tag``."""
     took = f"in {report.seconds:.1f} s"
-    deleted = sum(1 for outcome in report.done if (outcome.reason or "").startswith("deleted"))
-    parts = [f"{counted(len(report.done) - deleted)}, {size(report.bytes)} {took} ({size(report.throughput)}/s)"]
-    parts += [f"{deleted} deleted"] if deleted else []
+    moved = len(report.done) - len(report.deleted)
+    parts = [f"{counted(moved)}, {size(report.bytes)} {took} ({size(report.throughput)}/s)"]
+    if report.deleted:
+        where = "on the EM" if report.deleted[0].direction is Direction.UPLINK else "here"
+        parts.append(f"{len(report.deleted)} deleted {where}")
     for name in ("skipped", "failed", "unknown"):
         if count := len(getattr(report, name)):
             parts.append(f"{count} {name}")
@@ -61,8 +65,10 @@ def summary_text(report: TransferReport) -> str:
         parts.append(f"verified by {', '.join(verified)}")
     if report.busy_seconds >= 0.5:
         parts.append(f"waited {report.busy_seconds:.0f} s for the EM")
-    if report.wasted_bytes:
-        parts.append(f"{size(report.wasted_bytes)} moved again")
+    if report.resent_bytes:
+        parts.append(f"{size(report.resent_bytes)} moved again")
+    if report.failed_bytes:
+        parts.append(f"{size(report.failed_bytes)} moved for files that are not done")
     return ", ".join(parts)
 
 
@@ -80,8 +86,8 @@ def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
     found = list(outcomes)
     for outcome in found[:_LISTED]:
         reason = str(outcome.error or outcome.reason or "no reason known")
-        named = outcome.path in reason
-        out.warn(f"{what}: {reason}" if named else f"{what}: {outcome.path or outcome.place}: {reason}")
+        named = safe(outcome.path) in safe(reason, limit=2000)
+        out.warn(f"{what}: {reason}" if named else f"{what}: {safe(outcome.path or outcome.place)}: {reason}")
     if len(found) > _LISTED:
         out.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
 
@@ -89,7 +95,7 @@ def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
 def _tell_skipped(out: Out, outcomes: Iterable[Outcome], *, verbose: bool) -> None:
     if verbose:
         for outcome in outcomes:
-            out.say(f"skipped: {outcome.path}: {outcome.reason}")
+            out.say(f"skipped: {safe(outcome.path)}: {outcome.reason}")
         return
     for reason, count in Counter(outcome.reason for outcome in outcomes).most_common():
         out.say(f"skipped: {counted(count)}: {reason}")

@@ -1,6 +1,6 @@
-"""Which exit code an error ends the process with.
+"""Which exit code an error, or several, end the process with.
 
-Owns: the table. May import errors. Knows nothing of how errors are shown.
+Owns: the table, and the rule for several items. May import errors. Knows nothing of how errors are shown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from emasync import errors
 
 
 class ExitCode(IntEnum):
-    """What a script can act on. Worst wins: where several apply, the one that `worst` names."""
+    """What a script can act on. Of several items: see `code_of_items`."""
 
     DONE = 0
     FAILED = 1
@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     IMAGE = 20
     POD_NOT_STARTED = 21
     POD_FAILED = 22
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -51,12 +52,20 @@ _TABLE: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
 
 def exit_code(error: BaseException) -> ExitCode:
     """The code of one error."""
-    if isinstance(error, errors.PodFailedError):
+    if isinstance(error, errors.PodFailedError) and not isinstance(error, errors.PodVanishedError):
         return ExitCode.POD_NOT_STARTED if error.pod.dead_end else ExitCode.POD_FAILED
     return next((code for kinds, code in _TABLE if isinstance(error, kinds)), ExitCode.FAILED)
 
 
-def worst(found: Iterable[BaseException]) -> ExitCode:
-    """The code of several failed files: their own if they agree on it, otherwise `PARTIAL`."""
-    codes = {exit_code(error) for error in found}
-    return codes.pop() if len(codes) == 1 else ExitCode.PARTIAL if codes else ExitCode.DONE
+def code_of_items(failures: Iterable[BaseException], *, items: int, unknown: bool = False) -> ExitCode:
+    """The code of a command that was asked for so many `items`, of which these failed.
+
+    UNKNOWN if what became of any of them is not known; the failures' own code if all items failed with the same one;
+    PARTIAL if some failed, or all of them in different ways; else DONE. Items that are skipped did not fail.
+    """
+    codes = [exit_code(error) for error in failures]
+    if unknown or ExitCode.UNKNOWN in codes:
+        return ExitCode.UNKNOWN
+    if not codes:
+        return ExitCode.DONE
+    return codes[0] if len(codes) >= items and len(set(codes)) == 1 else ExitCode.PARTIAL

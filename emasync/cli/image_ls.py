@@ -10,6 +10,7 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, with_em
+from emasync.cli.out import escape_name
 
 
 @click.command("ls")
@@ -27,7 +28,7 @@ def image_ls(asked: Asked) -> None:
 async def _ls(at: At) -> ExitCode:
     images = await at.em.images.list()
     for image in sorted(images, key=lambda one: one.name):
-        at.out.result("image", image.name, name=image.name)
+        at.out.result("image", escape_name(image.name), name=image.name)
     if not images:
         at.out.say(f"no images of {at.em.username}; next: emasync image build NAME --context DIR")
     return ExitCode.DONE

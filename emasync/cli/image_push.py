@@ -19,6 +19,7 @@ from emasync.cli.image_tar import check_image, full_name, read_image_tar
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.origins import settings_of
+from emasync.cli.removal import removal_command
 from emasync.config import Settings
 from emasync.errors import EMError, ImageLoadError
 from emasync.model import RemotePath, safe
@@ -117,6 +118,6 @@ async def _remove(at: At, tar: RemotePath) -> bool:
     try:
         await at.em.files.delete(tar)
     except EMError as error:
-        at.out.say(f"could not delete {tar}: {safe(error)}; next: emasync rm {shlex.quote(tar)}")
+        at.out.say(f"could not delete {tar}: {safe(error)}; next: {removal_command(tar)}")
         return False
     return True

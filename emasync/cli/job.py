@@ -1,13 +1,13 @@
 """Running one verb: log in, do it, and end with the right code whatever happens.
 
-Owns: signals, the order of an ending, and the map from an error to an exit code. May import client and this room.
+Owns: the order of an ending: signals, the grace after one, what is printed, the exit code. May import client and this
+room.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -20,18 +20,18 @@ import click
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.options import Asked
 from emasync.cli.origins import check_complete, find_origins, password, settings_of, tls
-from emasync.cli.out import Out
+from emasync.cli.out import Out, discard
+from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.config import Settings
 from emasync.errors import EMError
 
 _GRACE_S = 5.0
-_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
 @dataclass(slots=True)
 class At:
-    """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs that can be resumed."""
+    """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs where there is one."""
 
     em: Client
     out: Out
@@ -58,13 +58,13 @@ def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> 
 
 def finish(out: Out, work: Callable[[], ExitCode]) -> NoReturn:
     """Call `work` and end the process with its code, or with that of what it raises."""
-    signal.signal(signal.SIGTERM, _terminated)
+    raise_on_signals()
     try:
         code = work()
-    except _Terminated:
-        code = ExitCode.TERMINATED
+    except StoppedError as stopped:
+        code = stopped.code
     except BrokenPipeError:
-        _quiet_stdout()
+        discard(sys.stdout)
         code = ExitCode.FAILED
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
@@ -75,17 +75,13 @@ def finish(out: Out, work: Callable[[], ExitCode]) -> NoReturn:
         out.exit(code)
         sys.stdout.flush()
     except OSError:  # nobody reads it, or its disk is full: what was not written is not "done"
-        _quiet_stdout()
+        discard(sys.stdout)
         code = code or ExitCode.FAILED
+    try:
+        sys.stderr.flush()
+    except OSError:  # a terminal that was closed: the code is that of the job
+        discard(sys.stderr)
     raise SystemExit(int(code))
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM where no event loop listens for it."""
-
-
-def _terminated(number: int, frame: object) -> NoReturn:
-    raise _Terminated
 
 
 def start_logging(asked: Asked) -> None:
@@ -121,6 +117,7 @@ async def _supervised(at: At, verb: Verb) -> ExitCode:
             except Exception as error:  # noqa: BLE001 - raised below: the task group would wrap it
                 failed = error
         tasks.cancel_scope.cancel()
+    raise_on_signals()
     if caught:
         if at.resume is not None:
             at.out.warn(f"what is done is kept; go on with: {at.resume}")
@@ -131,18 +128,14 @@ async def _supervised(at: At, verb: Verb) -> ExitCode:
 
 
 async def _watch_signals(scope: anyio.CancelScope, caught: list[ExitCode], at: At) -> None:
-    with anyio.open_signal_receiver(*_CODES) as signals:
+    codes = ending_signals()
+    with anyio.open_signal_receiver(*codes) as signals:
         async for number in signals:
             if caught:
                 os._exit(int(caught[0]))
-            caught.append(_CODES[number])
+            caught.append(codes[number])
             at.out.say("interrupted: ending what is under way (again: end at once)")
             timer = threading.Timer(_GRACE_S, os._exit, (int(caught[0]),))
             timer.daemon = True
             timer.start()
             scope.cancel()
-
-
-def _quiet_stdout() -> None:
-    """Nobody reads stdout any more: let the interpreter's last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,8 @@ from emasync.cli.exit_codes import exit_code
 from emasync.cli.joblog import Record
 from emasync.cli.jobs import job_log
 from emasync.cli.out import Out
+from emasync.cli.resumable import Resumed, why_not_rebuilt
+from emasync.cli.wishes import identity_variables
 
 
 @click.command("resume", context_settings={"ignore_unknown_options": True})
@@ -33,6 +35,8 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         record = job_log().find(job)
         if record.state == "running":
             raise ValueError(f"{record.id} is still running (process {record.pid})")
+        if (reason := why_not_rebuilt(record)) is not None:
+            raise ValueError(f"{record.id} cannot be resumed: {reason}")
         os.chdir(record.cwd)
     except (OSError, ValueError, LookupError) as error:
         out.error(error)
@@ -40,8 +44,13 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         raise SystemExit(int(exit_code(error))) from None
     _name_em(record)
     out.say(f"in {record.cwd}: {record.command}")
-    root = click.get_current_context().find_root().command
-    root.main(args=record.argv(flags), prog_name="emasync")
+    context = click.get_current_context().find_root()
+    root = command = context.command
+    for word in record.words:
+        command = command.get_command(context, word) or command if isinstance(command, click.Group) else command
+    for variable in identity_variables(command):  # a flag given by the environment then is in the record
+        os.environ.pop(variable, None)
+    root.main(args=record.argv(flags), prog_name="emasync", obj=Resumed(job=record.id))
 
 
 def _name_em(record: Record) -> None:

@@ -16,6 +16,7 @@ from emasync.cli.jobs import job_log
 from emasync.cli.jobs_ls import begun, job_fields, state_text
 from emasync.cli.options import option
 from emasync.cli.out import Out
+from emasync.cli.resumable import resume_command, why_not_resumable
 from emasync.cli.show import size
 from emasync.transfer.journal import open_journal
 from emasync.transfer.journal_rows import Tally
@@ -62,8 +63,9 @@ def _show(out: Out, job: str) -> ExitCode:
     if held:
         lines.append("files    being moved now: the running transfer has the journal")
     elif record.state != "done":
-        lines.append(f"next     emasync jobs resume {record.id}")
-    out.result("job", "\n".join(lines), **job_fields(record), journal=files)
+        reason = why_not_resumable(log, record)
+        lines.append(f"next     {resume_command(record) if reason is None else f'nothing to resume: {reason}'}")
+    out.result("job", lines, **job_fields(record), journal=files)
     return ExitCode.DONE
 
 

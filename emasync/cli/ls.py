@@ -13,7 +13,8 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
-from emasync.cli.remote import choose_all, entry_fields
+from emasync.cli.out import escape_name
+from emasync.cli.remote import choose, entry_fields, paths_or_globs, with_glob, without_doubles
 from emasync.cli.show import size
 from emasync.model import FileEntry, RemotePath, safe
 
@@ -23,23 +24,27 @@ _Node = dict[str, "_Node"]
 @click.command("ls")
 @click.argument("path", default="")
 @option("-l", "--long", is_flag=True, help="a line per file: bytes, time, content tag, path")
+@with_glob
 @with_em
-def ls(asked: Asked, *, path: str, long: bool) -> None:
+def ls(asked: Asked, *, path: str, long: bool, glob: bool) -> None:
     """List the volume, or a folder, a file or a pattern of it: as a tree, with -l as lines.
 
+    In PATH only * and ** are wildcards, unless something has exactly that name; --glob adds ? and [...].
     With --json a line per file and folder; the time is the EM's own, which names no time zone.
 
     \b
     emasync ls results/
     emasync ls -l '**/*.log'
+    emasync ls --glob 'run-[0-9].log'
     emasync ls --json | jq -r 'select(.type == "file") | .path'
     """
-    run_on_em(asked, partial(_ls, path=path, long=long))
+    run_on_em(asked, partial(_ls, path=path, long=long, glob=glob))
 
 
-async def _ls(at: At, *, path: str, long: bool) -> ExitCode:
+async def _ls(at: At, *, path: str, long: bool, glob: bool) -> ExitCode:
+    [wanted] = paths_or_globs([path], glob=glob)
     tree = await at.em.files.list()
-    chosen = choose_all(tree, [path])
+    chosen = without_doubles(choose(tree, wanted))
     files = sorted({entry.path: entry for one in chosen for entry in one.files}.values(), key=lambda entry: entry.path)
     root = chosen[0].path if chosen[0].is_folder else RemotePath()
     folders = sorted(folder for folder in tree.folders if chosen[0].is_folder and folder.below(root))
@@ -62,7 +67,7 @@ async def _ls(at: At, *, path: str, long: bool) -> ExitCode:
 def _long(entry: FileEntry) -> str:
     bytes_ = "?" if entry.size is None else str(entry.size)
     tag = "-" if entry.content_tag is None else str(entry.content_tag)
-    return f"{bytes_:>12}  {safe(entry.time or '-', limit=20):16}  {tag:>20}  {entry.path}"
+    return f"{bytes_:>12}  {safe(entry.time or '-', limit=20):16}  {tag:>20}  {escape_name(entry.path)}"
 
 
 def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: RemotePath) -> Iterator[str]:
@@ -73,7 +78,7 @@ def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: Remot
         for part in path.relative_to(root).parts:
             node = node.setdefault(part, {})
     is_folder = set(folders) | {entry.path.parent for entry in files}
-    yield f"{root}/" if root else "/"
+    yield f"{escape_name(root)}/" if root else "/"
     open_ = [(root, iter(_with_last(top)), "")]
     while open_:
         parent, names, indent = open_[-1]
@@ -82,7 +87,7 @@ def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: Remot
             open_.pop()
             continue
         path = parent / name
-        yield f"{indent}{'└── ' if last else '├── '}{name}{'/' if inside or path in is_folder else ''}"
+        yield f"{indent}{'└── ' if last else '├── '}{escape_name(name)}{'/' if inside or path in is_folder else ''}"
         open_.append((path, iter(_with_last(inside)), indent + ("    " if last else "│   ")))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -21,9 +21,11 @@ from emasync.cli.joblog import JobLog, Record, State, job_id
 from emasync.cli.origins import find_origins
 from emasync.cli.out import Report, outcome_fields
 from emasync.cli.progress import Follower, progress
+from emasync.cli.resumable import is_resumed, resume_command, why_not_resumable
 from emasync.cli.wishes import CommandLine, Wishes, command_line
-from emasync.model import TransferReport
+from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying
+from emasync.transfer.ledger import OptionalJournal, journal_lost
 from emasync.transfer.transfer import Transfer
 
 T = TypeVar("T")
@@ -32,11 +34,14 @@ T = TypeVar("T")
 class Begin(Protocol):
     """Makes the Transfer; it begins when it is entered."""
 
-    def __call__(self, *, on_event: OnEvent, journal: Path | None) -> Transfer: ...
+    def __call__(self, *, on_event: OnEvent, journal: Path | OptionalJournal | None, **more: Any) -> Transfer: ...
 
 
-async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
-    """Run the transfer that `begin` makes to its end, and tell how it went.
+async def move(
+    at: At, wishes: Wishes, begin: Begin, *, title: str, confirm: Callable[[SyncSummary], Awaitable[bool]] | None = None
+) -> ExitCode:
+    """Run the transfer that `begin` makes to its end, and tell how it went. `confirm` is the question of a sync that
+    deletes; nothing is drawn while it waits for its answer.
 
     What makes the whole of it impossible is raised. However it ends, its record says so; unless all of it is done the
     journal is kept, and the same command (or ``jobs resume``) goes on from there.
@@ -49,13 +54,24 @@ async def move(at: At, wishes: Wishes, begin: Begin, *, title: str) -> ExitCode:
             stack.callback(file.close)
         asked = at.asked
         with progress(asked.progress, title, quiet=asked.quiet, as_json=asked.json) as follower:
-            transfer = begin(on_event=_listener(at, follower), journal=job.journal)
+            asking = {} if confirm is None else {"confirm": _undrawn(follower, confirm)}
+            transfer = begin(on_event=_listener(at, follower), journal=job.journal, **asking)
             report = await _while_ticking(follower, lambda: _settled(at, transfer, file))
         code = job.code = report_code(report)
         tell_report(at.out, report, verbose=asked.verbose > 0)
-    if code is not ExitCode.DONE and job.journal is not None:
+    if code is not ExitCode.DONE and at.resume is not None:
         at.out.warn(f"what is done is kept; try the rest again with: {at.resume}")
     return code
+
+
+def _undrawn(
+    follower: Follower, confirm: Callable[[SyncSummary], Awaitable[bool]]
+) -> Callable[[SyncSummary], Awaitable[bool]]:
+    async def asked(summary: SyncSummary) -> bool:
+        with follower.paused():
+            return await confirm(summary)
+
+    return asked
 
 
 async def _settled(at: At, transfer: Transfer, file: Report | None) -> TransferReport:
@@ -102,19 +118,35 @@ async def _while_ticking(follower: Follower, work: Callable[[], Awaitable[T]]) -
 
 @dataclass(slots=True)
 class _Job:
-    """A context manager: the record of this run, from its begin to its end. Without a log nothing is kept."""
+    """A context manager: the record of this run, from its begin to its end. Without a log nothing is kept.
 
+    A state folder that cannot be used costs the record and the journal, and one line that says so; under ``jobs
+    resume``, which is nothing without them, it is an error. At its end `At.resume` is set if there is something to go
+    on with.
+    """
+
+    at: At
     log: JobLog | None = None
     record: Record | None = None
+    required: bool = False
     code: ExitCode | None = None
 
     @property
-    def journal(self) -> Path | None:
-        return self.log.journal(self.record.id) if self.log is not None and self.record is not None else None
+    def journal(self) -> Path | OptionalJournal | None:
+        if self.log is None or self.record is None:
+            return None
+        path = self.log.journal(self.record.id)
+        return path if self.required else OptionalJournal(path=path)
 
     def __enter__(self) -> _Job:
         if self.log is not None and self.record is not None:
-            self.record = self.log.begin(self.record)
+            try:
+                self.record = self.log.begin(self.record)
+            except OSError as error:
+                if self.required:
+                    raise
+                self.at.out.warn(journal_lost(error))
+                self.log = None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -123,7 +155,12 @@ class _Job:
         code, state = self.code, _state(self.code, error)
         if code is None:
             code = exit_code(error) if isinstance(error, Exception) else ExitCode.INTERRUPTED
-        self.log.end(self.record, state, code=int(code))
+        try:
+            self.log.end(self.record, state, code=int(code))
+        except OSError as failure:  # what was moved was moved
+            self.at.out.warn(f"how this job ended could not be recorded: {failure}")
+        if state != "done" and why_not_resumable(self.log, self.record) is None:
+            self.at.resume = resume_command(self.record)
 
 
 def _state(code: ExitCode | None, error: BaseException | None) -> State:
@@ -136,10 +173,9 @@ def _state(code: ExitCode | None, error: BaseException | None) -> State:
 def _begin_job(at: At, wishes: Wishes) -> _Job:
     folder = at.em.settings.state_dir
     if wishes.no_job or folder is None:
-        return _Job()
+        return _Job(at)
     record = new_record(at, command_line())
-    at.resume = f"emasync jobs resume {record.id}"
-    return _Job(log=JobLog(folder / "jobs"), record=record)
+    return _Job(at, log=JobLog(folder / "jobs"), record=record, required=is_resumed())
 
 
 def new_record(at: At, line: CommandLine) -> Record:

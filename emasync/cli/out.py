@@ -1,11 +1,13 @@
 """Where results go: text or JSON lines on stdout, everything else on stderr.
 
-Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`.
+Owns: the form of every line that a script may read. May import model. All foreign text passes `safe`, and a text is
+one line whatever it holds: a newline in a name must not start another.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +17,7 @@ from emasync.errors import BadRequestError
 from emasync.model import Outcome, safe
 
 SCHEMA = 1
+_LINE = 100_000  # characters of one line of results
 
 
 class Out:
@@ -27,31 +30,34 @@ class Out:
         self._stdout = stdout or sys.stdout
         self._reason = ""
 
-    def result(self, kind: str, text: str, **fields: Any) -> None:
-        """A result: `text` for people (made safe here, one line per line), `fields` for scripts."""
+    def result(self, kind: str, text: str | list[str], **fields: Any) -> None:
+        """A result: `text` for people (one line, or a list of lines; made safe here), `fields` for scripts."""
         if self.as_json:
-            line = json.dumps({"type": kind, "schema": SCHEMA, **fields}, ensure_ascii=True, default=str)
-            self._line(line.replace("\x7f", "\\u007f"))  # DEL, the one control character JSON lets through
+            self._line(_json_line({"type": kind, "schema": SCHEMA, **fields}))
         else:
-            for line in text.split("\n"):
-                self._line(safe(line, limit=100_000))
+            for line in [text] if isinstance(text, str) else text:
+                self._line(safe(line, limit=_LINE))
 
     def say(self, text: str) -> None:
         """Something for people only, on stderr; nothing with ``-q``."""
         if not self.quiet:
-            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Something that went wrong on the way, on stderr, also with ``-q``."""
-        print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        """Something that went wrong on the way, on stderr, also with ``-q``. A terminal that was closed, or a full
+        disk behind stderr, ends nothing: what a signal has begun must come to its end."""
+        try:
+            print(safe(text, limit=2000), file=sys.stderr, flush=True)
+        except OSError:
+            discard(sys.stderr)
 
     def error(self, error: BaseException | str) -> None:
         """What went wrong, on stderr; a failed build's last lines with it."""
         self._reason = safe(str(error) or type(error).__name__, limit=2000)
-        print(f"emasync: {self._reason}", file=sys.stderr, flush=True)
+        self.warn(f"emasync: {self._reason}")
         if isinstance(error, BadRequestError):
             for line in error.log_tail[-20:]:
-                print(f"  {safe(line)}", file=sys.stderr, flush=True)
+                self.warn(f"  {safe(line)}")
 
     def exit(self, code: ExitCode) -> None:
         """The last line of a JSON output."""
@@ -63,12 +69,32 @@ class Out:
         print(text, file=self._stdout, flush=True)
 
 
+def escape_name(name: object) -> str:
+    """A path or another name as a part of a line of text: whole, with every character written out that does not simply
+    print, so that no name starts a line or moves a cursor. JSON has the name itself."""
+    return safe(name, limit=_LINE)
+
+
+def _json_line(fields: dict[str, Any]) -> str:
+    """A JSON object in printable ASCII; names stay what they are."""
+    return json.dumps(fields, ensure_ascii=True, default=str)
+
+
+def discard(stream: TextIO) -> None:
+    """Nobody reads `stream` any more: what it still holds, and what comes, goes nowhere. Without that the interpreter's
+    last flush fails, and its exit code is 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     """A file's end, as every JSON line of it has it."""
     return {
         "path": outcome.path,
         "local": outcome.place,
         "direction": str(outcome.direction),
+        "action": str(outcome.action),
         "state": str(outcome.state),
         "bytes": outcome.bytes,
         "sha256": outcome.sha256,
@@ -91,7 +117,7 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """One line."""
         line = {"type": "file", "schema": SCHEMA, **outcome_fields(outcome)}
-        self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+        self._file.write(_json_line(line) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emasync.cli.ending import counted
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.job import At
+from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.errors import EMError
-from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport
+from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport, safe
 from emasync.transfer.plan import DownlinkPlan, Refused, UplinkPlan
 
 
@@ -50,24 +51,25 @@ def tell_plan(
             moved = f", {size(line.bytes)}" if line.action == "copy" else ""
             at.out.result(
                 "plan",
-                f"{line.action:8} {line.path}  ({line.reason}{moved})",
+                f"{line.action:8} {escape_name(line.path)}  ({line.reason}{moved})",
                 action=line.action,
                 path=line.path,
                 local=str(line.local),
                 reason=line.reason,
                 bytes=line.bytes,
             )
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     for one in refused:
         errors.append(one.error)
         reason = str(one.error)
         local = None if one.local is None else str(one.local)
-        text = f"refuse   {one.remote or local or ''}  ({reason})"
+        text = f"refuse   {escape_name(one.remote or local or '')}  ({reason})"
         at.out.result("plan", text, action="refuse", path=one.remote, local=local, reason=reason, bytes=0)
-    errors += [EMError(f"{line.path}: {line.reason}") for line in lines if line.action == "conflict"]
+    items = len(lines) + len(errors)
+    errors += [EMError(f"{safe(line.path)}: {line.reason}") for line in lines if line.action == "conflict"]
     if not at.out.as_json:
         at.out.result("plan", _sums(lines, refused=sum(1 for _ in errors)))
-    return worst(errors)
+    return code_of_items(errors, items=items)
 
 
 def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
@@ -75,11 +77,11 @@ def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
     for note in plan.notes:
         at.out.say(f"note: {note}")
     for one in plan.refused:
-        at.out.warn(f"refused: {one.remote or one.local or ''}: {one.error}")
+        at.out.warn(f"refused: {safe(one.remote or one.local or '')}: {one.error}")
     if file != "-":
         text = f"plan: {counted(plan.files)}, {size(plan.bytes)}, in {file}"
         at.out.result("plan_file", text, file=file, files=plan.files, bytes=plan.bytes, refused=len(plan.refused))
-    return worst([one.error for one in plan.refused])
+    return code_of_items([one.error for one in plan.refused], items=plan.files + len(plan.refused))
 
 
 def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) -> ExitCode:

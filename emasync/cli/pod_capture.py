@@ -78,7 +78,7 @@ def show(at: At, captured: Captured) -> None:
             cut=captured.cut,
         )
     elif captured.stdout:
-        at.out.result("capture", captured.stdout.removesuffix("\n"))
+        at.out.result("capture", captured.stdout.removesuffix("\n").split("\n"))
     if captured.stderr and not at.out.as_json:
         for line in captured.stderr.removesuffix("\n").split("\n"):
             print(safe(line, limit=2000), file=sys.stderr, flush=True)
@@ -91,9 +91,9 @@ async def _remove(at: At, folder: str) -> None:
         try:
             await at.em.files.delete(RemotePath(folder))
         except EMError as error:
-            at.out.say(f"could not delete {folder} from the volume: {safe(error)}; next: emasync rm {folder}")
+            at.out.say(f"could not delete {folder} from the volume: {safe(error)}; next: emasync rm {folder}/")
     if scope.cancelled_caught:
-        at.out.say(f"gave up deleting {folder} from the volume; next: emasync rm {folder}")
+        at.out.say(f"gave up deleting {folder} from the volume; next: emasync rm {folder}/")
 
 
 def _read(folder: Path, names: Collection[str]) -> Captured:

@@ -18,10 +18,11 @@ from emasync.cli import pod_capture
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
-from emasync.cli.pod_show import changes_since, status_fields, status_text, with_interval
-from emasync.errors import EMError
-from emasync.model import Node, PodPhase, PodStatus
-from emasync.watch import judged
+from emasync.cli.pod_run_file import forget_run, keep_run
+from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
+from emasync.errors import AuthError, EMError, UnknownOutcomeError
+from emasync.model import Node, PodPhase, PodRun, PodStatus
+from emasync.watch import PodWatch
 
 
 class Moment(click.ParamType[datetime]):
@@ -113,7 +114,8 @@ def pod_run(
 ) -> None:
     """Have the EM run IMAGE as your pod. Your pod before it is stopped, which needs --replace while it runs.
 
-    With --wait exit code 21 is a pod that cannot start, 22 one that ended badly. Ctrl-C leaves the pod running.
+    With --wait exit code 21 is a pod that cannot start, 22 one that ended badly, 12 one that vanished or whose end
+    cannot be told from that of the pod before it. Ctrl-C leaves the pod running: `emasync pod wait` waits for it.
 
     \b
     emasync pod run echo-test --node GPU --max-duration 5 --wait
@@ -143,82 +145,117 @@ def pod_run(
 
 
 async def _run(at: At, *, wish: Wish) -> ExitCode:
-    before = await at.em.pods.status()
-    _refuse_to_replace(at, before, replace=wish.replace)
+    before = None if wish.replace else await _look_before(at)
     at.resume = "emasync pod status"  # it may have been scheduled
-    await _schedule(at, wish)
+    run = await _schedule(at, wish, before)
     if not wish.wait:
         when = wish.at and wish.at.isoformat()
         text = (
             f"scheduled {wish.image} on {wish.node}{f' at {when}' if when else ''}, for at most {wish.max_duration} min"
         )
-        at.out.result("scheduled", text, image=wish.image, node=str(wish.node), max_duration=wish.max_duration, at=when)
+        fields = {"image": wish.image, "node": str(wish.node), "max_duration": wish.max_duration, "at": when}
+        at.out.result("scheduled", text, **fields, run=run.as_dict())
         at.out.say("scheduled says nothing of success; next: emasync pod wait")
         return ExitCode.DONE
     at.resume = "emasync pod wait" + (f" && emasync down {wish.capture}/" if wish.capture else "")
     at.out.say(f"scheduled {wish.image} on {wish.node}; Ctrl-C leaves it running on the EM")
-    final = await _follow(at, wish, before)
-    if wish.capture is not None and not final.dead_end:
-        return await _captured(at, wish.capture, wish.into, final)
-    judged(final)
+    tell_awaited(at.out, run)
+    watch = at.em.pods.watch(run, interval=wish.interval_s)
+    final = await _follow(at, wish, watch)
+    if not watch.doubtful:
+        await forget_run(at, run)
+    if wish.capture is not None and final is not None and final.phase is PodPhase.TERMINATED:
+        return await _captured(at, wish.capture, wish.into, watch)
+    if wish.capture is not None and final is not None and not final.dead_end:
+        at.out.say(f"what the command printed may be on the EM; next: emasync down {wish.capture}/")
+    watch.result()
     return ExitCode.DONE
 
 
-async def _schedule(at: At, wish: Wish) -> None:
+async def _schedule(at: At, wish: Wish, before: PodStatus | None) -> PodRun:
     command, args = wish.command, wish.args
     if wish.capture is not None:
         command, args = pod_capture.wrapped(command or "", args=args, folder=wish.capture), ()
-    await at.em.pods.run(
-        wish.image,
-        node=wish.node,
-        max_duration=wish.max_duration,
-        command=command,
-        scheduled_time=wish.at,
-        args=args or None,
-        envs=wish.envs or None,
-        ports=wish.ports or None,
-    )
-
-
-def _refuse_to_replace(at: At, before: PodStatus, *, replace: bool) -> None:
-    """ValueError while a pod runs or is about to; one that can never start is nobody's loss."""
-    if before.dead_end or before.phase not in (PodPhase.WAITING, PodPhase.RUNNING):
-        return
-    told = f"a pod of {at.em.username} is {status_text(before)}"
-    if not replace:
-        raise ValueError(f"{told}; running another would stop it: wait for it (emasync pod wait), or add --replace")
-    at.out.say(f"{told}; it is stopped")
-
-
-async def _follow(at: At, wish: Wish, before: PodStatus) -> PodStatus:
-    """Tell every change; the last status. Changes are results in JSON only, where the end is one of them."""
-    final = before
     try:
-        async for status in changes_since(at.em, before, interval_s=wish.interval_s):
+        run = await at.em.pods.run(
+            wish.image,
+            node=wish.node,
+            max_duration=wish.max_duration,
+            command=command,
+            scheduled_time=wish.at,
+            args=args or None,
+            envs=wish.envs or None,
+            ports=wish.ports or None,
+            before=before,
+        )
+    except UnknownOutcomeError:
+        if (run_asked_for := at.em.pods.last_run) is not None:
+            await keep_run(at, run_asked_for)
+        raise
+    await keep_run(at, run)
+    if wish.replace:
+        _tell_replaced(at, run.before)
+    return run
+
+
+async def _look_before(at: At) -> PodStatus:
+    """What runs now; ValueError where another run would stop it, or where that cannot be seen."""
+    try:
+        before = await at.em.pods.status()
+    except AuthError:
+        raise
+    except EMError:
+        at.out.say("it cannot be seen whether a pod of yours runs, which another would stop; --replace runs it anyway")
+        raise
+    if _is_live(before):
+        told = f"a pod of {at.em.username} is {status_text(before)}"
+        raise ValueError(f"{told}; running another would stop it: wait for it (emasync pod wait), or add --replace")
+    return before
+
+
+def _tell_replaced(at: At, before: PodStatus | None) -> None:
+    if before is None:
+        at.out.say("what ran before could not be seen; if a pod of yours ran, it is stopped")
+    elif _is_live(before):
+        at.out.say(f"a pod of {at.em.username} was {status_text(before)}; it is stopped")
+
+
+def _is_live(status: PodStatus) -> bool:
+    """Whether a pod runs or is about to; one that can never start is nobody's loss."""
+    return status.phase in (PodPhase.WAITING, PodPhase.RUNNING) and not status.dead_end
+
+
+async def _follow(at: At, wish: Wish, watch: PodWatch) -> PodStatus | None:
+    """Tell every change; the last status. Changes are results in JSON only, where the end is one of them."""
+    final = None
+    try:
+        async for status in watch:
             final = status
             if at.out.as_json:
                 at.out.result("pod", "", **status_fields(status))
             at.out.say(status_text(status))
+    except UnknownOutcomeError:
+        raise
     except BaseException:
         at.out.say("no longer following it: the pod goes on running on the EM")
         raise
-    if not at.out.as_json and wish.capture is None:
+    if final is not None and not at.out.as_json and wish.capture is None:
         at.out.result("pod", status_text(final))
     return final
 
 
-async def _captured(at: At, folder: str, into: Path, final: PodStatus) -> ExitCode:
+async def _captured(at: At, folder: str, into: Path, watch: PodWatch) -> ExitCode:
     try:
         found = await pod_capture.bring_down(at, folder, into=into)
     except (EMError, OSError):
         at.out.say(f"what the command printed is still on the EM; next: emasync down {folder}/")
         raise
     if found is None:
-        judged(final)
+        watch.result()
         at.out.error("nothing was captured: --capture needs /bin/sh in the image, and the volume at /data")
         return ExitCode.POD_FAILED
     pod_capture.show(at, found)
-    judged(final)
+    watch.result()
     if found.exit_code != 0:
         ended = "without an exit code" if found.exit_code is None else f"with exit code {found.exit_code}"
         at.out.error(f"the command ended {ended}")

@@ -1,22 +1,18 @@
-"""How a pod's status is shown, and what a verb does until the pod has ended.
+"""How a pod's status is shown.
 
-Owns: one form of a status for people and for scripts. May import watch and this room.
+Owns: one form of a status for people and for scripts, and the flag for the time between two looks. May import model and
+this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import click
 
 from emasync.cli.options import Seconds, option
-from emasync.client import Client
-from emasync.model import PodPhase, PodStatus
-
-STALE_LOOKS = 5
-"""How often a new pod is looked at, an interval apart, before the old one's dead end counts as its own."""
+from emasync.cli.out import Out
+from emasync.model import PodPhase, PodRun, PodStatus
 
 
 class _Interval(Seconds):
@@ -36,7 +32,7 @@ with_interval = option("--interval", type=_Interval(), default="2s", show_defaul
 def status_text(status: PodStatus) -> str:
     """One line: ``terminated: Error, exit code 3, 12 s``."""
     if status.phase is PodPhase.NONE:
-        return "none: no pod has been run here"
+        return "none: the EM shows no pod"
     facts = [status.reason] if status.reason else []
     if status.exit_code is not None:
         facts.append(f"exit code {status.exit_code}")
@@ -63,18 +59,10 @@ def status_fields(status: PodStatus) -> dict[str, Any]:
     }
 
 
-async def changes_since(em: Client, before: PodStatus, *, interval_s: float) -> AsyncIterator[PodStatus]:
-    """The changes of a pod that has just been run in place of the one that was at `before`.
-
-    A server may show the old pod for a moment. But where that one could never start, the new one may well come to the
-    very same status, and waiting for a change would be waiting for ever: after a few looks it counts as the new one's.
-    """
-    after = None if before.phase is PodPhase.NONE else before
-    if before.dead_end:
-        for _ in range(STALE_LOOKS):
-            if await em.pods.status() != before:
-                break
-            await anyio.sleep(interval_s)
-        after = None
-    async for status in em.pods.watch(interval=interval_s, after=after):
-        yield status
+def tell_awaited(out: Out, run: PodRun) -> None:
+    """Which run a verb waits for, and which status it does not take for that run's."""
+    out.say(f"waiting for the end of {run.description}")
+    if run.before is None:
+        out.say("what ran before it could not be seen: an end that nothing else came before may be the earlier run's")
+    elif run.before.ended:
+        out.say(f"before it: {status_text(run.before)}; while the EM shows just that, it may be the earlier run's")

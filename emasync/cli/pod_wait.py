@@ -12,7 +12,8 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, Seconds, option, with_em
-from emasync.cli.pod_show import status_fields, status_text, with_interval
+from emasync.cli.pod_run_file import forget_run, recall_run
+from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
 from emasync.errors import NotFoundError, PodFailedError
 from emasync.model import PodPhase, PodStatus
 
@@ -24,7 +25,9 @@ from emasync.model import PodPhase, PodStatus
 def pod_wait(asked: Asked, timeout: float | None, interval: float) -> None:
     """Wait for the pod's end, and print how it ended.
 
-    Exit code 0: it succeeded, 3: there is no pod, 5: the timeout came first, 21: it cannot start, 22: it ended badly.
+    That is the end of the run that `emasync pod run` on this machine asked for last, not of a run before it; without
+    such a run, of whatever pod the EM shows. Exit code 0: it succeeded, 3: there is no pod, 5: the timeout came first,
+    12: it vanished or cannot be told from the run before it, 21: it cannot start, 22: it ended badly.
 
     \b
     emasync pod wait
@@ -35,14 +38,21 @@ def pod_wait(asked: Asked, timeout: float | None, interval: float) -> None:
 
 async def _wait(at: At, *, timeout_s: float | None, interval_s: float) -> ExitCode:
     at.resume = "emasync pod wait"
-    if (await at.em.pods.status()).phase is PodPhase.NONE:
+    run = await recall_run(at)
+    if run is not None:
+        tell_awaited(at.out, run)
+    elif (await at.em.pods.status()).phase is PodPhase.NONE:
         raise NotFoundError("there is no pod to wait for; next: emasync pod run IMAGE")
+    watch = at.em.pods.watch(run, interval=interval_s)
     try:
-        status = await at.em.pods.wait(timeout=timeout_s, interval=interval_s)
+        status = await watch.end(timeout_s=timeout_s)
     except PodFailedError as error:
         _tell(at, error.pod)
+        if not watch.doubtful:
+            await forget_run(at, run)
         raise
     _tell(at, status)
+    await forget_run(at, run)
     return ExitCode.DONE
 
 

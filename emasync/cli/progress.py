@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from emasync.cli.options import ProgressKind
@@ -21,6 +21,7 @@ from emasync.transfer.events import Event
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.live import Live
 
 _PLAIN_EVERY_S = 30.0
 _TOLD_BUSY_S = 5.0  # a shorter wait is nobody's concern
@@ -39,6 +40,9 @@ class Follower(Protocol):
 
     def tick(self) -> None:
         """Time has passed: show what is to be shown."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is drawn inside the block: somebody is asked."""
 
 
 @contextmanager
@@ -69,6 +73,10 @@ class Silent:
     def tick(self) -> None:
         """Nothing."""
 
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is drawn in any case."""
+        return nullcontext()
+
 
 class Lines:
     """A line every 30 s, and one when the EM turns out to be busy: for logs and CI."""
@@ -97,6 +105,10 @@ class Lines:
             with suppress(OSError):
                 print(f"{self._title}: {_told(self._tally, speed)}", file=self._out, flush=True)
 
+    def paused(self) -> AbstractContextManager[None]:
+        """A line does not spoil a question."""
+        return nullcontext()
+
 
 def _told(tally: Tally, speed: float) -> str:
     parts = [f"{tally.settled} of {tally.files} files", f"{size(tally.moved)} of {size(tally.bytes)}"]
@@ -116,7 +128,7 @@ class Bars:
         self._title = safe(title)
         self._console = console
         self._tally = Tally(clock=clock)
-        self._draw: Callable[[], None] = lambda: None
+        self._live: Live | None = None
 
     @contextmanager
     def drawn(self) -> Iterator[Bars]:
@@ -131,10 +143,15 @@ class Bars:
             redirect_stdout=False,  # results go where they go
             vertical_overflow="crop",
         )
-        with live:
-            self._console.show_cursor(True)  # a process that is killed must not leave a terminal without one
-            self._draw = live.refresh
+        try:
+            with suppress(OSError):
+                live.start()
+                self._console.show_cursor(True)  # a process that is killed must not leave a terminal without one
+            self._live = live
             yield self
+        finally:
+            with suppress(OSError):  # the terminal may have been closed meanwhile
+                live.stop()
 
     def take(self, event: Event) -> None:
         """Count it."""
@@ -142,8 +159,20 @@ class Bars:
 
     def tick(self) -> None:
         """Draw."""
-        with suppress(OSError):
-            self._draw()
+        if self._live is not None and self._live.is_started:
+            with suppress(OSError):
+                self._live.refresh()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The bars are taken off the screen, and come back after the block."""
+        assert self._live is not None, "what is not drawn yet asks nobody"
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
+            self._console.show_cursor(True)
 
     def picture(self) -> RenderableType:
         """What is drawn, as it is now."""

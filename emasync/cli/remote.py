@@ -1,17 +1,21 @@
 """What a user means by a path of the volume, and the one line that a listing has for it.
 
-Owns: choosing files of a listing by path, folder or pattern. May import model and errors. Sends nothing.
+Owns: choosing files of a listing by path, folder or pattern, and the flag ``--glob``. May import model, errors and
+options. Sends nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
+from emasync.cli.options import option
 from emasync.errors import NotFoundError
-from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.model.paths import has_magic
+from emasync.model import FileEntry, FileTree, Glob, RemotePath, safe
+from emasync.model.glob import PathPattern, is_pattern, means_contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,24 +32,53 @@ class Chosen:
         return sum(entry.size or 0 for entry in self.files)
 
 
-def choose(tree: FileTree, asked: str) -> list[Chosen]:
-    """What `asked` names in `tree`: a file, a folder, or the files that match a pattern. A name that is there is never
-    taken for a pattern. NotFoundError, with the next command, where there is nothing."""
-    entry = tree.get(asked)
+with_glob = option("--glob", is_flag=True, help="? and [...] are wildcards too; without it only * and ** are")
+"""Give a verb the flag ``--glob``, which makes a pattern of every path."""
+
+
+def paths_or_globs(paths: Iterable[str], *, glob: bool) -> list[str | Glob]:
+    """The paths of a command line as `Client` takes them; a usage error for a pattern that can select nothing."""
+    try:
+        return [Glob(path) if glob else path for path in paths]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def choose(tree: FileTree, asked: str | Glob) -> list[Chosen]:
+    """What `asked` names in `tree`, to look at: a file, a folder, or the files that match a pattern. A str that names
+    something is no pattern. NotFoundError, with the next command, where there is nothing; ValueError for a file that
+    is named as a folder."""
+    if isinstance(asked, Glob):
+        return choose_matching(tree, asked)
+    if tree.get(asked) is None and not tree.is_folder(asked) and is_pattern(asked):
+        return choose_matching(tree, asked)
+    return [choose_named(tree, asked)]
+
+
+def choose_named(tree: FileTree, path: str) -> Chosen:
+    """The file or folder of exactly this name. As `choose`."""
+    entry = tree.get(path)
+    if entry is not None and means_contents(path):
+        raise ValueError(f"{safe(entry.path)} is a file, not a folder: name it without the slash")
     if entry is not None:
-        return [Chosen(path=entry.path, is_folder=False, files=(entry,))]
-    if tree.is_folder(asked):
-        return [Chosen(path=RemotePath(asked), is_folder=True, files=tuple(tree.below(asked)))]
-    found = tree.glob(asked) if has_magic(asked) else []
+        return Chosen(path=entry.path, is_folder=False, files=(entry,))
+    if tree.is_folder(path):
+        return Chosen(path=RemotePath(path), is_folder=True, files=tuple(tree.below(path)))
+    raise NotFoundError(f"no file or folder {path!r} in the volume; `emasync ls` shows what is there")
+
+
+def choose_matching(tree: FileTree, asked: str | Glob) -> list[Chosen]:
+    """The files that match a pattern, at least one. As `choose`."""
+    pattern = PathPattern.of(asked)
+    found = [entry for entry in tree if pattern.selects(entry.path)]
     if not found:
-        what = "no file matches" if has_magic(asked) else "no file or folder"
-        raise NotFoundError(f"{what} {asked!r} in the volume; `emasync ls` shows what is there")
+        raise NotFoundError(f"no file matches {str(asked)!r} in the volume; `emasync ls` shows what is there")
     return [Chosen(path=entry.path, is_folder=False, files=(entry,)) for entry in found]
 
 
-def choose_all(tree: FileTree, asked: Sequence[str]) -> list[Chosen]:
-    """`choose` for several, each thing once: what lies in a folder that is chosen too goes with the folder."""
-    found = {one.path: one for path in asked for one in choose(tree, path)}
+def without_doubles(chosen: Iterable[Chosen]) -> list[Chosen]:
+    """Each thing once: what lies in a folder that is chosen too goes with the folder."""
+    found = {one.path: one for one in chosen}
     folders = [one.path for one in found.values() if one.is_folder]
     return [one for one in found.values() if not any(one.path.below(folder) for folder in folders)]
 

@@ -12,13 +12,15 @@ from functools import partial
 import anyio
 import click
 
-from emasync.cli.exit_codes import ExitCode, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
-from emasync.cli.remote import Chosen, choose_all
+from emasync.cli.out import escape_name
+from emasync.cli.remote import Chosen, paths_or_globs, with_glob
+from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
 from emasync.errors import AuthError, BusyError, EMError, UnreachableError
-from emasync.model import safe
+from emasync.model import Glob, safe
 
 _NAMED = 10
 
@@ -26,25 +28,33 @@ _NAMED = 10
 @click.command("rm")
 @click.argument("paths", nargs=-1, required=True)
 @option("-y", "--yes", is_flag=True, help="do not ask")
+@option("--literal", is_flag=True, help="no path is a pattern: * is an ordinary character")
+@with_glob
 @with_em
-def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool) -> None:
+def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: bool) -> None:
     """Delete files, folders with all that is in them, and the files that match patterns.
+
+    A path with * is always a pattern of files, in which * and ** are wildcards and nothing else; with --glob every path
+    is one, with ? and [...] too; with --literal none is. Any other path is the one file of exactly that name or, with a
+    slash at its end, the folder. Where one path names nothing, nothing is deleted (code 3).
 
     Asks first, and says how many files would go; without a terminal to ask on, -y is needed.
 
     \b
     emasync rm results/old.bin 'results/*.tmp'
     emasync rm -y results/
+    emasync rm --literal 'what*.log'
     """
-    run_on_em(asked, partial(_rm, paths=paths, yes=yes))
+    if literal and glob:
+        raise click.UsageError("--literal and --glob contradict each other: give one of them")
+    wanted = paths_or_globs(paths, glob=glob)
+    run_on_em(asked, partial(_rm, wanted=wanted, literal=literal, yes=yes))
 
 
-async def _rm(at: At, *, paths: Sequence[str], yes: bool) -> ExitCode:
+async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
     if not yes and not sys.stdin.isatty():
         raise ValueError("rm asks before it deletes, and there is no terminal to ask on: add -y")
-    chosen = choose_all(await at.em.files.list(), paths)
-    if any(not one.path for one in chosen):
-        raise ValueError("rm does not delete the whole volume; name files or folders, for example `emasync rm '*'`")
+    chosen = choose_removals(await at.em.files.list(), wanted, literal=literal)
     if not yes and not await _agreed(chosen):
         at.out.say("nothing was deleted")
         return ExitCode.FAILED
@@ -60,7 +70,7 @@ async def _rm(at: At, *, paths: Sequence[str], yes: bool) -> ExitCode:
         else:
             text = f"deleted {_described(one)}"
             at.out.result("deleted", text, path=str(one.path), files=len(one.files), bytes=one.size)
-    return worst(failed)
+    return code_of_items(failed, items=len(chosen))
 
 
 async def _agreed(chosen: Sequence[Chosen]) -> bool:
@@ -77,4 +87,5 @@ async def _agreed(chosen: Sequence[Chosen]) -> bool:
 
 
 def _described(one: Chosen) -> str:
-    return f"{one.path}/ with {len(one.files)} files" if one.is_folder else str(one.path)
+    path = escape_name(one.path)
+    return f"{path}/ with {len(one.files)} files" if one.is_folder else path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from emasync.cli.tally import Tally
@@ -174,5 +174,6 @@ def size(count: float) -> str:
 
 
 def failure(text: str) -> None:
-    """An error, on stderr."""
-    print(f"{_CROSS} {text}", file=sys.stderr, flush=True)
+    """An error, on stderr; nothing where that is a terminal that was closed."""
+    with suppress(OSError):
+        print(f"{_CROSS} {text}", file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import anyio
 import click
 
 from emasync.cli.demo_files import IMAGE, process
+from emasync.cli.signals import ending_signals
 from emasync.model import safe
 from emasync.simulator import Generation, Simulator
 
@@ -90,7 +90,7 @@ def _account(text: str) -> tuple[str, str]:
 
 
 async def _serve(box: Simulator, user: str, quiet: bool) -> None:  # noqa: FBT001 - anyio.run passes by position
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*ending_signals()) as signals:
         async with box, anyio.create_task_group() as tasks:
             volume = f"an EM at {box.url}, volume of {user} at {box.volume(user)}"
             print(f"{volume}\nexport EMASYNC_URL={box.url} EMASYNC_USERNAME={user} EMASYNC_PASSWORD=...", flush=True)
@@ -104,7 +104,7 @@ async def _serve(box: Simulator, user: str, quiet: bool) -> None:  # noqa: FBT00
 async def _log(box: Simulator) -> None:
     """A line per request that has ended, in the order they began; the last ones when it is cancelled."""
     told = 0
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         try:
             while True:
                 await anyio.sleep(0.2)

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import click
 
+from emasync.cli.deletion_flags import DeletionFlags, with_deletion_flags
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
 from emasync.cli.moving import move
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.options import Asked, with_em
 from emasync.cli.plan_lines import tell_decisions
 from emasync.cli.wishes import Wishes, with_wishes
 
 
 @click.command("up")
-@click.argument("local", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("local", type=click.Path(path_type=Path))
 @click.argument("remote")
-@option("--delete", is_flag=True, help="delete what is only on the EM; never if anything failed")
-@option("--max-delete", type=click.IntRange(0), help="delete nothing if it would be more files than this")
+@with_deletion_flags
 @with_em
 @with_wishes
 def sync_up(
@@ -31,26 +31,26 @@ def sync_up(
     wishes: Wishes,
     local: Path,
     remote: str,
-    delete: bool,
-    max_delete: int | None,
+    deletion: DeletionFlags,
 ) -> None:
     """Make the folder REMOTE of the volume equal to the folder LOCAL; "" or / is the whole volume.
 
     One listing tells what differs, by content. A .emignore file in a folder names what is left out, as .gitignore does.
 
+    At a terminal --delete asks once, before anything moves. Where the source has no files nothing is deleted without
+    --allow-empty-source, or a yes.
+
     \b
     emasync sync up results campaign-7/results --dry-run
     emasync sync up . campaign-7 --delete --max-delete 10 --exclude .git
     """
-    verb = partial(_sync_up, wishes=wishes, local=local, remote=remote, delete=delete, max_delete=max_delete)
+    verb = partial(_sync_up, wishes=wishes, local=local, remote=remote, deletion=deletion)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _sync_up(
-    at: At, *, wishes: Wishes, local: Path, remote: str, delete: bool, max_delete: int | None
-) -> ExitCode:
-    begin = partial(at.em.sync_up, local, remote, delete=delete, max_delete=max_delete, **wishes.keywords)
+async def _sync_up(at: At, *, wishes: Wishes, local: Path, remote: str, deletion: DeletionFlags) -> ExitCode:
+    begin = partial(at.em.sync_up, local, remote, **deletion.keywords, **wishes.keywords)
     if wishes.dry_run:
         report = await begin(dry_run=True)
         return tell_decisions(at, report, local=local, remote=remote)
-    return await move(at, wishes, begin, title="sync up")
+    return await move(at, wishes, begin, title="sync up", confirm=deletion.question(at.asked))

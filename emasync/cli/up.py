@@ -16,8 +16,9 @@ from emasync.cli.moving import move
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
 from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
+from emasync.cli.remote import paths_or_globs, with_glob
 from emasync.cli.wishes import Wishes, with_wishes
-from emasync.model import Overwrite
+from emasync.model import Glob, Overwrite
 from emasync.transfer.plan import UplinkItem, UplinkPlan
 
 
@@ -25,6 +26,7 @@ from emasync.transfer.plan import UplinkItem, UplinkPlan
 @click.argument("sources", nargs=-1)
 @option("--to", default="", metavar="FOLDER", help="folder of the volume [its root]")
 @option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are there already [replace]")
+@with_glob
 @with_plan_flags
 @with_em
 @with_wishes
@@ -35,14 +37,17 @@ def up(
     sources: tuple[str, ...],
     to: str,
     overwrite: Overwrite | None,
+    glob: bool,
     plan: str | None,
     apply: str | None,
 ) -> None:
     """Send files and folders to the volume, verified.
 
-    A folder keeps its tree; with a slash at its end its contents are sent. Globs are understood. The same command
-    again, after an interruption, sends only what is not there. With --plan FILE nothing is sent: the plan can be
-    looked at (JSON lines), kept, and carried out with --apply FILE; a source that changed since then fails.
+    A folder keeps its tree; with a slash at its end its contents are sent. In SOURCES only * and ** are wildcards,
+    unless something has exactly that name; with --glob every source is a pattern, in which ? and [...] are wildcards
+    too. The same command again, after an interruption, sends only what is not there. With --plan FILE nothing is sent:
+    the plan can be looked at (JSON lines), kept, and carried out with --apply FILE; a source that changed since then
+    fails. Exit code 6: some files failed; 12: what became of some is not known; all codes: `emasync --help`.
 
     \b
     emasync up Dockerfile src/ --to echo-test
@@ -50,19 +55,20 @@ def up(
     emasync up data --to run-8 --plan run-8.plan && emasync up --apply run-8.plan
     """
     check_plan_flags(sources, what="SOURCES", plan=plan, apply=apply, dry_run=wishes.dry_run)
-    if apply is not None and (to or wishes.include or wishes.exclude):
-        raise click.UsageError("--apply takes all from its file: leave out --to, --include and --exclude")
+    if apply is not None and (to or glob or wishes.include or wishes.exclude):
+        raise click.UsageError("--apply takes all from its file: leave out --to, --glob, --include and --exclude")
+    wanted = paths_or_globs(sources, glob=glob)
     if apply is not None:
         verb = partial(_apply, wishes=wishes, file=apply, overwrite=overwrite)
     elif wishes.dry_run or plan is not None:
-        verb = partial(_plan, wishes=wishes, sources=sources, to=to, overwrite=overwrite or "replace", file=plan)
+        verb = partial(_plan, wishes=wishes, sources=wanted, to=to, overwrite=overwrite or "replace", file=plan)
     else:
-        verb = partial(_up, wishes=wishes, sources=sources, to=to, overwrite=overwrite)
+        verb = partial(_up, wishes=wishes, sources=wanted, to=to, overwrite=overwrite)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _up(at: At, *, wishes: Wishes, sources: tuple[str, ...], to: str, overwrite: Overwrite | None) -> ExitCode:
-    begin = partial(at.em.uplink, list(sources), to, overwrite=overwrite, **wishes.keywords)
+async def _up(at: At, *, wishes: Wishes, sources: list[str | Glob], to: str, overwrite: Overwrite | None) -> ExitCode:
+    begin = partial(at.em.uplink, sources, to, overwrite=overwrite, **wishes.keywords)
     return await move(at, wishes, begin, title="uplink")
 
 
@@ -73,9 +79,9 @@ async def _apply(at: At, *, wishes: Wishes, file: str, overwrite: Overwrite | No
 
 
 async def _plan(
-    at: At, *, wishes: Wishes, sources: tuple[str, ...], to: str, overwrite: Overwrite, file: str | None
+    at: At, *, wishes: Wishes, sources: list[str | Glob], to: str, overwrite: Overwrite, file: str | None
 ) -> ExitCode:
-    plan = await at.em.plan_uplink(list(sources), to, include=wishes.include, exclude=wishes.exclude)
+    plan = await at.em.plan_uplink(sources, to, include=wishes.include, exclude=wishes.exclude)
     if file is not None:
         save_plan(plan, file)
         return tell_saved(at, plan, file)

@@ -1,16 +1,30 @@
 """`Verbs`: a click group that imports only the verb that runs; the others' imports would cost every start.
 
-Owns: finding a verb's module by its name. Imports click only.
+Owns: finding a verb's module by its name. Imports click only, until something is wrong.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+
+@contextmanager
+def _escaped_usage_errors() -> Iterator[None]:
+    """What click says of an argument holds the argument, and a shell's ``*`` makes arguments of any file's name."""
+    try:
+        yield
+    except click.UsageError as error:
+        if type(error) is not click.UsageError:  # the others quote it
+            raise
+        from emasync.model.text import safe
+
+        raise click.UsageError(safe(error.message, limit=2000), ctx=error.ctx) from None
 
 
 class Verbs(click.Group):
@@ -29,6 +43,14 @@ class Verbs(click.Group):
         super().__init__(*args, **kwargs)
         self._verbs = verbs
         self._aliases = aliases or {}
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _escaped_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _escaped_usage_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._verbs)

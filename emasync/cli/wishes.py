@@ -23,7 +23,7 @@ _LOUDNESS = frozenset({"json", "quiet", "verbose", "progress"})
 _TUNING = _LOUDNESS | frozenset(
     {
         *("profile", "password_file", "password_stdin", "ca", "insecure", "busy_timeout_s", "no_wait", "retries"),
-        *("workers", "bwlimit", "deadline_s", "report", "no_job", "dry_run", "order"),
+        *("workers", "bwlimit", "deadline_s", "report", "no_job", "dry_run", "order", "yes"),
     }
 )
 
@@ -138,6 +138,13 @@ def command_line() -> CommandLine:
         arguments=tuple(arguments),
         identity=(*identity, "--", *arguments),
     )
+
+
+def identity_variables(command: click.Command) -> list[str]:
+    """The environment variables that give `command` flags which make it another transfer."""
+    kept = _TUNING | _ELSEWHERE
+    flags = (one for one in command.params if isinstance(one, click.Option) and one.name not in kept)
+    return [one.envvar for one in flags if isinstance(one.envvar, str)]
 
 
 def _command_words(context: click.Context | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from emasync.disk.source import (
     reading,
 )
 from emasync.disk.sweep import sweep
+from emasync.disk.temp import Unchanged
 from emasync.disk.threads import FileThreads
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Source",
     "SourceReader",
     "TEMP_PREFIX",
+    "Unchanged",
     "digest_file",
     "exists",
     "fingerprint",

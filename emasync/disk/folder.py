@@ -13,20 +13,23 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from emasync.errors import UnsafePathError
+from emasync.disk.entries import FlushedEntries, fsync_folder
+from emasync.errors import UnsafePathError, is_out_of_files
 from emasync.model import safe
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 class Pin:
-    """Which folder a destination is, from its first opening on: a path that leads elsewhere later is not followed."""
+    """Which folder a destination is, from its first opening on: a path that leads elsewhere later is not followed. And
+    which folders in it are on the disk for certain: one transfer has one Pin."""
 
-    __slots__ = ("_known", "_lock")
+    __slots__ = ("_known", "_lock", "entries")
 
     def __init__(self) -> None:
         self._known: os.stat_result | None = None
         self._lock = threading.Lock()
+        self.entries = FlushedEntries()
 
     @property
     def known(self) -> bool:
@@ -58,21 +61,31 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: Pin | N
     """A descriptor of ``root/parts``, to be closed by the caller; folders that are missing are made.
 
     `root` is the user's word and may be or pass symbolic links; below it a link is an UnsafePathError, even one that
-    is planted while this runs. `durable`: the entries of new folders are flushed.
+    is planted while this runs. `durable`: when this returns, the entry of each of these folders in its parent is on the
+    disk, that of `root` too, whoever made them; a folder is made only in one of which that is true.
     """
     pin = pin or Pin()
+    entries = pin.entries if durable else None
     known = pin.known  # asked first: another worker may make it and pin it between our miss and the question
     try:
         current = pin.open(root)
     except FileNotFoundError:
         if known:
             raise _moved(root) from None
-        _make_root(root, durable=durable)
+        _make_root(root, entries)
         current = pin.open(root)
     done = 0
     try:
+        if entries is not None:
+            _flush_entry(current, entries)
         for part in parts:
-            inner = _enter(current, part, make=True, durable=durable)
+            inner = _enter(current, part, make=True)
+            try:
+                if entries is not None:
+                    entries.flush(current, inner)
+            except BaseException:
+                os.close(inner)
+                raise
             os.close(current)
             current = inner
             done += 1
@@ -99,7 +112,7 @@ def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> 
         raise
     try:
         for part in parts:
-            inner = _enter(current, part, make=False, durable=False)
+            inner = _enter(current, part, make=False)
             os.close(current)
             current = inner
     except BaseException:
@@ -109,10 +122,12 @@ def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> 
 
 
 def leads_to(root: Path, parts: Sequence[str], folder: int) -> bool:
-    """Whether ``root/parts`` still is the folder that `folder` was opened as."""
+    """Whether ``root/parts`` still is the folder that `folder` was opened as. OSError where no file can be opened."""
     try:
         current = find_folder(root, parts)
-    except (OSError, UnsafePathError):
+    except (OSError, UnsafePathError) as error:
+        if is_out_of_files(error):
+            raise  # says nothing of the folder
         return False
     try:
         return os.path.samestat(os.fstat(current), os.fstat(folder))
@@ -124,12 +139,12 @@ def flush_folder(folder: Path) -> None:
     """fsync of a folder: the names in it (new, renamed) survive a power cut from here on."""
     descriptor = os.open(folder, _FOLDER)
     try:
-        os.fsync(descriptor)
+        fsync_folder(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _enter(folder: int, part: str, *, make: bool, durable: bool) -> int:
+def _enter(folder: int, part: str, *, make: bool) -> int:
     flags = _FOLDER | os.O_NOFOLLOW
     try:
         return os.open(part, flags, dir_fd=folder)
@@ -140,8 +155,6 @@ def _enter(folder: int, part: str, *, make: bool, durable: bool) -> int:
         raise _in_the_way(folder, part, error) from None
     try:
         os.mkdir(part, dir_fd=folder)
-        if durable:
-            os.fsync(folder)
     except FileExistsError:
         pass  # another worker made it in between
     try:
@@ -168,12 +181,31 @@ def _in_the_way(folder: int, part: str, error: OSError) -> Exception:
     return error
 
 
-def _make_root(root: Path, *, durable: bool) -> None:
+def _make_root(root: Path, entries: FlushedEntries | None) -> None:
+    """Make `root` from the top down, each folder in one whose own entry is on the disk already (`entries`): a run that
+    is killed leaves at most the last folder in doubt, and `_flush_entry` ends that doubt in the next run."""
     missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        if entries is not None:
+            above = os.open(folder.parent, _FOLDER)
+            try:
+                _flush_entry(above, entries)
+            finally:
+                os.close(above)
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+            what = "a file, or a link that leads nowhere, is in the way"
+            raise NotADirectoryError(errno.ENOTDIR, what, folder) from None
+
+
+def _flush_entry(folder: int, entries: FlushedEntries) -> None:
+    """Flush the folder that `folder` lies in, if it may be read: the user can have a right to this one only."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
-        raise NotADirectoryError(errno.ENOTDIR, "a file, or a link that leads nowhere, is in the way", root) from None
-    if durable:
-        for folder in missing:
-            flush_folder(folder.parent)
+        parent = os.open("..", _FOLDER, dir_fd=folder)
+    except PermissionError:
+        return
+    try:
+        entries.flush(parent, folder)
+    finally:
+        os.close(parent)

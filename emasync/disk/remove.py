@@ -10,13 +10,15 @@ from pathlib import Path
 
 from emasync.disk.folder import Pin, find_folder
 from emasync.disk.names import local_parts
+from emasync.disk.temp import Unchanged
 from emasync.model import RemotePath
 
 
-def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None) -> None:
+def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None, unchanged: Unchanged | None = None) -> None:
     """Unlink ``root/path``; a link there is removed itself. A file that is gone already is fine.
 
-    UnsafePathError for a name or folder that must not be followed, else OSError.
+    UnsafePathError for a name or folder that must not be followed, TargetChangedError if the file is not `unchanged`,
+    else OSError.
     """
     parts = local_parts(path)
     try:
@@ -24,6 +26,8 @@ def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None) -> None
     except FileNotFoundError:
         return
     try:
+        if unchanged is not None:
+            unchanged.check(folder, parts[-1], path=root.joinpath(*parts))
         os.unlink(parts[-1], dir_fd=folder)
     except FileNotFoundError:
         pass

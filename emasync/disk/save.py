@@ -22,7 +22,7 @@ from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.folder import Pin, find_folder, flush_folder
 from emasync.disk.hashes import Hashes
 from emasync.disk.names import local_parts
-from emasync.disk.temp import Target, TempFile, temp_name
+from emasync.disk.temp import Target, TempFile, Unchanged, temp_name
 from emasync.disk.threads import FileThreads, finish
 from emasync.model import Overwrite, RemotePath
 
@@ -136,14 +136,16 @@ async def saving(
     with_tag: bool = True,
     new_name: Callable[[], str] = temp_name,
     pin: Pin | None = None,
+    unchanged: Unchanged | None = None,
 ) -> AsyncIterator[Save]:
     """A `Save` of `path` below `root`; both are made where missing. Nothing is at the final name before `commit`.
 
     Leaving without commit, by whatever way, removes the temporary file; that is done before this returns, even when
     cancelled. Raises UnsafePathError for a name or link that must not be followed, FileExistsError if the file is
-    there and `overwrite` is not "replace", IsADirectoryError, or any other OSError with the file's name.
+    there and `overwrite` is not "replace", IsADirectoryError, or any other OSError with the file's name. With
+    `unchanged` that decides instead of `overwrite`: TargetChangedError if another file is there than was seen.
     """
-    target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin)
+    target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
     owned = ExitStack()  # filled in the thread: a result that is lost to cancellation is closed all the same
 
     def begin() -> TempFile:
@@ -192,10 +194,11 @@ class SmallSave(_Hashed):
         durable: bool,
         with_tag: bool = True,
         pin: Pin | None = None,
+        unchanged: Unchanged | None = None,
     ) -> None:
         super().__init__(Hashes(with_tag=with_tag))
         self._threads = threads
-        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin)
+        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
         self._data = bytearray()
         self._finished = self._committed = False
 
@@ -245,10 +248,24 @@ class SmallSave(_Hashed):
 
 
 def _target(
-    threads: FileThreads, root: Path, path: RemotePath, *, overwrite: Overwrite, durable: bool, pin: Pin | None
+    threads: FileThreads,
+    root: Path,
+    path: RemotePath,
+    *,
+    overwrite: Overwrite,
+    durable: bool,
+    pin: Pin | None,
+    unchanged: Unchanged | None,
 ) -> Target:
-    parts, mode = local_parts(path), threads.new_file_mode
-    return Target(root=root, parts=parts, overwrite=overwrite, durable=durable, mode=mode, pin=pin)
+    return Target(
+        root=root,
+        parts=local_parts(path),
+        overwrite=overwrite,
+        durable=durable,
+        mode=threads.new_file_mode,
+        pin=pin,
+        unchanged=unchanged,
+    )
 
 
 async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:

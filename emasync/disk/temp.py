@@ -19,18 +19,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.folder import Pin, leads_to, open_folder
 from emasync.disk.names import TEMP_PREFIX
-from emasync.errors import UnsafePathError
-from emasync.model import Overwrite
+from emasync.errors import TargetChangedError, UnsafePathError
+from emasync.model import Overwrite, safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """A condition for replacing or removing a file: what is there still has this fingerprint (None: nothing was there,
+    so nothing may be replaced)."""
+
+    fingerprint: Fingerprint | None
+
+    def check(self, folder: int, name: str, *, path: Path) -> bool:
+        """Whether there is a file `name` in the opened `folder`; TargetChangedError if it is another one than seen."""
+        try:
+            found = Fingerprint.of(os.stat(name, dir_fd=folder))
+        except FileNotFoundError:
+            return False
+        if found != self.fingerprint:
+            raise self.changed(path)
+        return True
+
+    def changed(self, path: Path) -> TargetChangedError:
+        """The error for a file at `path` that is not the one that was seen."""
+        what = "appeared" if self.fingerprint is None else "changed"
+        return TargetChangedError(f"{safe(path)} {what} here since it was compared; it was kept as it is")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a file is to be, and how: `parts` are names that `local_parts` has passed, `mode` its final mode bits."""
+    """Where a file is to be, and how: `parts` are names that `local_parts` has passed, `mode` its final mode bits.
+    `unchanged`: replace only what is still as it was."""
 
     root: Path
     parts: tuple[str, ...]
@@ -38,6 +63,7 @@ class Target:
     durable: bool
     mode: int
     pin: Pin | None = None
+    unchanged: Unchanged | None = None
 
     @property
     def path(self) -> Path:
@@ -157,7 +183,9 @@ class TempFile(io.FileIO):
             return
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "a folder is in the way of the file", self.target.parts[-1])
-        if self.target.overwrite != "replace":
+        if self.target.unchanged is not None:
+            self.target.unchanged.check(folder, self.target.parts[-1], path=self.target.path)
+        elif self.target.overwrite != "replace":
             raise _exists()
 
     def _check_unswapped(self, folder: int, written: os.stat_result) -> None:
@@ -172,25 +200,37 @@ class TempFile(io.FileIO):
             what = "a folder on the way was moved or replaced"
         else:
             return
-        raise UnsafePathError(f"cannot save {self.target.path}: {what} meanwhile", name=self._temp, reason=what)
+        raise UnsafePathError(f"cannot save {safe(self.target.path)}: {what} meanwhile", name=self._temp, reason=what)
 
     def _move(self, folder: int) -> None:
-        name = self.target.parts[-1]
-        if self.target.overwrite == "replace":
+        name, unchanged = self.target.parts[-1], self.target.unchanged
+        if unchanged is None:
+            replace = self.target.overwrite == "replace"
+        else:  # looked at as late as can be: nothing can be renamed on condition
+            replace = unchanged.check(folder, name, path=self.target.path)
+        if replace:
             os.rename(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder)
         else:
             try:
-                os.link(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                self._move_to_free_name(folder, name)
             except FileExistsError:
-                raise _exists() from None
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                if unchanged is None:
                     raise
-                _rename_noreplace(folder, self._temp, name)
-            else:
-                with suppress(OSError):  # the file is in place: whatever keeps its other name there, it has not failed
-                    os.unlink(self._temp, dir_fd=folder)
+                raise unchanged.changed(self.target.path) from None
         self._moved = True
+
+    def _move_to_free_name(self, folder: int, name: str) -> None:
+        try:
+            os.link(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            raise _exists() from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            _rename_noreplace(folder, self._temp, name)
+        else:
+            with suppress(OSError):  # the file is in place: whatever keeps its other name there, it has not failed
+                os.unlink(self._temp, dir_fd=folder)
 
 
 @contextmanager

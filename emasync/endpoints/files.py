@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from emasync.caller import Account, Caller
 from emasync.config import Limits
@@ -62,6 +63,15 @@ class Content:
                 expected=f"at most {self._bound}",
                 actual=f"more than {self.size}",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """A whole file in memory: its bytes, and what the answer claimed of it. They agree, as far as anything is claimed:
+    only a claimed SHA-256 makes the bytes certain."""
+
+    data: bytes
+    claims: DownlinkFacts
 
 
 class Files:
@@ -135,8 +145,14 @@ class Files:
         IntegrityError as soon as it runs past that by more than 64 KiB. Without it a file of more than
         `Limits.read_reply` bytes is a TooLargeError.
         """
+        return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
 
-        async def read(reply: Reply) -> bytes:
+    async def read_with_claims(
+        self, path: str, *, account: Account | None = None, expected_size: int | None = None
+    ) -> ReadFile:
+        """As `read`, with what the answer itself claims of the file."""
+
+        async def read(reply: Reply) -> ReadFile:
             content = Content(reply, self._limits, expected_size=expected_size)
             parts: list[bytes] = []
             while chunk := await content.receive():
@@ -145,7 +161,7 @@ class Files:
                     raise self._too_large(path)
             data = b"".join(parts)
             verify_content(content, hashlib.sha256(data).hexdigest())
-            return data
+            return ReadFile(data=data, claims=content.facts)
 
         return await self._caller.run(calls.downlink(self._volume, path), read, account=account)
 

@@ -6,20 +6,23 @@ May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on
 
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
+from emasync.model.glob import Glob
 from emasync.model.images import Image
 from emasync.model.outcome import (
     Direction,
     Outcome,
+    OutcomeAction,
     OutcomeState,
     Overwrite,
     SyncAction,
     SyncDecision,
+    SyncSummary,
     Verified,
     Verify,
 )
 from emasync.model.outcomes import OutcomeLog, Outcomes
 from emasync.model.paths import RemotePath
-from emasync.model.pods import Node, NodeStatus, PodPhase, PodStatus
+from emasync.model.pods import Node, NodeStatus, PodPhase, PodRun, PodStatus
 from emasync.model.report import TransferReport
 from emasync.model.text import safe
 from emasync.model.token import Token
@@ -29,19 +32,23 @@ __all__ = [
     "FileEntry",
     "FileTable",
     "FileTree",
+    "Glob",
     "Image",
     "Node",
     "NodeStatus",
     "Outcome",
+    "OutcomeAction",
     "OutcomeLog",
     "OutcomeState",
     "Outcomes",
     "Overwrite",
     "PodPhase",
+    "PodRun",
     "PodStatus",
     "RemotePath",
     "SyncAction",
     "SyncDecision",
+    "SyncSummary",
     "Token",
     "TransferReport",
     "Verified",

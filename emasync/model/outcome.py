@@ -36,6 +36,14 @@ class OutcomeState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class OutcomeAction(StrEnum):
+    """What was done, or was to be done, with the file: `transfer` moved its content; `delete` removed it from a sync's
+    target."""
+
+    TRANSFER = "transfer"
+    DELETE = "delete"
+
+
 class Verified(StrEnum):
     """What stands behind a `done`, weakest first."""
 
@@ -51,7 +59,7 @@ class Outcome:
     """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
     that stayed; `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for
     the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the
-    local disk."""
+    local disk; `action` tells a sync's deletions from what moved."""
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
@@ -65,11 +73,37 @@ class Outcome:
     busy_seconds: float = 0.0
     reason: str | None = None
     error: Exception | None = None
+    action: OutcomeAction = OutcomeAction.TRANSFER
 
     @property
     def local(self) -> Path:
         """The file on this machine: what was sent, or where it was saved."""
         return Path(self.place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncSummary:
+    """What a sync that would delete is about to do, for whoever is asked to agree.
+
+    `side` is where files would be deleted: "local" (a sync down) or "remote" (a sync up). `delete_files` and
+    `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
+    and `target_files` (with their bytes) what the two sides hold, filters applied.
+    """
+
+    side: Literal["local", "remote"]
+    delete_files: int
+    delete_bytes: int
+    copy_files: int
+    copy_bytes: int
+    source_files: int
+    source_bytes: int
+    target_files: int
+    target_bytes: int
+
+    @property
+    def empties(self) -> bool:
+        """Whether the source is empty, so that all of the target would go."""
+        return self.delete_files > 0 and self.source_files == 0
 
 
 SyncAction = Literal["copy", "keep", "delete", "conflict"]

@@ -11,12 +11,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
-from emasync.model.outcome import Direction, Outcome, OutcomeState, Verified
+from emasync.model.outcome import Direction, Outcome, OutcomeAction, OutcomeState, Verified
 from emasync.model.paths import RemotePath
 
 _HEAD = struct.Struct("<BBBxIddIII")  # direction, verified, flags, attempts, seconds, busy, folder, reason, path bytes
 _DIGEST_BYTES = 32
-_HASHED, _RENAMED = 1, 2
+_HASHED, _RENAMED, _DELETED = 1, 2, 4
 _DIRECTIONS, _STATES, _VERIFIED = tuple(Direction), tuple(OutcomeState), tuple(Verified)
 
 
@@ -76,6 +76,7 @@ class OutcomeLog:
             seconds=seconds,
             busy_seconds=busy_s,
             reason=self._shown[reason] or None,
+            action=OutcomeAction.DELETE if flags & _DELETED else OutcomeAction.TRANSFER,
         )
 
     def _pack(self, one: Outcome) -> bytes | None:
@@ -89,7 +90,7 @@ class OutcomeLog:
         head = _HEAD.pack(
             _DIRECTIONS.index(one.direction),
             _VERIFIED.index(one.verified),
-            _HASHED * bool(digest) | _RENAMED * renamed,
+            _HASHED * bool(digest) | _RENAMED * renamed | _DELETED * (one.action is OutcomeAction.DELETE),
             one.attempts,
             one.seconds,
             one.busy_seconds,

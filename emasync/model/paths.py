@@ -1,4 +1,4 @@
-"""`RemotePath`: where a file lies in a volume, and how patterns select such places.
+"""`RemotePath`: where a file lies in a volume, and how a shell-like pattern matches one.
 
 Owns: the one normal form of a path on the EM. Imports nothing. Knows nothing of local disks: a RemotePath becomes a
 local path only through `emasync.disk`.
@@ -61,11 +61,6 @@ class RemotePath(str):
 
 
 _normal = str.__new__  # of what is known to be in normal form
-
-
-def has_magic(text: str) -> bool:
-    """Whether `text` is a pattern (holds ``*``, ``?`` or ``[``) and not a plain path."""
-    return any(char in text for char in "*?[")
 
 
 def matches(path: str, pattern: str) -> bool:

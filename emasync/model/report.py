@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emasync.errors import EMError
-from emasync.model.outcome import Outcome, OutcomeState, SyncDecision
+from emasync.model.outcome import Outcome, OutcomeAction, OutcomeState, SyncDecision
 from emasync.model.outcomes import Outcomes
+from emasync.model.text import safe
 
 _WORTH_ADVICE_S = 5.0
 _SMALL_CALL = 64 * 1024  # bytes per request below which the call itself is the cost
@@ -21,16 +22,18 @@ class TransferReport:
     """All outcomes of one transfer, every requested file exactly once, in the order they settled.
 
     `seconds` is wall time, `requests` counts what was sent to the EM, `busy_seconds` is wall time during which the
-    transfer could do nothing but wait for the EM, `wasted_bytes` what was moved and had to be moved again. `plan` is a
-    sync's, with a reason for each file; `notes` are what a person should know of the whole. A hundred thousand outcomes
-    are kept packed (`Outcomes`): walk through them, or keep the few you want, and the others take little memory.
+    transfer could do nothing but wait for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
+    `failed_bytes` those that were moved for files that are not. `plan` is a sync's, with a reason for each file;
+    `notes` are what a person should know of the whole. A hundred thousand outcomes are kept packed (`Outcomes`): walk
+    through them, or keep the few you want, and the others take little memory.
     """
 
     outcomes: Sequence[Outcome] = ()
     seconds: float = 0.0
     requests: int = 0
     busy_seconds: float = 0.0
-    wasted_bytes: int = 0
+    resent_bytes: int = 0
+    failed_bytes: int = 0
     plan: tuple[SyncDecision, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -69,6 +72,12 @@ class TransferReport:
         return self._in(OutcomeState.UNKNOWN)
 
     @property
+    def deleted(self) -> Sequence[Outcome]:
+        """Files that a sync removed from its target: from the EM (`Outcome.direction` is uplink) or from here. They are
+        among the `done`."""
+        return [outcome for outcome in self.done if outcome.action is OutcomeAction.DELETE]
+
+    @property
     def ok(self) -> bool:
         """Whether nothing failed and nothing is unknown."""
         return not self.failed and not self.unknown
@@ -77,6 +86,11 @@ class TransferReport:
     def bytes(self) -> int:
         """Payload bytes of all `done` files."""
         return self._in(OutcomeState.DONE).bytes
+
+    @property
+    def wasted_bytes(self) -> int:
+        """Payload bytes that were moved in vain: `resent_bytes` and `failed_bytes`."""
+        return self.resent_bytes + self.failed_bytes
 
     @property
     def throughput(self) -> float:
@@ -92,7 +106,7 @@ class TransferReport:
             share = self.busy_seconds / self.seconds
             return f"{share:.0%} of the time went into waiting for the EM: somebody else is using it"
         if self.wasted_bytes > 0.2 * max(self.bytes, 1):
-            return f"{self.wasted_bytes} bytes had to be moved again: the link, or the EM, breaks off often"
+            return f"{self.wasted_bytes} bytes were moved in vain: the link, or the EM, breaks off often"
         if self.requests and self.bytes / self.requests < _SMALL_CALL:
             return (
                 f"{self.requests} calls moved little each: fewer, larger files or folders would take the EM's lock less"
@@ -104,7 +118,7 @@ class TransferReport:
         bad: Sequence[Outcome] = (*self.failed, *self.unknown)
         if not bad:
             return
-        error = bad[0].error or EMError(f"{bad[0].path}: {bad[0].reason or bad[0].state}")
+        error = bad[0].error or EMError(f"{safe(bad[0].path)}: {bad[0].reason or bad[0].state}")
         for other in bad[1:]:
-            error.add_note(f"also {other.state}: {other.path}: {other.error or other.reason}")
+            error.add_note(f"also {other.state}: {safe(other.path)}: {other.error or other.reason}")
         raise error

@@ -44,10 +44,10 @@ class Simulator:
     both ways; None is no limit. `token_lifetime`, `refresh_lifetime` in seconds; `refresh_tokens` False gives none out.
     `uplink_limit`: bytes of files a call may carry (None: 500 MB in the seed generation, 2 GB later); `uplink_files`:
     how many. `pod_start`: seconds from waiting to running; `pod_run`: how long a pod without a behaviour of its own
-    runs. `list_lag`: seconds until an uplinked file shows in listings. `downlink_form`: None is the generation's own;
-    `envelope`: the keys of the JSON form in their order (only ``content`` must be there). `buffering`: token and lock
-    are looked at after the whole body came, as behind a buffering proxy. `prefix`: a path in front of all addresses.
-    `keep_alive`: seconds an idle connection stays open.
+    runs; `pod_times` False leaves the times out of a pod's status. `list_lag`: seconds until an uplinked file shows in
+    listings. `downlink_form`: None is the generation's own; `envelope`: the keys of the JSON form in their order (only
+    ``content`` must be there). `buffering`: token and lock are looked at after the whole body came, as behind a
+    buffering proxy. `prefix`: a path in front of all addresses. `keep_alive`: seconds an idle connection stays open.
 
     `faults` as in `Fault`, `seed` their randomness. `root`: a folder that stays; None is a temporary one, removed at
     the end. `port`: 0 takes a free one. `clock`: a `VirtualClock` makes hours pass at once. `downlink_filename` may

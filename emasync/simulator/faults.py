@@ -26,6 +26,9 @@ FaultKind = Literal[
     "error_500",  # 500 with JSON; nothing done
     "html_502",  # 502 with a proxy's HTML page; nothing done
     "html_200",  # 200 with an HTML page; nothing done
+    "error_200",  # 200 with a JSON that says what failed; nothing done
+    "no_data",  # 200 with a message and no data; nothing done
+    "unlisted_folders",  # a listing names its folders and does not give their contents
     "slow_drip",  # `rate` bytes a second, both ways
     "stall",  # never answers; with `at`, first takes or gives that many body bytes
     "drop_files",  # stores `count` files fewer than were sent (and says so, unless `claim_full`)
@@ -34,6 +37,8 @@ FaultKind = Literal[
     "redirect",  # 302 to `location`
     "retry_after",  # `status` (503, 429) with Retry-After: `seconds`
     "stale_lock",  # when the client goes away before its answer, the lock stays for `seconds`
+    "earlier_status",  # the pod status is that of the pod before this one: a status that lags behind a run
+    "no_pod",  # the pod status shows no pod: between two pods, or one that vanished
     "early_answer",  # 200 with `count` files before the body was read; nothing done
 ]
 

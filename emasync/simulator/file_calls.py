@@ -23,6 +23,9 @@ async def list_files(ex: Exchange) -> web.StreamResponse:
     entries = await anyio.to_thread.run_sync(lambda: volume.listing(now=now))
     if ex.has("wrong_hash", "wrong_size"):
         _falsify(entries, ex)
+    if ex.has("unlisted_folders"):
+        for entry in entries:
+            entry.pop("contents", None)
     await ex.busy_for(0)
     return reply({"message": "Files listed successfully.", "data": entries})
 

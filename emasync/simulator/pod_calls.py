@@ -32,21 +32,26 @@ async def run(ex: Exchange, launch: Launch, stop: Callable[[Pod], None]) -> web.
     fields = await ex.read_fields()
     spec, volume, name = _spec(ex, fields), ex.volume(fields), ex.volume_name(fields)
     await ex.busy_for(0)
+    not_before = 0.0
     if (previous := ex.account.pods.get(name)) is not None:
+        not_before = previous.replace(now=ex.clock.now())
         stop(previous)
-    pod = ex.account.pods[name] = Pod(spec=spec)
+        ex.account.replaced_pods[name] = previous
+    pod = ex.account.pods[name] = Pod(spec=spec, not_before=not_before)
     launch(pod, volume)
     return reply({"message": f"Pod with image {spec.image} scheduled successfully."})
 
 
 async def status(ex: Exchange) -> web.StreamResponse:
-    """em/pod/status."""
+    """em/pod/status; `earlier_status` and `no_pod` strike here."""
     fields = await ex.read_fields()
     await ex.busy_for(0)
-    pod = ex.account.pods.get(ex.volume_name(fields))
-    if pod is None:
+    pods = ex.account.replaced_pods if ex.has("earlier_status") else ex.account.pods
+    pod = pods.get(ex.volume_name(fields))
+    if pod is None or ex.has("no_pod"):
         return reply({"message": "No pod found.", "data": {"state": {}}})
-    return reply({"message": "Pod status retrieved.", "data": {"state": pod.state(now=ex.clock.now())}})
+    state = pod.state(now=ex.clock.now(), times=ex.rules.pod_times)
+    return reply({"message": "Pod status retrieved.", "data": {"state": state}})
 
 
 async def nodes(ex: Exchange) -> web.StreamResponse:

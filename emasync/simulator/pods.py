@@ -6,6 +6,7 @@ Knows nothing of tasks or of what the pod does; whoever runs it calls `begin` an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 from emasync.simulator.clock import Clock
 
 DEADLINE_EXIT = 137  # killed, as Kubernetes reports a pod that outlived its deadline
+STOPPED_EXIT = 143  # SIGTERM: stopped because another pod takes its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Pod:
     """One pod. Waits until `begin`, ends with `finish`; both are told the time."""
 
     spec: PodSpec
+    not_before: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
     exit_code: int = 0
@@ -64,18 +67,32 @@ class Pod:
     message: str = ""
 
     def begin(self, *, now: float) -> None:
-        """The container runs."""
-        self.started_at = now
+        """The container runs. Its start is shown in whole seconds, and never in the same one as the pod's before it."""
+        self.started_at = max(now, self.not_before)
 
     def finish(self, exit_code: int, *, now: float, reason: str = "", message: str = "") -> None:
         """The container ended; the reason is Completed or Error when none is given."""
-        self.finished_at = now
+        self.finished_at = max(now, self.started_at or now)
         self.exit_code = exit_code
         self.reason = reason or ("Error" if exit_code else "Completed")
         self.message = message
 
-    def state(self, *, now: float) -> dict[str, Any]:
-        """The Kubernetes container state."""
+    def replace(self, *, now: float) -> float:
+        """Another pod takes its place: one that runs is stopped. Returns from when on the other may start."""
+        if self.started_at is not None and self.finished_at is None:
+            self.finish(STOPPED_EXIT, now=now)
+        return self.not_before if self.started_at is None else math.floor(self.started_at) + 1.0
+
+    def state(self, *, now: float, times: bool = True) -> dict[str, Any]:
+        """The Kubernetes container state; without `times` it lacks startedAt and finishedAt."""
+        state = self._state(now)
+        if not times:
+            for facts in state.values():
+                facts.pop("startedAt", None)
+                facts.pop("finishedAt", None)
+        return state
+
+    def _state(self, now: float) -> dict[str, Any]:
         if self.finished_at is not None and self.started_at is not None:
             ended: dict[str, Any] = {"exitCode": self.exit_code, "reason": self.reason}
             ended |= {"startedAt": moment(self.started_at), "finishedAt": moment(self.finished_at)}

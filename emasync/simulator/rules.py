@@ -35,6 +35,7 @@ class Knobs(TypedDict, total=False):
     uplink_files: int
     pod_start: float
     pod_run: float
+    pod_times: bool
     list_lag: float
     downlink_form: DownlinkForm | None
     envelope: tuple[str, ...]
@@ -59,6 +60,7 @@ class Rules:
     uplink_files: int = 100
     pod_start: float = 0.2
     pod_run: float = 0.5
+    pod_times: bool = True
     list_lag: float = 0.0
     downlink_form: DownlinkForm | None = None
     envelope: tuple[str, ...] = ENVELOPE

@@ -177,6 +177,10 @@ class Server:
                 answer = page(502, "502 Bad Gateway")
             case "html_200":
                 answer = page(200, "Welcome")
+            case "error_200":
+                answer = error("EM_OFFLINE", "The EM cannot be reached.", status=200)
+            case "no_data":
+                answer = reply({"message": "The EM cannot be reached."})
             case "redirect":
                 answer = _moved(fault.location, status=302)
             case "retry_after":

@@ -25,12 +25,13 @@ _VOLUME_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class Account:
-    """What one user has. Volumes and pods go by name; None is the default one."""
+    """What one user has. Volumes and pods go by name; None is the default one. `replaced_pods`: those before them."""
 
     def __init__(self, name: str, password: str, *, root: Path) -> None:
         self.name = name
         self.images = Images(name)
         self.pods: dict[str | None, Pod] = {}
+        self.replaced_pods: dict[str | None, Pod] = {}
         self._password = password
         self._root = root
         self._volumes: dict[str | None, Volume] = {}

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from emasync.disk import FileThreads, digest_file
+from emasync.disk import Digest, FileThreads, digest_file
 from emasync.errors import EMError
 from emasync.model import RemotePath
 from emasync.transfer.hash_cache import Digests, HashCache, Hashed, open_hash_cache
+from emasync.transfer.open_files import Places
 from emasync.transfer.plan import Found
 from emasync.transfer.pool import run_pool
 
@@ -52,7 +53,7 @@ async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
     try:
         return await stack.enter_async_context(open_hash_cache(cache))
     except (OSError, ValueError) as error:
-        _log.warning("no hash cache: %s", error)
+        _log.info("no hash cache, files are read again: %s", error)
         return None
 
 
@@ -60,11 +61,18 @@ async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCach
     tags: dict[RemotePath, int] = {}
     fresh: list[Hashed] = []
 
+    places = Places(lambda _: None)  # only here: what is read is not yet moved
+
     async def one(file: Found) -> None:
+        async def read() -> Digest | Exception:
+            try:
+                return await threads.run(digest_file, file.place)
+            except (OSError, EMError) as error:
+                return error
+
         started_ns = time.time_ns()
-        try:
-            digest = await threads.run(digest_file, file.place)
-        except (OSError, EMError):
+        digest = await places.run(read, shortage=_failure)
+        if isinstance(digest, Exception):
             return
         if digest.size != file.fingerprint.size:
             return
@@ -77,6 +85,10 @@ async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCach
     if store is not None:
         await store.put_many(fresh)
     return tags
+
+
+def _failure(found: Digest | Exception) -> Exception | None:
+    return found if isinstance(found, Exception) else None
 
 
 def _absolute(place: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Generator, Iterable, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +16,16 @@ import anyio
 
 from emasync.caller import Account
 from emasync.disk import Pin
-from emasync.errors import AuthError, BusyError, TimedOutError
-from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.events import Ear, Planned
+from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.transfer.events import Ear, Noted, Planned
 from emasync.transfer.fetch import Fetch
 from emasync.transfer.filters import Filters
 from emasync.transfer.journal import open_journal
-from emasync.transfer.ledger import Ending, Item, Ledger
+from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
 from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
+from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again, plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.pool import run_pool, taken
@@ -65,13 +66,21 @@ class Run:
         self.account = account
         self.pin = Pin()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
+        self.places = Places(roster.note, make_room=link.caller.save_files)
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
     async def send(self, plan: UplinkPlan) -> None:
         """Carry out an uplink plan; what an earlier run has done is not done again."""
         self.roster.expect(plan.items)
         await self.refuse(plan, Direction.UPLINK)
-        resumed = await resume_uplink(self.link, plan, roster=self.roster, ledger=self.ledger, listing=self.listing)
+        resumed = await resume_uplink(
+            self.link,
+            plan,
+            roster=self.roster,
+            ledger=self.ledger,
+            listing=self.listing,
+            by_size=self.options.verify == "size",
+        )
         calls = deque(resumed)
         self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
         del plan, resumed  # unless the caller keeps them, files leave memory once they are settled
@@ -79,14 +88,25 @@ class Run:
             Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )
         self.account.error_budget = _error_budget(len(calls))
-        await Uplink(self.link, self.options, roster=self.roster, ledger=self.ledger, account=self.account).run(calls)
+        uplink = Uplink(
+            self.link,
+            self.options,
+            roster=self.roster,
+            ledger=self.ledger,
+            account=self.account,
+            places=self.places,
+        )
+        await uplink.run(calls)
 
     async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
         """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
         before = prefix(into)
         self.roster.expect(plan.items, below=before)
         await self.refuse(plan, Direction.DOWNLINK, into=into)
-        resumed = await resume_downlink(self.link, plan, into=into, roster=self.roster, ledger=self.ledger)
+        by_size = self.options.verify == "size"
+        resumed = await resume_downlink(
+            self.link, plan, into=into, roster=self.roster, ledger=self.ledger, by_size=by_size
+        )
         items = deque(resumed)
         self._announce(Direction.DOWNLINK, DownlinkPlan(items=resumed, refused=plan.refused), calls=len(items))
         del plan, resumed  # as in `send`
@@ -104,15 +124,26 @@ class Run:
             if over is not None:
                 ending = Ending(outcome=_failed(item, into, over))
             else:
-                ending = await fetch.run(item, self.account)
+                ending = await self._fetched(fetch, item)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
                     over = ending.outcome.error
-            if not told_fall_back and self.link.tags.refuted and ending.outcome.verified is Verified.SIZE:
+            if not told_fall_back and self.link.tags.incompatible and ending.outcome.verified is Verified.SIZE:
                 told_fall_back = True
                 self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
 
         await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))
+
+    async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
+        """The end of one file, which waits and is tried again where no more files can be opened."""
+        mine = Account(parent=self.account)
+        try:
+            ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
+        finally:
+            self.roster.moved(item.remote, mine.moved)
+        if mine.requests == ending.outcome.attempts:
+            return ending
+        return replace(ending, outcome=replace(ending.outcome, attempts=mine.requests))
 
     async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
         """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""
@@ -154,7 +185,12 @@ def _heard(options: Options) -> Generator[Options]:
 async def _run(
     link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
 ) -> None:
-    async with _ledger(link, options, direction) as ledger:
+    def journal_is_lost(error: OSError) -> None:
+        text = journal_lost(error)
+        results.notes.append(text)
+        options.tell(Noted(text=text))
+
+    async with _ledger(link, options, direction, on_lost=journal_is_lost) as ledger:
         roster = Roster(results, direction=direction, options=options, ledger=ledger)
         run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
         with anyio.move_on_after(options.deadline_s) as scope:
@@ -166,7 +202,9 @@ async def _run(
             await roster.abandon(reached)
 
 
-def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options) -> Transfer:
+def uplink(
+    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+) -> Transfer:
     """The Transfer behind `Client.uplink`."""
 
     async def job(run: Run) -> None:
@@ -175,7 +213,7 @@ def uplink(link: Link, sources: str | Path | Sequence[str | Path], *, dest: str,
     return transfer(link, options, Direction.UPLINK, job)
 
 
-def downlink(link: Link, paths: str | Sequence[str], *, into: str | Path, options: Options) -> Transfer:
+def downlink(link: Link, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options) -> Transfer:
     """The Transfer behind `Client.downlink`."""
 
     async def job(run: Run) -> None:
@@ -198,10 +236,10 @@ def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, opti
 
 
 async def uplink_plan(
-    link: Link, sources: str | Path | Sequence[str | Path], *, dest: str, options: Options
+    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
 ) -> UplinkPlan:
     """Scan the disk and pack what is there."""
-    wanted = [sources] if isinstance(sources, str | Path) else list(sources)
+    wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
     return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
 
@@ -219,9 +257,9 @@ def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath]
     )
 
 
-def downlink_plan(paths: str | Sequence[str], tree: FileTree, *, options: Options) -> DownlinkPlan:
+def downlink_plan(paths: str | Glob | Sequence[str | Glob], tree: FileTree, *, options: Options) -> DownlinkPlan:
     """Select in a listing."""
-    wanted = [paths] if isinstance(paths, str) else list(paths)
+    wanted = [paths] if isinstance(paths, str | Glob) else list(paths)
     return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
@@ -234,7 +272,9 @@ async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
     ours = await sent_before(run.link, plan, tree, ledger=run.ledger)
     there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
     await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
-    taken = {item.remote for item in there}
+    unknown = [item for item in plan.items if not tree.is_known(item.remote)]
+    await run.roster.refuse(_perhaps_there(item, tree) for item in unknown)
+    taken = {item.remote for item in (*there, *unknown)}
     free = (item for item in plan.items if item.remote not in taken)
     return repacked(free, plan, run.link)
 
@@ -246,16 +286,28 @@ def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> Uplin
 
 
 @asynccontextmanager
-async def _ledger(link: Link, options: Options, direction: Direction) -> AsyncIterator[Ledger]:
-    if options.journal is None:
-        yield Ledger(None, scope=link.scope, direction=direction)
-    else:
-        async with open_journal(options.journal) as journal:
-            yield Ledger(journal, scope=link.scope, direction=direction)
+async def _ledger(
+    link: Link, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
+) -> AsyncIterator[Ledger]:
+    """What remembers this transfer. A journal that is asked for must be there; one that is optional may be lost."""
+    async with AsyncExitStack() as stack:
+        journal, asked = None, options.journal
+        if isinstance(asked, OptionalJournal):
+            try:
+                journal = await stack.enter_async_context(open_journal(asked.path))
+            except BlockingIOError:
+                raise  # another run moves these files just now
+            except OSError as error:
+                on_lost(error)
+        elif asked is not None:
+            journal = await stack.enter_async_context(open_journal(asked))
+        optional = on_lost if isinstance(asked, OptionalJournal) else None
+        yield Ledger(journal, scope=link.scope, direction=direction, on_lost=optional)
 
 
 def _there(item: UplinkItem, *, skip: bool) -> Outcome:
-    error = None if skip else FileExistsError(f"{item.remote} is on the EM already; overwrite='replace' replaces it")
+    text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
+    error = None if skip else FileExistsError(text)
     return Outcome(
         path=item.remote,
         place=item.place,
@@ -263,6 +315,20 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
         state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
         reason="a file of this name is on the EM" if skip else None,
         error=error,
+    )
+
+
+def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
+    folder = safe(tree.unknown_above(item.remote) or "the volume")
+    text = (
+        f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"
+    )
+    return Outcome(
+        path=item.remote,
+        place=item.place,
+        direction=Direction.UPLINK,
+        state=OutcomeState.FAILED,
+        error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
     )
 
 

@@ -17,14 +17,14 @@ from emasync.config import MIB
 from emasync.disk import SMALL, Pin, Save, Saved, SmallSave, exists, saving
 from emasync.endpoints.files import Content
 from emasync.errors import EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
 from emasync.transfer.batches import Batches
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.ledger import Ending
 from emasync.transfer.link import Link, Options
 from emasync.transfer.plan import DownlinkItem, prefix
-from emasync.transfer.proof import prove_by_reading
-from emasync.transfer.tags import TagTrust
+from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.tag_probe import probe_tags
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, verify
@@ -71,13 +71,15 @@ class Fetch:
         began = self._clock()
         place = self._before + item.place
         state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
+        listed_tag: int | None = None
         try:
             if self._options.overwrite != "replace" and await self._there(item):
                 if self._options.overwrite == "error":
-                    raise FileExistsError(f"{place} exists; overwrite='replace' or 'skip' decides what to do with it")
+                    text = f"{safe(place)} exists; overwrite='replace' or 'skip' decides what to do with it"
+                    raise FileExistsError(text)
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
             else:
-                saved, how = await self._fetch(item, mine)
+                saved, how, listed_tag = await self._fetch(item, mine)
         except (EMError, OSError) as failure:
             if isinstance(failure, FileExistsError) and self._options.overwrite == "skip":  # it appeared meanwhile
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
@@ -99,59 +101,85 @@ class Fetch:
         )
         if saved is None:
             return Ending(outcome=outcome)
-        listed_tag = item.entry.content_tag if item.entry else None
         return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
 
     async def _there(self, item: DownlinkItem) -> bool:
         return await exists(self._link.threads, self._into, item.place)
 
-    async def _fetch(self, item: DownlinkItem, account: Account) -> tuple[Saved, Verified]:
-        """Fetch until what came is also what the listing shows, a fresh one if need be; then put it in place."""
+    async def _fetch(self, item: DownlinkItem, account: Account) -> tuple[Saved, Verified, int | None]:
+        """Fetch until what came is also what a listing shows, a fresh one if need be; then put it in place.
+
+        Also the tag of the listing that the bytes were compared with.
+        """
         entry = item.entry
-        previous: str | None = None
         for remaining in reversed(range(_TRIES)):
             async with AsyncExitStack() as kept:
-                landed = await self._receive(item, entry, kept, account)
+                landed: _Landed | None = None
                 try:
+                    landed = await self._receive(item, entry, kept, account)
                     how = self._judge(landed, entry)
-                except IntegrityError:
-                    if self._options.verify == "none":
-                        how = Verified.NONE
-                    elif await self._same_again(landed, entry, previous, account):
-                        how = Verified.SIZE  # the same bytes twice: this server's tags follow another rule
-                        self._link.tags.learn(entry.content_tag if entry else None, landed.save.tag)
-                    elif not remaining:
-                        raise
-                    else:
-                        previous = landed.save.sha256
-                        fresh = (await self._relist()).get(item.remote)
-                        try:
-                            how = self._judge(landed, fresh)
-                        except IntegrityError as error:
-                            self._options.tell(
-                                Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
-                            )
-                            entry = fresh
-                            continue
+                except IntegrityError as error:
+                    fresh = await self._entry_again(item, entry, error)
+                    agreed = await self._settle_mismatch(landed, entry, fresh, account) if landed is not None else None
+                    if agreed is None:
+                        if not remaining or (landed is None and fresh == entry):
+                            raise self._with_advice(error) from None
+                        self._options.tell(
+                            Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
+                        )
+                        entry = fresh
+                        continue
+                    how, entry = agreed, fresh
+                assert landed is not None
                 save = landed.save
                 await save.commit()
                 self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
                 saved = Saved(size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
-                return saved, how
+                return saved, how, entry.content_tag if entry else None
         raise AssertionError("the last round returns or raises")
 
-    async def _same_again(
-        self, landed: _Landed, entry: FileEntry | None, previous: str | None, account: Account
-    ) -> bool:
-        """Whether the same bytes of the listed size came twice, and no other file proves that tags can be trusted."""
+    async def _entry_again(self, item: DownlinkItem, entry: FileEntry | None, error: IntegrityError) -> FileEntry:
+        """What a listing made now says of the file: it may have changed since the one before. Where that does not tell,
+        what was known stays. `error` where nothing can be compared: nothing was known, or it is no longer there."""
+        if entry is None or self._options.verify == "none":
+            raise error
+        tree = await self._relist()
+        fresh = tree.get(item.remote) if tree.is_known(item.remote) else entry
+        if fresh is None:
+            raise error
+        return fresh
+
+    async def _settle_mismatch(
+        self, landed: _Landed, entry: FileEntry | None, fresh: FileEntry, account: Account
+    ) -> Verified | None:
+        """How the bytes that `entry` contradicts are proved all the same, or None: they are to be fetched again.
+
+        The listing made after them (`fresh`) shows them. Or their own SHA-256 proves them, and this server's tags are
+        not confirmed: that they follow another rule takes evidence of several files, each listed alike before and
+        after.
+        """
+        try:
+            return self._judge(landed, fresh)
+        except IntegrityError:
+            pass
         tags = self._link.tags
-        if entry is None or landed.save.sha256 != previous or landed.save.size != entry.size:
-            return False
-        if tags.trust is TagTrust.OPEN:
+        if landed.facts.sha256 is None or fresh != entry or fresh.size != landed.save.size:
+            return None
+        tags.mismatch(fresh.path)
+        if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
-                others = (one for one in await self._relist() if one.path != entry.path)
-                await prove_by_reading(self._link, others, account=account)
-        return not tags.proven
+                others = [one for one in await self._relist() if one.path != fresh.path]
+                await probe_tags(self._link, others, account=account, relist=self._relist)
+        return None if tags.confirmed else Verified.SHA256
+
+    def _with_advice(self, error: IntegrityError) -> IntegrityError:
+        """`error` of a file that was fetched as often as is sensible; it says what to do where tags are in doubt."""
+        if self._link.tags.confirmed or self._options.verify != "content":
+            return error
+        advice = (
+            "whether this server's content tags follow the known rule is not known; verify='size' does without them"
+        )
+        return IntegrityError(f"{error}; {advice}", call=error.call, expected=error.expected, actual=error.actual)
 
     async def _receive(
         self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: Account
@@ -173,16 +201,33 @@ class Fetch:
                 self._check_claims(content, save)
             return _Landed(save, content.facts)
 
-        return await self._link.caller.run(calls.downlink(self._link.volume, item.remote), read, account=account)
+        call = calls.downlink(self._link.volume, item.remote)
+        return await self._link.caller.run(call, read, account=account, raise_shortage=True)
 
     async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
         into, path = self._into, item.place
         overwrite, durable = self._options.overwrite, self._link.settings.durable
         if size is not None and size <= SMALL:
-            return SmallSave(self._link.threads, into, path, overwrite=overwrite, durable=durable, pin=self._pin)
+            return SmallSave(
+                self._link.threads,
+                into,
+                path,
+                overwrite=overwrite,
+                durable=durable,
+                pin=self._pin,
+                unchanged=item.unchanged,
+            )
         save = await kept.enter_async_context(
-            saving(self._link.threads, into, path, overwrite=overwrite, durable=durable, pin=self._pin)
+            saving(
+                self._link.threads,
+                into,
+                path,
+                overwrite=overwrite,
+                durable=durable,
+                pin=self._pin,
+                unchanged=item.unchanged,
+            )
         )
         if size:
             await save.check_space(size)
@@ -217,13 +262,13 @@ class Fetch:
         save, tags = landed.save, self._link.tags
         by_content = self._options.verify == "content"
         size = entry.size if entry else None
-        if by_content and entry and size == save.size and (landed.facts.sha256 or entry.content_tag == save.tag):
-            tags.learn(entry.content_tag, save.tag)  # a match proves the rule even where nothing else vouches for it
+        if by_content and entry and size == save.size and size and entry.content_tag == save.tag:
+            tags.match()  # proves the rule even where nothing else vouches for it
         return verify(
             landed.facts if by_content else DownlinkFacts(size=landed.facts.size),
             size=save.size,
             sha256=save.sha256,
             listed_size=size,
             listed_tag=entry.content_tag if entry else None,
-            tag=save.tag if by_content and tags.trust is not tags.trust.REFUTED else None,
+            tag=save.tag if by_content and not tags.incompatible else None,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from emasync.model import Direction
@@ -29,7 +29,7 @@ from emasync.transfer.journal_rows import (
     row_of,
     settled_values,
 )
-from emasync.transfer.sqlite_file import connect, create_schema, damaged, read_stamp
+from emasync.transfer.sqlite_file import connect, create_schema, damaged, explained, read_stamp
 from emasync.transfer.sqlite_thread import Database, Grouping, open_database
 
 APPLICATION_ID = 0x454D4A4C  # "EMJL", in the file's header
@@ -158,6 +158,22 @@ async def open_journal(
     """
     async with open_database(path, lambda: _connect(path, wait_s=wait_s), grouping=grouping) as database:
         yield Journal(database, now=now)
+
+
+def unfinished(path: Path) -> int:
+    """How many files of the journal at `path` are not done or skipped: what a resume would go on with. 0 for no file.
+
+    Blocks, for a moment. Raises what `open_journal` raises.
+    """
+    if not path.exists():
+        return 0
+    ended = (ItemState.DONE.value, ItemState.SKIPPED.value)
+    try:
+        with closing(_connect(path, wait_s=0.0)) as connection:
+            count: int = connection.execute("SELECT count(*) FROM item WHERE state NOT IN (?, ?)", ended).fetchone()[0]
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    return count
 
 
 def _connect(path: Path, *, wait_s: float) -> sqlite3.Connection:

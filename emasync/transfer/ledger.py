@@ -1,15 +1,18 @@
 """What a run writes down as it goes, and what an earlier run wrote: the engine's side of the journal.
 
-Owns: turning items and outcomes into journal rows, and nothing at all where no journal was asked for.
+Owns: turning items and outcomes into journal rows, nothing at all where no journal was asked for, and what becomes of a
+transfer whose journal cannot be kept.
 May import journal, journal_rows and model.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from emasync.model import Direction, Outcome, RemotePath, safe
@@ -40,15 +43,35 @@ class Item:
     size: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionalJournal:
+    """A journal that a transfer goes on without, where the disk refuses it; a note says so. One that another run holds,
+    or that is damaged, is an error all the same."""
+
+    path: Path
+
+
 T = TypeVar("T")
 _PORTION = 1000  # rows at a time: of a hundred thousand files, all rows at once would be a hundred megabytes
 
 
 class Ledger:
-    """One transfer's view of a journal; `journal` None remembers nothing and costs nothing."""
+    """One transfer's view of a journal; `journal` None remembers nothing and costs nothing.
 
-    def __init__(self, journal: Journal | None, *, scope: str, direction: Direction) -> None:
+    With `on_lost` an OSError of the journal ends it, not the transfer: `on_lost` gets the error, once, and from there
+    on nothing is remembered.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None,
+        *,
+        scope: str,
+        direction: Direction,
+        on_lost: Callable[[OSError], None] | None = None,
+    ) -> None:
         self._journal = journal
+        self._on_lost = on_lost
         self._scope = scope
         self._direction = direction
 
@@ -57,29 +80,48 @@ class Ledger:
         if self._journal is None:
             return {}
         known: dict[RemotePath, Row] = {}
-        for some in _portions(items):
-            rows = await self._journal.lookup([self._key(remote, place) for remote, place in some])
-            known.update((key.remote, row) for key, row in rows.items())
+        with self._kept() as journal:
+            for some in _portions(items):
+                rows = await journal.lookup([self._key(remote, place) for remote, place in some])
+                known.update((key.remote, row) for key, row in rows.items())
         return known
 
     async def intend(self, items: Iterable[Item]) -> None:
         """Write down what will be moved, before anything is."""
-        if self._journal is not None:
+        if self._journal is None:
+            return
+        with self._kept() as journal:
             for some in _portions(items):
-                await self._journal.record_intents(
+                await journal.record_intents(
                     Intent(key=self._key(item.remote, item.place), facts=item.facts, size=item.size) for item in some
                 )
 
     async def sending(self, items: Iterable[tuple[RemotePath, str]], *, call_id: str) -> None:
         """Write down that a call with these files is about to leave."""
-        if self._journal is not None:
-            await self._journal.record_sent([self._key(remote, place) for remote, place in items], call_id=call_id)
+        if self._journal is None:
+            return
+        with self._kept() as journal:
+            await journal.record_sent([self._key(remote, place) for remote, place in items], call_id=call_id)
 
     async def settle(self, endings: Sequence[Ending]) -> None:
         """Write down how files ended; returns when that is durable."""
-        if self._journal is not None:
+        if self._journal is None:
+            return
+        with self._kept() as journal:
             for some in _portions(ending for ending in endings if ending.remember):
-                await self._journal.record_outcomes([self._row(ending) for ending in some])
+                await journal.record_outcomes([self._row(ending) for ending in some])
+
+    @contextmanager
+    def _kept(self) -> Generator[Journal]:
+        assert self._journal is not None
+        try:
+            yield self._journal
+        except OSError as error:
+            if self._on_lost is None:
+                raise
+            if self._journal is not None:  # several may have waited for it
+                self._journal = None
+                self._on_lost(error)
 
     def _row(self, ending: Ending) -> Settled:
         outcome = ending.outcome
@@ -98,6 +140,12 @@ class Ledger:
     def _key(self, remote: RemotePath, place: str) -> Key:
         path = os.path.abspath(place)  # noqa: PTH100 - Path.absolute() keeps "..", resolve() follows links
         return Key(scope=self._scope, direction=self._direction, remote=remote, local=path)
+
+
+def journal_lost(error: OSError) -> str:
+    """The one line for a user whose transfer goes on without a journal."""
+    where = f" ({safe(error.filename)})" if error.filename else ""
+    return f"no journal is kept, an interrupted run cannot be resumed: {safe(error.strerror or error)}{where}"
 
 
 def _portions(items: Iterable[T]) -> Iterator[list[T]]:

@@ -19,9 +19,10 @@ from emasync.endpoints import Files
 from emasync.model import Overwrite, Verify
 from emasync.transfer.events import Event, OnEvent
 from emasync.transfer.lane import Lane
+from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.pace import Pace
 from emasync.transfer.plan import Order
-from emasync.transfer.tags import TagRule
+from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.wire.calls import Volume
 
 
@@ -67,7 +68,7 @@ class Link:
     lane: Lane
     up: Pace
     down: Pace
-    tags: TagRule
+    tags: TagCompatibility
     scope: str
     running: Running = field(default_factory=Running)
 
@@ -81,7 +82,7 @@ class Options:
     overwrite: Overwrite
     verify: Verify
     on_event: OnEvent | None = None
-    journal: Path | None = None
+    journal: Path | OptionalJournal | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     order: Order = "largest"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from emasync.disk.fingerprint import Fingerprint
+from emasync.disk.temp import Unchanged
 from emasync.errors import EMError
 from emasync.model import FileEntry, RemotePath
 
@@ -85,11 +86,13 @@ class UplinkCall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownlinkItem:
     """One file to fetch. `place` is relative to the destination and has passed `emasync.disk.names`; `entry` is its
-    line of the listing, None when no listing was asked for."""
+    line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here; a
+    file that is another one by now is kept."""
 
     remote: RemotePath
     place: RemotePath
     entry: FileEntry | None = None
+    unchanged: Unchanged | None = None
 
     @property
     def local(self) -> Path:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from emasync.model import Direction, FileEntry, Verified
 from emasync.transfer.facts import FileFacts, signed64
 from emasync.transfer.journal_rows import ItemState, Row
+from emasync.transfer.tag_compatibility import TagState
 
 _PROVEN = (Verified.SIZE, Verified.TAG, Verified.SHA256)  # a count says nothing of one file
 
@@ -39,12 +40,14 @@ def resume_action(
     direction: Direction,
     current: FileFacts | None,
     listed: FileEntry | None,
-    tags_proven: bool,
+    tags: TagState,
+    by_size: bool = False,
 ) -> Resume:
     """What to do with an item of which `row` is remembered.
 
     `current`: the local file as it is now (uplink: the source, downlink: the final name), None if it is not there.
-    `listed`: the remote file in a listing of this run. `tags_proven`: this server's content tags follow the known rule.
+    `listed`: the remote file in a listing of this run. `tags`: whether this server's content tags follow the known
+    rule. `by_size`: the caller is content with sizes.
     """
     if row is None:
         return _move("not in the journal")
@@ -57,9 +60,11 @@ def resume_action(
         return _move(f"not finished: {row.state}")
     if row.verified not in _PROVEN:
         return _move("done, but not verified")
-    if change or (change := _remote_change(row, listed, tags_proven=tags_proven)):
+    if change or (change := _remote_change(row, listed, tags=tags, by_size=by_size)):
         return _move(change)
-    return Resume(action=Action.KEEP, reason="verified earlier, unchanged since", verified=row.verified)
+    same = listed is not None and listed.content_tag == row.tag
+    verified = row.verified if same or listed is None or listed.content_tag is None else Verified.SIZE
+    return Resume(action=Action.KEEP, reason="verified earlier, unchanged since", verified=verified)
 
 
 def _local_change(row: Row, current: FileFacts | None) -> str | None:
@@ -76,20 +81,26 @@ def _local_change(row: Row, current: FileFacts | None) -> str | None:
     return None
 
 
-def _remote_change(row: Row, listed: FileEntry | None, *, tags_proven: bool) -> str | None:
+def _remote_change(row: Row, listed: FileEntry | None, *, tags: TagState, by_size: bool) -> str | None:
     if listed is None:
         return "not in the listing"
     if listed.size is not None and listed.size != row.size:
         return "size on the EM differs"
     tag = listed.content_tag
-    # As listed then against as listed now needs no rule; as computed here against as listed does.
-    expected = [row.listed_tag, row.tag if tags_proven else None]
-    compared = [tag == other for other in expected if tag is not None and other is not None]
-    if not all(compared):
+    if tag is None:
+        return "the listing gives nothing to compare" if listed.size is None else None
+    if tag == row.tag:
+        return None  # of the very bytes that are here: so they are there, whatever was listed before
+    if tags is TagState.CONFIRMED:
         return "content on the EM differs"
-    if listed.size is None and not compared:
-        return "the listing gives nothing to compare"
-    return None
+    # An uplink's row has the tag that was listed after the file was sent. A downlink's has the one listed before: that
+    # it is listed again says nothing of the bytes that came in between, unless sizes are all there is to go by.
+    lenient = by_size or tags is TagState.INCOMPATIBLE or row.key.direction is Direction.UPLINK
+    if lenient and row.listed_tag == tag:
+        return None
+    if by_size and row.listed_tag is None and listed.size is not None:
+        return None
+    return "content on the EM may differ"
 
 
 def _move(reason: str) -> Resume:

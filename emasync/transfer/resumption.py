@@ -10,8 +10,8 @@ from pathlib import Path
 
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.journal_rows import ItemState, Row
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.journal_rows import Row
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link
 from emasync.transfer.listings import SharedListing
@@ -19,24 +19,28 @@ from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, UplinkCall, UplinkItem, UplinkPlan, prefix
 from emasync.transfer.resume import Action, Resume, resume_action
 from emasync.transfer.roster import Roster
-from emasync.transfer.verdicts import judge_sent
+from emasync.transfer.verification import verify_sent
 
 _EARLIER = "an earlier run has done it"
+_KEPT_BY_SIZE = (
+    "this server's content tags follow another rule than the known one: files of an earlier run are kept where their "
+    "size and their listed tag are as before"
+)
 
 
 async def resume_uplink(
-    link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing
+    link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing, by_size: bool
 ) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
     rows = await ledger.recall((item.remote, item.place) for item in plan.items)
     if not rows:
         return plan.calls
     tree = await listing.fresh()
-    _learn(link, rows, tree)
+    _confirm_tags(link, rows, tree)
     endings: list[Ending] = []
     left: list[UplinkItem] = []
     for item in plan.items:
-        ending = await _uplink_ending(link, item, rows.get(item.remote), tree.get(item.remote))
+        ending = await _uplink_ending(link, item, rows.get(item.remote), tree, by_size=by_size)
         endings.append(ending) if ending is not None else left.append(item)
     await roster.settle(endings)
     if not endings:
@@ -47,7 +51,7 @@ async def resume_uplink(
 async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
     rows = await ledger.recall((item.remote, item.place) for item in plan.items)
-    _learn(link, rows, tree)
+    _confirm_tags(link, rows, tree)
 
     def ours(item: UplinkItem) -> bool:
         resume = resume_action(
@@ -55,16 +59,24 @@ async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: L
             direction=Direction.UPLINK,
             current=item.fingerprint,
             listed=tree.get(item.remote),
-            tags_proven=link.tags.proven,
+            tags=link.tags.state,
         )
         return resume.action is not Action.MOVE
 
     return frozenset(item.remote for item in plan.items if ours(item)) if rows else frozenset()
 
 
-async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: FileEntry | None) -> Ending | None:
+async def _uplink_ending(
+    link: Link, item: UplinkItem, row: Row | None, tree: FileTree, *, by_size: bool
+) -> Ending | None:
+    entry = tree.get(item.remote)
     resume = resume_action(
-        row, direction=Direction.UPLINK, current=item.fingerprint, listed=entry, tags_proven=link.tags.proven
+        row,
+        direction=Direction.UPLINK,
+        current=item.fingerprint,
+        listed=entry,
+        tags=link.tags.state,
+        by_size=by_size,
     )
     if row is None or resume.action is Action.MOVE:
         return None
@@ -74,7 +86,9 @@ async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: F
         digest = await link.threads.run(digest_file, item.place)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
-    verdict = judge_sent(entry, size=digest.size, tag=digest.tag, counted=False, tags=link.tags, verify="content")
+    verdict = verify_sent(
+        item.remote, tree, size=digest.size, tag=digest.tag, counted=False, tags=link.tags, verify="content"
+    )
     if not verdict.arrived:
         return None
     outcome = Outcome(
@@ -92,7 +106,7 @@ async def _uplink_ending(link: Link, item: UplinkItem, row: Row | None, entry: F
 
 
 async def resume_downlink(
-    link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger
+    link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger, by_size: bool
 ) -> tuple[DownlinkItem, ...]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
     before = prefix(into)
@@ -100,7 +114,7 @@ async def resume_downlink(
     rows = await ledger.recall((item.remote, before + item.place) for item in plan.items)
     if not rows:
         return plan.items
-    _learn(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
+    _confirm_tags(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
     known = [before + item.place for item in plan.items if item.remote in rows]
     facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
     endings: list[Ending] = []
@@ -112,12 +126,15 @@ async def resume_downlink(
             direction=Direction.DOWNLINK,
             current=facts.get(place),
             listed=item.entry,
-            tags_proven=link.tags.proven,
+            tags=link.tags.state,
+            by_size=by_size,
         )
         if row is not None and resume.action is Action.KEEP:
             endings.append(_kept(item.remote, place, Direction.DOWNLINK, row, resume))
         else:
             left.append(item)
+    if any(ending.outcome.verified is Verified.SIZE for ending in endings) and link.tags.incompatible:
+        roster.note(_KEPT_BY_SIZE)
     await roster.settle(endings)
     return tuple(left)
 
@@ -135,13 +152,12 @@ def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume
     return Ending(outcome=outcome, remember=False)
 
 
-def _learn(link: Link, rows: dict[RemotePath, Row], tree: FileTree) -> None:
-    """What an earlier run proved of this server's tags need not be proved again."""
+def _confirm_tags(link: Link, rows: dict[RemotePath, Row], tree: FileTree) -> None:
+    """A tag that was computed from a file's bytes in an earlier run, and is listed for it now, confirms the rule."""
     for remote, row in rows.items():
         entry = tree.get(remote)
-        proved = row.state is ItemState.DONE and row.verified in (Verified.TAG, Verified.SHA256)
-        if entry is not None and proved and row.tag is not None and row.tag == row.listed_tag == entry.content_tag:
-            link.tags.learn(entry.content_tag, row.tag)
+        if entry is not None and entry.size and row.tag is not None and row.tag == entry.content_tag:
+            link.tags.match()
             return
 
 

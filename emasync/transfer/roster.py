@@ -1,6 +1,7 @@
 """Every file of a transfer, exactly once: expected, then settled.
 
-Owns: that no file is settled twice and none is forgotten, whatever ends the transfer; and how often each has left.
+Owns: that no file is settled twice and none is forgotten, whatever ends the transfer; how often each has left, and how
+many bytes were moved for it.
 May import events, ledger, link.
 """
 
@@ -45,6 +46,7 @@ class Roster:
         self._ledger = ledger
         self._expected: dict[str, dict[RemotePath, Expected]] = {}  # by what stands before the local paths
         self._sends: dict[RemotePath, int] = {}
+        self._moved: dict[RemotePath, int] = {}  # payload bytes, in all attempts, of files that are not settled yet
 
     def expect(self, files: Iterable[Expected], *, below: str = "") -> None:
         """These will be settled; their local paths begin with `below`."""
@@ -59,6 +61,10 @@ class Roster:
     def sends(self, path: RemotePath) -> int:
         """How often a file that is not settled yet has left."""
         return self._sends.get(path, 0)
+
+    def moved(self, path: RemotePath, size: int) -> None:
+        """So many more payload bytes of a file were moved, whether they stay or not."""
+        self._moved[path] = self._moved.get(path, 0) + size
 
     async def settle(self, endings: Sequence[Ending]) -> None:
         """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order.
@@ -97,7 +103,7 @@ class Roster:
         self._sends.pop(outcome.path, None)
         if self._options.on_event is not None:
             self._options.tell(Settled(outcome=outcome))
-        self._results.settle(outcome)
+        self._results.settle(outcome, moved=self._moved.pop(outcome.path, 0))
 
     def _abandoned(self, path: RemotePath, place: str, error: EMError) -> Outcome:
         gone = path in self._sends

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from emasync.disk.names import local_parts, name_problem, twin_key
 from emasync.errors import EMError, NotFoundError, UnsafePathError
-from emasync.model import FileEntry, FileTree, RemotePath, safe
-from emasync.model.paths import has_magic, matches
+from emasync.model import FileEntry, FileTree, Glob, RemotePath, safe
+from emasync.model.glob import PathPattern, is_pattern, means_contents
 from emasync.transfer.collisions import folders_above
 from emasync.transfer.filters import Filters
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Order, Refused
 
 
 def plan_downlink(
-    paths: Sequence[str],
+    paths: Sequence[str | Glob],
     tree: FileTree | None,
     *,
     order: Order = "largest",
@@ -29,51 +29,49 @@ def plan_downlink(
     """What `paths` select in `tree`, each file once, in `order`; local paths are relative to the destination.
 
     A file lands under its base name. A folder keeps its tree (``results`` -> ``results/...``); a trailing slash means
-    its contents; ``""`` and ``/`` are the contents of the volume. A glob lands relative to its fixed folders
-    (``logs/*.log`` -> ``x.log``), takes folders with their tree, and yields to a file of exactly that name. `include`
-    and `exclude` see the path below the destination. Without a listing every path is taken for a file's.
+    its contents; ``""`` and ``/`` are the contents of the volume. In a str only ``*`` and ``**`` are wildcards, and a
+    file or folder of exactly that name is meant where there is one; a `Glob` is always a pattern. What a pattern
+    selects lands relative to its leading folders without wildcards (``logs/*.log`` -> ``x.log``), folders with their
+    tree; a slash at its end selects folders only. `include` and `exclude` see the path below the destination. Without
+    a listing every path is taken for a file's.
 
     Refused: what is in no listing, names that must not become a path here, a file where others need a folder, and of
     files that some file system would merge (letter case, composed accents) all but the first. ValueError when a path
     needs a listing (see `needs_listing`) and `tree` is None.
     """
-    if isinstance(paths, str):
-        raise TypeError(f"paths come as a list of strings, not as the string {paths!r}")
+    if isinstance(paths, str | Glob):
+        raise TypeError(f"paths come as a list, not as {paths!r} alone")
     filters = Filters(include=tuple(include), exclude=tuple(exclude))
     listing = None if tree is None else _Listing(tree)
     bad: list[Refused] = []
     notes: list[str] = []
     picked: dict[RemotePath, _Pick] = {}
-    for text in paths:
-        found = _unlisted(text) if listing is None else listing.select(text)
+    for path in paths:
+        found = _unlisted(path) if listing is None else listing.select(path)
         if isinstance(found, EMError):
-            bad.append(Refused(remote=RemotePath(text), local=None, error=found))
+            bad.append(Refused(remote=RemotePath(str(path)), local=None, error=found))
             continue
         for pick in found:
             if filters.takes(pick[1]):
                 picked.setdefault(pick[0], pick)
         if listing is not None:
-            notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(text))
+            notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(path))
     items = _ordered(_landing(picked.values(), bad), order)
     return DownlinkPlan(items=tuple(items), refused=tuple(bad), notes=tuple(dict.fromkeys(notes)))
 
 
-def needs_listing(path: str) -> bool:
+def needs_listing(path: str | Glob) -> bool:
     """Whether only a listing can tell which files `path` means; any other path may still turn out to be a folder."""
-    return _means_contents(path) or has_magic(path)
+    return means_contents(path) or is_pattern(path)
 
 
 _Pick = tuple[RemotePath, RemotePath, FileEntry | None]  # on the EM, below the destination, in the listing
 
 
-def _means_contents(text: str) -> bool:
-    return text.rpartition("/")[2] in ("", ".")
-
-
-def _unlisted(text: str) -> list[_Pick]:
-    if needs_listing(text):
-        raise ValueError(f"{text!r} can only be planned with a listing")
-    path = RemotePath(text)
+def _unlisted(asked: str | Glob) -> list[_Pick]:
+    if isinstance(asked, Glob) or needs_listing(asked):
+        raise ValueError(f"{str(asked)!r} can only be planned with a listing")
+    path = RemotePath(asked)
     return [(path, RemotePath(path.name), None)]
 
 
@@ -87,9 +85,12 @@ class _Listing:
         self._paths = [self._entries[place].path for place in self._sorted]
         self._folders: dict[str, str] = {**dict.fromkeys(tree.folders, ""), **folders_above(self._paths)}
 
-    def select(self, text: str) -> Iterable[_Pick] | EMError:
-        """The files that `text` means, or why it means none."""
-        path, contents = RemotePath(text), _means_contents(text)
+    def select(self, asked: str | Glob) -> Iterable[_Pick] | EMError:
+        """The files that `asked` means, or why it means none."""
+        return self._matching(asked) if isinstance(asked, Glob) else self._named(asked)
+
+    def _named(self, text: str) -> Iterable[_Pick] | EMError:
+        path, contents = RemotePath(text), means_contents(text)
         entry = self._tree.get(path) if path else None  # a file named "." or "/" must not stand for the whole volume
         if entry is not None:
             if contents:
@@ -97,14 +98,20 @@ class _Listing:
             return [(path, RemotePath(path.name), entry)]
         if not path or path in self._folders:
             return self._below(path, path if contents else path.parent)
-        if has_magic(path) and (found := list(self._glob(path))):
-            return found
-        what = "nothing in the volume matches" if has_magic(path) else "not in the volume"
-        return NotFoundError(f"{what}: {safe(path)}; `emasync ls` shows what is there")
+        if is_pattern(text):
+            return self._matching(text)
+        return NotFoundError(f"not in the volume: {safe(path)}; `emasync ls` shows what is there")
 
-    def empty_folders(self, text: str) -> Iterator[RemotePath]:
-        """The selected folders in which, at any depth, there is no file."""
-        path = RemotePath(text)
+    def _matching(self, asked: str | Glob) -> Iterable[_Pick] | EMError:
+        if found := list(self._glob(PathPattern.of(asked))):
+            return found
+        return NotFoundError(f"nothing in the volume matches: {safe(asked)}; `emasync ls` shows what is there")
+
+    def empty_folders(self, asked: str | Glob) -> Iterator[RemotePath]:
+        """The folders named by `asked`, or in such a folder, in which, at any depth, there is no file."""
+        if isinstance(asked, Glob):
+            return
+        path = RemotePath(asked)
         for folder in self._tree.folders:
             if (folder == path or folder.below(path)) and self._slice(folder) == (0, 0):
                 yield folder
@@ -122,15 +129,13 @@ class _Listing:
             entry = self._entries[place]
             yield entry.path, RemotePath(entry.path[len(base) :]) if base else entry.path, entry
 
-    def _glob(self, pattern: RemotePath) -> Iterator[_Pick]:
-        parts = pattern.parts
-        fixed = next(index for index, part in enumerate(parts) if has_magic(part))
-        base = RemotePath("/".join(parts[:fixed]))
-        for folder in self._folders:
-            if matches(folder, pattern):
-                yield from self._below(RemotePath(folder), base)
+    def _glob(self, pattern: PathPattern) -> Iterator[_Pick]:
+        base = pattern.base
+        for folder in map(RemotePath, self._folders):
+            if pattern.selects(folder):
+                yield from self._below(folder, base)
         for entry in self._tree:
-            if matches(entry.path, pattern):
+            if pattern.selects(entry.path):
                 yield entry.path, RemotePath(entry.path[len(base) :]), entry
 
 

@@ -20,6 +20,7 @@ from emasync.errors import (
     TooLargeError,
     UnknownOutcomeError,
     UnsafePathError,
+    is_out_of_files,
 )
 from emasync.model import Direction
 from emasync.transfer.body import UplinkBody
@@ -36,7 +37,8 @@ from emasync.wire.replies import UplinkReceipt, uplink_receipt
 class Sent:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
     `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
-    (500). `why` is what the last listing said against it."""
+    (500). `why` is what the last listing said against it; `listed` is False where that listing does not say what is in
+    the file's folder."""
 
     item: UplinkItem
     receipt: bool
@@ -47,17 +49,28 @@ class Sent:
     seconds: float = 0.0
     busy_s: float = 0.0
     why: str = ""
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnd:
     """What became of one call. `sent` may have arrived and need a look; `unsent` did not leave and may be sent in
-    another call; `failed` are final. `split`: the call was too large, its files go again in halves."""
+    another call; `failed` are final. `split`: the call was too large, its files go again in halves. `short`: no more
+    files could be opened, for which of the unsent ones, and the error of that."""
 
     sent: tuple[Sent, ...] = ()
     unsent: tuple[UplinkItem, ...] = ()
     failed: tuple[tuple[UplinkItem, Exception], ...] = ()
     split: bool = False
+    short: tuple[tuple[UplinkItem, ...], Exception] | None = None
+
+    def without_short(self) -> CallEnd:
+        """The same, the files of `short` failed with its error."""
+        if self.short is None:
+            return self
+        culprits, error = self.short
+        unsent = tuple(item for item in self.unsent if item not in culprits)
+        return replace(self, unsent=unsent, failed=tuple((item, error) for item in culprits), short=None)
 
 
 class Sender:
@@ -90,7 +103,7 @@ class Sender:
 
         def body() -> UplinkBody:
             self._roster.sent(item.remote for item in call.items)
-            bodies.append(self._body(call, mine))
+            bodies.append(self._body(call))
             return bodies[-1]
 
         async def read(reply: Reply) -> UplinkReceipt:
@@ -98,7 +111,9 @@ class Sender:
 
         refused = False
         try:
-            receipt = await self._link.caller.run(calls.uplink(), read, body=body, size=call.bytes, account=mine)
+            receipt = await self._link.caller.run(
+                calls.uplink(), read, body=body, size=call.bytes, account=mine, raise_shortage=True
+            )
         except UnknownOutcomeError as error:
             counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
         except (EMError, OSError) as error:
@@ -140,7 +155,10 @@ class Sender:
                 )
                 for index, item in enumerate(before)
             )
-            return CallEnd(sent=doubtful, unsent=after, failed=((culprit, error),))
+            end = CallEnd(sent=doubtful, unsent=(culprit, *after), short=((culprit,), error))
+            return end if is_out_of_files(error) else end.without_short()
+        if is_out_of_files(error):
+            return CallEnd(unsent=call.items, short=(call.items, error))
         return CallEnd(failed=tuple((item, error) for item in call.items))
 
     def _learn(self, call: UplinkCall, error: Exception) -> None:
@@ -152,7 +170,7 @@ class Sender:
         else:
             self._max_files = min(self._max_files, len(call.items) - 1)
 
-    def _body(self, call: UplinkCall, account: Account) -> UplinkBody:
+    def _body(self, call: UplinkCall) -> UplinkBody:
         handed: dict[int, int] = {}
         heard = self._options.on_event is not None  # else a thousand small files need no events made
         for item in call.items if heard else ():
@@ -164,11 +182,11 @@ class Sender:
             )
 
         def progress(index: int, done: int) -> None:
-            account.charge(moved=done - handed.get(index, 0))
+            item = call.items[index]
+            self._roster.moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
             if not heard:
                 return
-            item = call.items[index]
             size = item.fingerprint.size
             self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.names import TEMP_PREFIX
-from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError
-from emasync.model import RemotePath, safe
-from emasync.model.paths import has_magic, matches
+from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError, is_out_of_files
+from emasync.model import Glob, RemotePath, safe
+from emasync.model.glob import PathPattern, is_pattern
+from emasync.model.paths import matches
 from emasync.transfer.filters import IGNORE_FILE, Filters, IgnoreRules
 from emasync.transfer.plan import Found, Refused, prefix
 
+_SHORTAGE_WAITS_S = (0.5, 1.5, 3.0)  # before a folder is read again for which no file could be opened
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -44,23 +47,41 @@ class Scan:
         return tuple(f"{safe(folder)}: an empty folder, nothing to move" for folder in empty)
 
 
-def scan(sources: Sequence[str | Path], *, filters: Filters | None = None, follow_symlinks: bool = True) -> Scan:
+def scan(
+    sources: Sequence[str | Path | Glob],
+    *,
+    filters: Filters | None = None,
+    follow_symlinks: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Scan:
     """The files that `sources` mean, in a stable order; nothing is raised for a file, it is refused with the reason.
 
     A file lands under its base name. ``src`` keeps its tree as ``src/...``; ``src/``, ``.`` and ``..`` mean the
-    contents (a Path cannot end in a slash: give a str). A glob lands relative to its fixed folders, takes folders with
-    their tree, and yields to a file of exactly that name; unlike in a shell ``*`` takes hidden names too. Patterns of
-    `filters` see the path below the destination. An excluded folder is not looked into; in each folder that is,
-    `.emignore` is heeded. Names that emasync keeps for its own files are left out.
+    contents (a Path cannot end in a slash: give a str). In a str or Path only ``*`` and ``**`` are wildcards, and a
+    file or folder of exactly that name is meant where there is one; a `Glob` is always a pattern. What a pattern
+    selects lands relative to its leading folders without wildcards, folders with their tree; a slash at its end selects
+    folders only; unlike in a shell ``*`` takes hidden names too. Patterns of `filters` see the path below the
+    destination. An excluded folder is not looked into; in each folder that is, `.emignore` is heeded. Names that
+    emasync keeps for its own files are left out.
 
     Refused: pipes, sockets, devices, dangling links, links to a folder they lie in (every link, with
     `follow_symlinks` off), unreadable folders, names that are not UTF-8, sources that are not there.
     """
-    if isinstance(sources, (str, Path)):
+    if isinstance(sources, (str, Path, Glob)):
         raise TypeError(f"sources come as a list, not as {sources!r} alone")
-    walk = _Walk(filters or Filters(), follow=follow_symlinks)
+    walk = _Walk(filters or Filters(), follow=follow_symlinks, sleep=sleep)
     for source in sources:
-        walk.source(os.fspath(source))
+        if isinstance(source, Glob):
+            walk.glob(source)
+        else:
+            walk.source(os.fspath(source))
+    return walk.result()
+
+
+def scan_folder(folder: Path, *, filters: Filters | None = None) -> Scan:
+    """The contents of one folder, as `scan`; a ``*`` in its name is never a wildcard, also where there is no folder."""
+    walk = _Walk(filters or Filters(), follow=True, sleep=time.sleep)
+    walk.source(f"{folder}/", literal=True)
     return walk.result()
 
 
@@ -86,7 +107,8 @@ class _Folder:
 class _Walk:
     """The state of one scan. Folders wait on a list, not on the call stack: depth costs no recursion."""
 
-    def __init__(self, filters: Filters, *, follow: bool) -> None:
+    def __init__(self, filters: Filters, *, follow: bool, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
         self._filters = filters
         self._rules: list[IgnoreRules] = []
         self._follow = follow
@@ -104,8 +126,8 @@ class _Walk:
             filters=self._filters.with_nested(*self._rules),
         )
 
-    def source(self, text: str) -> None:
-        """Take in one source as the user wrote it."""
+    def source(self, text: str, *, literal: bool = False) -> None:
+        """Take in one source as the user wrote it; `literal`: it is no pattern, whatever it holds."""
         if not text:
             raise ValueError("an empty path is no source; write . for the current folder")
         name = text.rstrip("/").rpartition("/")[2]
@@ -113,8 +135,9 @@ class _Walk:
         try:
             status = Path(text).stat(follow_symlinks=self._follow or contents)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and has_magic(text) and not os.path.lexists(text):
-                self._glob(text)
+            gone = isinstance(error, FileNotFoundError) and not os.path.lexists(text)
+            if gone and is_pattern(text) and not literal:
+                self.glob(text)
             else:
                 self._refuse(text, _shown(name), _os_error(text, error))
             return
@@ -126,10 +149,10 @@ class _Walk:
             place = str(Path(text))
             self._file(place[: place.rfind("/") + 1], name, _shown(name), status, self._filters)
 
-    def _glob(self, text: str) -> None:
-        parts = text.split("/")
-        fixed = next(index for index, part in enumerate(parts) if has_magic(part))
-        base = "/".join(parts[:fixed]) or ("/" if text.startswith("/") else ".")
+    def glob(self, asked: str | Glob) -> None:
+        """Take in the files and folders that match a pattern."""
+        text, pattern = str(asked), PathPattern.of(asked)
+        base = pattern.folder or ("/" if text.startswith("/") else ".")
         before = (len(self._found), len(self._refused), self._excluded)
         try:
             status = Path(base).stat()
@@ -137,7 +160,7 @@ class _Walk:
             self._refuse(text, _shown(text), _os_error(base, error))
             return
         if stat.S_ISDIR(status.st_mode):
-            self._walk(base, status, relative=RemotePath(), pattern=RemotePath("/".join(parts[fixed:])))
+            self._walk(base, status, relative=RemotePath(), pattern=pattern.rest)
         if before == (len(self._found), len(self._refused), self._excluded):
             self._refuse(text, _shown(text), NotFoundError(f"no file matches {safe(text)}"))
 
@@ -158,9 +181,7 @@ class _Walk:
     def _look_into(self, folder: _Folder) -> Iterator[_Folder]:
         """Take in what lies in `folder` itself; yield the folders in it that are to be looked into."""
         try:
-            with os.scandir(folder.path) as scanned:
-                entries = sorted(scanned, key=attrgetter("name"))
-            filters = self._heed_ignore_file(folder, entries)
+            entries, filters = self._read_folder(folder)
         except (OSError, EMError) as error:
             self._refuse(folder.path, folder.relative, _os_error(folder.path, error))
             return
@@ -184,6 +205,20 @@ class _Walk:
                     self._file(before, name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
+
+    def _read_folder(self, folder: _Folder) -> tuple[list[os.DirEntry[str]], Filters]:
+        """Its entries by name, and the filters inside it. Where no more files can be opened it waits: others end."""
+        waits = iter(_SHORTAGE_WAITS_S)
+        while True:
+            try:
+                with os.scandir(folder.path) as scanned:
+                    entries = sorted(scanned, key=attrgetter("name"))
+                return entries, self._heed_ignore_file(folder, entries)
+            except OSError as error:
+                wait = next(waits, None)
+                if wait is None or not is_out_of_files(error):
+                    raise
+            self._sleep(wait)
 
     def _inner(
         self,

@@ -14,7 +14,7 @@ from types import TracebackType
 import anyio
 
 from emasync.caller import Account
-from emasync.model import Outcome, OutcomeLog, Outcomes, SyncDecision, TransferReport
+from emasync.model import Outcome, OutcomeLog, Outcomes, OutcomeState, SyncDecision, TransferReport
 
 
 class Results:
@@ -25,9 +25,14 @@ class Results:
         self.plan: tuple[SyncDecision, ...] = ()
         self.notes: list[str] = []
         self.news = anyio.Event()
+        self.resent_bytes = self.failed_bytes = 0
 
-    def settle(self, outcome: Outcome) -> None:
-        """The end of one file."""
+    def settle(self, outcome: Outcome, *, moved: int = 0) -> None:
+        """The end of one file, for which so many payload bytes were `moved`, in all attempts."""
+        if outcome.state is OutcomeState.DONE:
+            self.resent_bytes += max(0, moved - outcome.bytes)
+        else:
+            self.failed_bytes += moved
         self.outcomes.append(outcome)
         self.news.set()
 
@@ -67,13 +72,13 @@ class Transfer:
         """What has settled so far; complete once the iteration has ended."""
         begun = self._begun if self._begun is not None else self._clock()
         ended = self._ended if self._ended is not None else self._clock()
-        outcomes = Outcomes(self._results.outcomes)
         return TransferReport(
-            outcomes=outcomes,
+            outcomes=Outcomes(self._results.outcomes),
             seconds=ended - begun,
             requests=self._account.requests,
             busy_seconds=(self._busy_clock() if self._ended is None else self._busy_ended) - self._busy_begun,
-            wasted_bytes=max(0, self._account.moved - outcomes.bytes),
+            resent_bytes=self._results.resent_bytes,
+            failed_bytes=self._results.failed_bytes,
             plan=self._results.plan,
             notes=tuple(self._results.notes),
         )

@@ -18,18 +18,19 @@ import anyio
 from emasync.caller import Account
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
+from emasync.transfer.open_files import ALONE_WAITS_S, Places
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool, taken
-from emasync.transfer.proof import prove_by_reading
 from emasync.transfer.roster import Roster
 from emasync.transfer.send import CallEnd, Sender, Sent, halves
-from emasync.transfer.tags import TagTrust
-from emasync.transfer.verdicts import Verdict, judge_sent, learn_from_sent
+from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import Verdict, verify_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing
@@ -39,6 +40,10 @@ _PORTION = 1000  # files settled at a time: with all that says how they ended, o
 _LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
 _LIST_SHARE = 0.1  # of the time, at most: a listing of very many files takes the lock from them for long
 _FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
+_NOT_COMPARED = (
+    "whether this server's content tags follow the known rule could not be found out: files whose listed tag differs "
+    "were sent twice and are verified by size only"
+)
 
 
 class Uplink:
@@ -52,6 +57,7 @@ class Uplink:
         roster: Roster,
         ledger: Ledger,
         account: Account,
+        places: Places,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -60,6 +66,10 @@ class Uplink:
         self._roster = roster
         self._ledger = ledger
         self._account = account
+        self._places = places
+        self._short_alone: Counter[UplinkItem] = (
+            Counter()
+        )  # how often no file could be opened although nothing else ran
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(link, options, roster=roster, clock=clock)
@@ -71,7 +81,7 @@ class Uplink:
         self._look_at = _MOST_UNSETTLED
         self._looking = anyio.Lock()
         self._over: Exception | None = None
-        self._told_fall_back = False
+        self._noted: set[str] = set()
         self._unlike: tuple[float, frozenset[RemotePath]] | None = None  # the first listing with no right tag
 
     async def run(self, calls: deque[UplinkCall]) -> None:
@@ -88,7 +98,7 @@ class Uplink:
             await self._fail([(item, self._over) for item in call.items])
             return
         await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
-        end = await self._sender.send(call, account=self._account)
+        end = await self._send(call)
         if end.split:
             for half in halves(call):
                 await self._one_call(half)
@@ -96,6 +106,21 @@ class Uplink:
         await self._take(end)
         if self._full or (self._due and not self._looking.locked()):
             await self._look(last=False)
+
+    async def _send(self, call: UplinkCall) -> CallEnd:
+        """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
+        file for which none can be opened alone, some waits later, has failed."""
+        async with self._places.take() as place:
+            end = await self._sender.send(call, account=self._account)
+            if end.short is None or self._places.narrow(place):
+                return end
+        first = end.short[0][0]
+        tried = self._short_alone[first]
+        self._short_alone[first] += 1
+        if tried == len(ALONE_WAITS_S):
+            return end.without_short()
+        await self._sleep(ALONE_WAITS_S[tried])
+        return end
 
     @property
     def _full(self) -> bool:
@@ -150,49 +175,65 @@ class Uplink:
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
     async def _judge(self, looked: deque[Sent], tree: FileTree, *, settled: bool) -> None:
-        await self._learn(dict(_lessons(looked, tree)), settled=settled)
-        if self._link.tags.trust is TagTrust.REFUTED and not self._told_fall_back:
-            self._told_fall_back = True
-            self._roster.note(_FALL_BACK)
+        await self._learn_tags(dict(_tag_samples(looked, tree)), settled=settled)
+        if self._link.tags.incompatible:
+            self._note_once(_FALL_BACK)
         while looked:  # in portions, each forgotten once it is settled
             done: list[tuple[Sent, Verified, int | None]] = []
             for _ in range(min(_PORTION, len(looked))):
                 sent = await self._with_tag(looked.popleft())
-                entry = tree.get(sent.item.remote)
-                verdict = self._verdict(sent, entry)
+                verdict = self._verdict(sent, tree)
                 if verdict.arrived:
+                    entry = tree.get(sent.item.remote)
                     done.append((sent, verdict.how, entry.content_tag if entry else None))
                 else:
-                    self._sent.append(replace(sent, why=verdict.why))
+                    self._sent.append(replace(sent, why=verdict.why, listed=verdict.knows))
             await self._done(done)
 
-    async def _learn(self, lessons: dict[FileEntry, int], *, settled: bool) -> None:
-        """What the listing teaches of this server's tags. Where none is that of the bytes sent, either the rule is
-        another, or older files of these sizes are still listed, or there: reading one tells. Only once a listing can
-        lag no more (`settled`, or long enough after the first that showed none right) a difference refutes the rule."""
+    async def _learn_tags(self, samples: dict[FileEntry, int], *, settled: bool) -> None:
+        """What the listing teaches of this server's tags. One that is right confirms the rule. Where none is, older
+        files of these sizes may still be listed, or there: reading some tells. Only once a listing can lag no more
+        (`settled`, or long enough after the first that showed none right) what differs is evidence against the rule."""
         tags = self._link.tags
-        unlike = bool(lessons) and all(entry.content_tag != tag for entry, tag in lessons.items())
-        if unlike and tags.trust is TagTrust.OPEN and self._options.verify == "content":
-            if self._unlike is None:
-                self._unlike = (self._clock(), frozenset(entry.path for entry in lessons))
-            since, first = self._unlike
-            if not settled:  # those that came later may still lag behind
-                lessons = {entry: tag for entry, tag in lessons.items() if entry.path in first}
-            with suppress(EMError):
-                await prove_by_reading(self._link, lessons, account=self._account, only_proof=True)
-            if not (settled or self._clock() - since >= sum(_LOOKS_S)):
-                return
-        learn_from_sent(lessons.items(), tags)
+        if any(entry.content_tag == tag for entry, tag in samples.items()):
+            tags.match()
+            return
+        if not samples or tags.state is not TagState.UNKNOWN or self._options.verify != "content":
+            return
+        if self._unlike is None:
+            self._unlike = (self._clock(), frozenset(entry.path for entry in samples))
+        since, first = self._unlike
+        conclude = settled or self._clock() - since >= sum(_LOOKS_S)
+        entries = [entry for entry in samples if settled or entry.path in first]  # later ones may still lag behind
+        sent: dict[str, int] = {entry.path: tag for entry, tag in samples.items()}
+        relist = self._relist if conclude else None
+        with suppress(EMError):
+            await probe_tags(self._link, entries, account=self._account, sent=sent, relist=relist)
 
-    def _verdict(self, sent: Sent, entry: FileEntry | None) -> Verdict:
-        return judge_sent(
-            entry,
+    async def _relist(self) -> FileTree:
+        return await self._link.files.list(account=self._account)
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._roster.note(text)
+
+    def _verdict(self, sent: Sent, tree: FileTree) -> Verdict:
+        resent = self._missed[sent.item] > 0
+        verdict = verify_sent(
+            sent.item.remote,
+            tree,
             size=sent.item.fingerprint.size,
             tag=sent.tag,
             counted=sent.receipt,
             tags=self._link.tags,
             verify=self._options.verify,
+            resent=resent,
         )
+        by_size = verdict.arrived and verdict.how is not Verified.TAG and self._options.verify == "content"
+        if by_size and resent and self._link.tags.state is TagState.UNKNOWN:
+            self._note_once(_NOT_COMPARED)
+        return verdict
 
     async def _with_tag(self, sent: Sent) -> Sent:
         """`sent` with the tag of the local file, if the call broke off before it was read."""
@@ -207,6 +248,9 @@ class Uplink:
     async def _send_again(self, missing: list[Sent]) -> None:
         again: list[Sent] = []
         for sent in missing:
+            if not sent.listed:  # no listing tells: sending it again would not help to know
+                await self._lost(sent)
+                continue
             # not `sends`: what a busy EM refused, or another file broke off, is no chance that was used
             self._missed[sent.item] += sent.whole
             self._refused[sent.item] += sent.refused
@@ -239,13 +283,13 @@ class Uplink:
 
     async def _lost(self, sent: Sent) -> None:
         """Sent as often as is sensible, and still not there as it should be."""
-        if sent.receipt:
+        if sent.receipt and sent.listed:
             error = IntegrityError(
-                f"{sent.item.remote}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
+                f"{safe(sent.item.remote)}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
             )
             outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
         else:
-            outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=sent.why)
+            outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=f"sent, but {sent.why}")
         await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
 
     async def _give_up(self, looked: Iterable[Sent], error: EMError) -> None:
@@ -300,7 +344,7 @@ def next_look_s(began_s: float, ended_s: float) -> float:
     return ended_s + max(_LIST_EVERY_S, (ended_s - began_s) * (1 / _LIST_SHARE - 1))
 
 
-def _lessons(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
+def _tag_samples(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
     """What teaches how this server makes tags: files it says it took, listed with a tag and the size that was sent. One
     without content teaches nothing: it would be right although all others are old."""
     for sent in looked:

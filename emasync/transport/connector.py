@@ -17,6 +17,7 @@ import aiohttp
 _reuse: ContextVar[bool] = ContextVar("reuse", default=False)
 _MOST_IDLE = 32  # more than pause at once in a busy pool of workers; each costs an open file
 _CLOSED = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+_FEW_IDLE = 1  # where open files have run short
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class DownlinkConnector(aiohttp.TCPConnector):
     """
 
     trusted = True
+    _most_idle = _MOST_IDLE
 
     def distrust(self) -> None:
         """This server sends answers that nobody asked for: from now on each request gets its own connection."""
@@ -83,8 +85,17 @@ class DownlinkConnector(aiohttp.TCPConnector):
         *,
         should_close: bool = False,
     ) -> None:
-        enough = len(self._conns.get(key, ())) >= _MOST_IDLE
+        enough = len(self._conns.get(key, ())) >= self._most_idle
         super()._release(key, protocol, should_close=should_close or enough or not self.trusted)
+
+    def save_files(self) -> None:
+        """Close the connections that nobody uses now, and keep hardly any from here on: open files have run short."""
+        self._most_idle = _FEW_IDLE
+        while self._conns:
+            _, idle = self._conns.popitem()
+            for protocol, _ in idle:
+                if protocol.transport is not None:
+                    protocol.transport.close()
 
     async def _get(self, key: Any, traces: list[aiohttp.tracing.Trace]) -> aiohttp.connector.Connection | None:
         if not _reuse.get():

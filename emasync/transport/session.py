@@ -20,7 +20,7 @@ from yarl import URL
 
 from emasync._version import __version__
 from emasync.config import Limits, Timeouts
-from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
+from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError, is_out_of_files
 from emasync.model import safe
 from emasync.transport.base_url import check_base_url, is_exposed
 from emasync.transport.certificate import refused_because
@@ -174,6 +174,12 @@ class Transport:
                 upload.scope = None  # an early answer ends it while the body is still being written
         raise failure  # outside the handler: aiohttp's own exceptions carry the Authorization header
 
+    def save_files(self) -> None:
+        """Close connections that wait for a next call, and keep hardly any: open files have run short. A session that
+        was handed in is left alone."""
+        if self._owned and self._connector is not None:
+            self._connector.save_files()
+
     def _mapped(
         self, call: Call, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]
     ) -> EMError:
@@ -189,6 +195,13 @@ class Transport:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             why = safe(scrub(refused_because(error.certificate_error), secrets))
             return UnreachableError(f"{call}: no connection to {where}: {why}", call=str(call), permanent=True)
+        if is_out_of_files(error):
+            self.save_files()
+            return UnreachableError(
+                f"{call}: no connection to {where}: {why}; this process may open more after `ulimit -n`",
+                call=str(call),
+                errno=error.errno if isinstance(error, OSError) else None,
+            )
         if isinstance(error, aiohttp.ClientConnectorError):
             return UnreachableError(
                 f"{call}: cannot connect to {where}: {why}; check the URL, and that the EM is reserved and up",

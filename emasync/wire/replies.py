@@ -103,8 +103,14 @@ def nodes(reply: Any) -> list[NodeStatus]:
 
 
 def pod_status(reply: Any) -> PodStatus:
-    """``{"data": {"state": {...}}}``; no ``data`` or an empty ``state`` is PodPhase.NONE."""
-    data = _object(reply, "pod status").get("data")
+    """``{"data": {"state": {...}}}``; no ``data`` or an empty ``state`` is PodPhase.NONE.
+
+    An answer that names an ``error`` says nothing of the pod: ProtocolError.
+    """
+    answer = _object(reply, "pod status")
+    if answer.get("error"):
+        raise ProtocolError("the pod status answer is an error, not a status", detail=str(answer["error"]))
+    data = answer.get("data")
     state = data.get("state") if isinstance(data, dict) else None
     if not isinstance(state, dict) or not any(value is not None for value in state.values()):
         return PodStatus(phase=PodPhase.NONE, raw=state if isinstance(state, dict) else {})

@@ -87,7 +87,7 @@ def test_a_build_that_fails_is_exit_20_with_its_log_made_harmless(em: EM, home: 
     assert names(em.volume) == ["precious.txt"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_in_the_middle_removes_the_demos_folder_from_the_em(
     em: EM, home: Path, number: signal.Signals, code: int
 ) -> None:

@@ -94,7 +94,7 @@ def test_cat_of_wrong_bytes_is_exit_7(home: Path) -> None:
 
 
 def test_rm_without_a_terminal_and_without_y_is_exit_2_and_deletes_nothing(em: EM, home: Path, folder: str) -> None:
-    result = run(*EMASYNC, "rm", folder, home=home, env=em.login)
+    result = run(*EMASYNC, "rm", f"{folder}/", home=home, env=em.login)
 
     assert (result.returncode, result.stdout) == (2, "")
     assert "-y" in result.stderr
@@ -102,7 +102,7 @@ def test_rm_without_a_terminal_and_without_y_is_exit_2_and_deletes_nothing(em: E
 
 
 def test_rm_y_deletes_files_folders_and_patterns_each_once(em: EM, home: Path, folder: str) -> None:
-    wanted = [f"{folder}/*.log", f"{folder}/sub/c.log", f"{folder}/sub", f"{folder}/b.log"]
+    wanted = [f"{folder}/*.log", f"{folder}/sub/c.log", f"{folder}/sub/", f"{folder}/b.log"]
     result = run(*EMASYNC, "rm", "-y", *wanted, home=home, env=em.login)
 
     assert (result.returncode, result.stderr) == (0, "")
@@ -115,7 +115,7 @@ def test_rm_asks_on_a_terminal_and_says_how_many(
     em: EM, home: Path, folder: str, answer: bytes, code: int, left: bool
 ) -> None:
     typed = {b"Delete 3 files (12 B)? [y/N]": answer}
-    ended, shown = on_terminal(*EMASYNC, "rm", folder, home=home, env=em.login, when=typed)
+    ended, shown = on_terminal(*EMASYNC, "rm", f"{folder}/", home=home, env=em.login, when=typed)
 
     assert ended == code, shown
     assert (em.volume / folder).exists() is left
@@ -124,7 +124,7 @@ def test_rm_asks_on_a_terminal_and_says_how_many(
 def test_ctrl_c_at_the_question_ends_it_at_once_with_130(em: EM, home: Path, folder: str) -> None:
     # Sabotage: click.confirm in place of wait_readable in emasync/cli/rm.py.
     typed = {b"[y/N]": lambda process: process.send_signal(signal.SIGINT)}
-    ended, shown = on_terminal(*EMASYNC, "rm", folder, home=home, env=em.login, when=typed)
+    ended, shown = on_terminal(*EMASYNC, "rm", f"{folder}/", home=home, env=em.login, when=typed)
 
     assert ended == 130, shown
     assert (em.volume / folder).exists()
@@ -170,7 +170,7 @@ def test_a_wrong_password_is_exit_4_and_an_address_where_nobody_is_exit_5(em: EM
     assert (nobody.returncode, nobody.stdout) == (5, "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_a_listing_is_on_its_way_ends_it(home: Path, number: signal.Signals, code: int) -> None:
     held = Held()
     with canned_em({"/em/files/list": held}) as url:
@@ -230,3 +230,84 @@ def test_the_password_is_in_no_output_and_no_file(em: EM, home: Path, folder: st
 
     assert CANARY not in said
     assert CANARY.encode() not in kept
+
+
+def _write(em: EM, folder: str, *names: str) -> None:
+    for name in names:
+        place = em.volume / folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(name)
+
+
+def test_a_removal_made_again_removes_nothing_else_and_is_exit_3(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: `Glob(path)` for every path in remote.paths_or_globs.
+    _write(em, folder, "run[1].log", "run1.log")
+    first, again = (run(*EMASYNC, "rm", "-y", f"{folder}/run[1].log", home=home, env=em.login) for _ in range(2))
+
+    assert (first.returncode, first.stdout) == (0, f"deleted {folder}/run[1].log\n")
+    assert (again.returncode, again.stdout) == (3, "")
+    assert (em.volume / folder / "run1.log").exists()
+
+
+def test_rm_takes_stars_as_a_pattern_and_literal_and_glob_say_otherwise(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: hand literal=False to choose_removals in rm, or glob=False to paths_or_globs there.
+    _write(em, folder, "x*", "x1", "y?", "y1")
+    one = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
+    gone = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
+    plain = run(*EMASYNC, "rm", "-y", f"{folder}/y?", home=home, env=em.login)
+    glob = run(*EMASYNC, "rm", "-y", "--glob", f"{folder}/y?", home=home, env=em.login)
+    _write(em, folder, "x*")
+    both = run(*EMASYNC, "rm", "-y", f"{folder}/x*", home=home, env=em.login)
+
+    assert [one.stdout, plain.stdout, glob.stdout] == [f"deleted {folder}/{name}\n" for name in ("x*", "y?", "y1")]
+    assert (gone.returncode, gone.stdout) == (3, "")
+    assert sorted(both.stdout.splitlines()) == [f"deleted {folder}/x*", f"deleted {folder}/x1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.txt/"], "a file, not a folder"),
+        (["sub"], "/sub/"),
+        (["su*/"], "a pattern selects files"),
+        (["a.txt", "--literal", "--glob"], "contradict"),
+    ],
+)
+def test_a_removal_of_something_that_is_not_what_it_is_named_as_is_exit_2(
+    em: EM, home: Path, folder: str, words: list[str], said: str
+) -> None:
+    # Sabotage: drop the `means_contents` of choose_named, or either one of removal._chosen.
+    result = run(*EMASYNC, "rm", "-y", f"{folder}/{words[0]}", *words[1:], home=home, env=em.login)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert (em.volume / folder / "sub/c.log").exists()
+    assert (em.volume / folder / "a.txt").exists()
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", "./", "//"])
+def test_no_spelling_of_the_root_lets_rm_delete_the_volume(em: EM, home: Path, path: str) -> None:
+    result = run(*EMASYNC, "rm", "-y", path, home=home, env=em.login)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert (em.volume / "precious.txt").exists()
+
+
+def test_ls_cat_and_down_take_brackets_as_they_are_and_glob_as_a_pattern(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: `Glob(path)` for every path in remote.paths_or_globs.
+    _write(em, folder, "run[1].log", "run1.log")
+    name, missing = f"{folder}/run[1].log", f"{folder}/run[2].log"
+
+    def said(*words: str) -> tuple[int, str]:
+        result = run(*EMASYNC, *words, home=home, env=em.login)
+        return result.returncode, result.stdout
+
+    assert said("ls", "-l", name)[1].split()[-1] == name
+    assert said("ls", "-l", "--glob", name)[1].split()[-1] == f"{folder}/run1.log"
+    assert said("cat", name) == said("down", name, "-") == (0, "run[1].log")
+    assert said("ls", missing) == (3, "")
+    assert said("cat", missing)[0] == said("down", missing)[0] == 3
+    assert said("down", "--glob", name, "-")[0] == 2
+    assert said("ls", "--glob", "")[0] == said("down", "--glob", "/")[0] == 2
+    assert said("down", name, "--into", "out")[0] == said("down", "--glob", name, "--into", "out")[0] == 0
+    assert sorted(path.name for path in (home / "out").iterdir()) == ["run1.log", "run[1].log"]

@@ -55,7 +55,7 @@ def test_a_source_that_changed_since_the_plan_is_not_sent_as_something_else(box:
     emasync(box, home, "up", "data/", "--to", folder, "--plan", "up.plan")
     (home / "data/a").write_text("another length")
     applied = emasync(box, home, "up", "--apply", "up.plan")
-    assert applied.returncode == 1
+    assert applied.returncode == 6
     assert f"{folder}/a" in applied.stderr
     assert not (box.volume / folder / "a").exists()
     assert (box.volume / folder / "sub/b").exists()
@@ -93,7 +93,7 @@ def test_a_dry_run_and_a_check_name_the_files_that_cannot_be_sent(box: EM, home:
     assert [(one["action"], one["path"]) for one in told if one.get("action") == "refuse"] == [
         ("refuse", f"{folder}/pipe")
     ]
-    assert (dry.returncode, told[-1]["type"]) == (1, "exit")
+    assert (dry.returncode, told[-1]["type"]) == (6, "exit")
 
     check = emasync(box, home, "check", "data", folder)
     assert check.returncode == 1

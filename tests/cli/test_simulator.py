@@ -65,7 +65,7 @@ def test_the_second_line_is_what_to_paste_and_hides_the_password(home: Path) -> 
     assert CANARY not in "".join(lines) + result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_0_and_its_temporary_folder_is_gone(home: Path, number: signal.Signals) -> None:
     # Sabotage: listen for SIGINT only in cli/simulator.py.
     with simulator(home, "-q") as em:

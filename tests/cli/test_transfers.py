@@ -56,7 +56,7 @@ def test_json_has_a_line_for_every_file_then_the_summary_then_the_exit(box: EM, 
     result = emasync(box, home, "up", "data/", "gone", "--to", folder, "--json", "--report", "report.jsonl")
 
     found = lines(result.stdout)
-    assert result.returncode == 3
+    assert result.returncode == 6
     assert [one["type"] for one in found] == ["file", "file", "file", "summary", "exit"]
     assert {one["path"]: one["state"] for one in found[:3]} == {
         f"{folder}/a": "done",
@@ -64,7 +64,7 @@ def test_json_has_a_line_for_every_file_then_the_summary_then_the_exit(box: EM, 
         f"{folder}/gone": "failed",
     }
     assert found[3]["files"] == {"done": 2, "skipped": 0, "failed": 1, "unknown": 0}
-    assert found[4]["code"] == 3
+    assert found[4]["code"] == 6
     report = [json.loads(line) for line in (home / "report.jsonl").read_text().splitlines()]
     assert sorted(one["path"] for one in report) == sorted(one["path"] for one in found[:3])
 
@@ -180,7 +180,7 @@ def test_sync_down_makes_here_equal_to_there(box: EM, home: Path, folder: str) -
     result = emasync(box, home, "sync", "down", folder, "here", "--delete")
 
     assert result.returncode == 0
-    assert ", 1 deleted," in result.stdout
+    assert ", 1 deleted here," in result.stdout
     assert {path.relative_to(home / "here").as_posix(): path.read_text() for path in (home / "here").rglob("[ab]")} == {
         "a": "1",
         "sub/b": "2",
@@ -279,7 +279,7 @@ def test_the_password_is_in_no_output_and_in_no_file(box: EM, home: Path, folder
 
     loud = emasync(box, home, "up", "data", "gone", "--to", folder, "-vv", "--report", "report.jsonl")
 
-    assert loud.returncode == 3
+    assert loud.returncode == 6
     assert CANARY not in loud.stdout + loud.stderr
     kept = [path for path in home.rglob("*") if path.is_file()]
     assert any(path.suffix == ".journal" for path in kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync import Client, NotFoundError, OutcomeState, UnsafePathError, Verified
+from emasync import Client, Glob, NotFoundError, OutcomeState, UnsafePathError, Verified
 from emasync.model import Overwrite, Verify
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Event, Planned, Progress, Settled
@@ -337,3 +337,46 @@ async def test_a_listing_that_cannot_be_had_is_raised(em: Client, sim: Simulator
     with pytest.raises(Exception, match="em/files/list"):
         await em.downlink("x", into=into)
     assert not into.exists()
+
+
+async def test_brackets_in_a_path_are_the_file_s_own_and_a_glob_is_a_pattern(
+    em: Client, sim: Simulator, into: Path
+) -> None:
+    # Sabotage: `wildcards = "*?["` for a str too in PathPattern.of, or `select` that takes a Glob for its text.
+    write(sim.volume("client1"), {"run[1].log": b"[1]", "run1.log": b"1", "d[1]/a.log": b"a", "d1/b.log": b"b"})
+
+    plain = await em.downlink("run[1].log", into / "plain")
+    glob = await em.downlink(Glob("run[1].log"), into / "glob")
+    many = await em.downlink(["d[1]/*.log", Glob("d[1]/*.log")], into / "many")
+    plan = await em.plan_downlink([Glob("run?.log"), "run?.log"])
+    gone = await em.downlink(["run[2].log", Glob("run[2-9].log")], into / "gone")
+
+    assert plain.ok
+    assert glob.ok
+    assert many.ok
+    assert tree(into) == {
+        "plain/run[1].log": b"[1]",
+        "glob/run1.log": b"1",
+        "many/a.log": b"a",
+        "many/d1/b.log": b"b",
+    }
+    assert [item.remote for item in plan.items] == ["run1.log"]
+    assert [one.remote for one in plan.refused] == ["run?.log"]
+    assert [(one.path, type(one.error)) for one in gone.failed] == [
+        ("run[2].log", NotFoundError),
+        ("run[2-9].log", NotFoundError),
+    ]
+
+
+async def test_no_message_about_a_hostile_name_starts_a_line_of_its_own(sim: Simulator, into: Path) -> None:
+    # Sabotage: leave out safe() in TransferReport.raise_for_failures, or in _Listing._named.
+    names = ("a\nFORGED", "b\x1b[2J", "c\u202e", "d\x85", "e\u2028", "f\tg")
+    write(sim.volume("client1"), dict.fromkeys(names, b"x"))
+    async with connect(sim) as em:
+        report = await em.downlink([*names, "gone\nFORGED"], into)
+
+    with pytest.raises(NotFoundError) as raised:
+        report.raise_for_failures()
+    texts = [str(raised.value), *raised.value.__notes__, *(str(one.error) for one in report.failed), *report.notes]
+    assert len(report.failed) == len(names) + 1
+    assert [text for text in texts if not text.isprintable()] == []

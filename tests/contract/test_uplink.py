@@ -14,6 +14,7 @@ import pytest
 
 from emasync import (
     Client,
+    Glob,
     Limits,
     NotFoundError,
     OutcomeState,
@@ -249,3 +250,36 @@ async def test_choices_that_make_no_sense_are_value_errors(em: Client, tmp_path:
         em.uplink(tmp_path, verify="twice")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="workers"):
         em.uplink(tmp_path, workers=0)
+
+
+async def test_brackets_in_a_source_are_the_file_s_own_and_a_glob_is_a_pattern(
+    em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sabotage: hand a Glob's text to `walk.source` in scan, or `wildcards = "*?["` for a str too in PathPattern.of.
+    monkeypatch.chdir(write(tmp_path / "up", {"run[1].log": b"[1]", "run1.log": b"1", "d[1]/a.log": b"a"}))
+    (await em.uplink("run[1].log", dest="plain")).raise_for_failures()
+    (await em.uplink(Glob("run[1].log"), dest="glob")).raise_for_failures()
+    (await em.uplink(["d[1]/*.log", Path("run1.log")], dest="many")).raise_for_failures()
+    plan = await em.plan_uplink([Glob("run?.log"), "run?.log"])
+
+    assert tree(sim.volume("client1")) == {
+        "plain/run[1].log": b"[1]",
+        "glob/run1.log": b"1",
+        "many/a.log": b"a",
+        "many/run1.log": b"1",
+    }
+    assert [item.remote for item in plan.items] == ["run1.log"]
+    assert [type(one.error) for one in plan.refused] == [NotFoundError]
+
+
+@pytest.mark.parametrize("local", ["data*", "data*/", "data[1]"])
+async def test_a_sync_never_takes_another_folder_for_the_one_that_is_named(
+    em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: str
+) -> None:
+    # Sabotage: drop `literal=True` in scan_folder: then "data1" goes up in its place, and what is there is deleted.
+    monkeypatch.chdir(write(tmp_path / "up", {"data1/x": b"x"}))
+    write(sim.volume("client1"), {"there/precious": b"p"})
+    report = await em.sync_up(local, "there", delete=True)
+
+    assert not report.ok
+    assert tree(sim.volume("client1")) == {"there/precious": b"p"}

@@ -133,7 +133,7 @@ async def test_a_listing_that_lags_behind_causes_no_second_send(simulate: Simula
 async def test_a_server_with_other_content_tags_is_noticed_and_sizes_have_to_do(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: TagRule.learn never refutes (each file is sent three times and fails).
+    # Sabotage: TagCompatibility.mismatch does nothing (each file is sent three times and fails).
     sim.faults.add(Fault("wrong_hash", endpoint="em/files/list", times=None))
     notes: list[str] = []
     report = await em.uplink(

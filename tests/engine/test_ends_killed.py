@@ -97,7 +97,7 @@ async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float
 async def killed(sim: Simulator, source: Path, folder: Path, *, after_s: float) -> Killed:
     """Run, kill, and look around once the EM has noticed."""
     ran = await run(sim, source, folder, kill_after_s=after_s)
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while any(request.seconds == 0 for request in sim.requests):
             await anyio.sleep(0.01)
     return Killed(

@@ -10,11 +10,12 @@ import anyio
 import pytest
 
 from emasync.caller import Account
+from emasync.disk import FileThreads
 from emasync.errors import UnknownOutcomeError
-from emasync.model import OutcomeState, RemotePath
+from emasync.model import Direction, FileEntry, FileTree, OutcomeState, RemotePath
 from emasync.simulator import Fault, Simulator
+from emasync.transfer.deletion import Deletion
 from emasync.transfer.events import Settled
-from emasync.transfer.sync import _delete_there
 from tests.contract.stage import USERS, connect, write
 
 
@@ -28,22 +29,22 @@ async def test_a_deletion_whose_answer_is_lost_stays_unknown_when_nothing_can_be
             await em.files.delete("a.bin")
 
 
-# Sabotage: leave UnknownOutcomeError out of `_deleted`: it "failed", and was "deleted".
+# Sabotage: leave UnknownOutcomeError out of `Deletion._settle`: it "failed", and was "not deleted".
 async def test_a_deletion_of_a_sync_whose_answer_is_lost_is_unknown(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2"})
 
         def blind(event: object) -> None:
-            if isinstance(event, Settled):
+            if isinstance(event, Settled):  # one listing is made before the deletion, and none after it
                 sim.faults.add(Fault("commit_then_drop", endpoint="em/files/delete"))
-                sim.faults.add(Fault("error_500", endpoint="em/files/list", times=None))
+                sim.faults.add(Fault("error_500", endpoint="em/files/list", times=None, after=1))
 
         report = await em.sync_up(source, "", delete=True, on_event=blind)
         assert [(one.path, one.reason and "deleted" in one.reason) for one in report.unknown] == [("extra.bin", False)]
 
 
-# Sabotage: leave out `run.roster.sent` in `_delete_there`: what is gone on the EM is "failed".
+# Sabotage: leave out `run.roster.sent` in `_delete_one_there`: what is gone on the EM is "failed".
 async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
@@ -54,9 +55,9 @@ async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) ->
         assert [one.path for one in report.unknown] == ["extra.bin"]
 
 
-# Sabotage: no `if mine.requests` in `_delete_there`: what was never asked for counts as perhaps gone.
+# Sabotage: no `if mine.requests` in `_delete_one_there`: what was never asked for counts as perhaps gone.
 @pytest.mark.parametrize("left", [False, True])
-async def test_only_a_deletion_that_left_may_have_happened(left: bool) -> None:
+async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path: Path) -> None:
     asked: list[RemotePath] = []
 
     class Files:
@@ -66,12 +67,25 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool) -> None:
             await anyio.sleep_forever()  # for its turn, or for the answer
 
     whole = Account()
-    run: Any = SimpleNamespace(
-        account=whole, link=SimpleNamespace(files=Files()), roster=SimpleNamespace(sent=asked.extend)
-    )
-    with anyio.move_on_after(0):
-        await _delete_there(run, RemotePath("extra.bin"))
-    assert asked == (["extra.bin"] if left else [])
+    async with FileThreads(size=1) as threads:
+        run: Any = SimpleNamespace(
+            account=whole,
+            link=SimpleNamespace(files=Files(), threads=threads),
+            roster=SimpleNamespace(sent=asked.extend),
+        )
+        tree = FileTree([FileEntry(path=RemotePath("d/extra.bin"), size=1)])
+        deletion = Deletion(
+            run=run,
+            decisions=(),
+            here=tmp_path,
+            there=RemotePath("d"),
+            direction=Direction.UPLINK,
+            tree=tree,
+            seen={},
+        )
+        with anyio.move_on_after(0.2):
+            await deletion._delete_one_there(RemotePath("extra.bin"), tree)
+    assert asked == (["d/extra.bin"] if left else [])
     assert whole.requests == int(left)
 
 

@@ -67,7 +67,7 @@ async def test_10_000_unchanged_files_cost_one_listing_each_way_and_a_disguised_
         assert (sim.volume("client1") / "d" / "part-07" / "00007.bin").read_bytes() == b"CHANGED!"
 
 
-# Sabotage: take the size for the content whenever sizes are equal (`tags_proven=False` in `_decide`).
+# Sabotage: take the size for the content whenever sizes are equal (`tags_confirmed=False` in `_decide`).
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(tmp_path: Path, direction: str) -> None:
     here = write(tmp_path / "here", TWO)
@@ -82,21 +82,22 @@ async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(t
         assert tree(here) == tree(there) == {"a.bin": b"one content", "b/c.bin": b"TWO CONTENT"}
 
 
-# Sabotage: treat an unproven rule like a refuted one: a file too large to prove the rule with keeps its old content.
+# Sabotage: treat an unknown rule like an incompatible one: a file too large to be read for it keeps its old content.
 async def test_a_large_changed_file_moves_even_where_nothing_proves_the_servers_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.proof._LIMIT", 4)
+    monkeypatch.setattr("emasync.transfer.tag_probe._LARGEST", 4)
     here = write(tmp_path / "here", {"a.bin": b"one content"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"a.bin": b"ONE CONTENT"})
         report = await em.sync_up(here, "d")
         assert paths_of(report.done) == ["d/a.bin"]
-        assert report.notes == ()
+        assert ["1 files of equal size could not be compared" in note for note in report.notes] == [True]
+        assert "verify='size'" in report.notes[0]
         assert tree(there) == tree(here)
 
 
-# Sabotage: leave `_prove_by_reading` out, or the note: unequal tags make everything move, or nothing is said.
+# Sabotage: leave `probe_tags` out, or the note: unequal tags make everything move, or nothing is said.
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_server_with_another_tag_rule_is_found_out_and_the_report_says_that_sizes_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
@@ -111,7 +112,7 @@ async def test_a_server_with_another_tag_rule_is_found_out_and_the_report_says_t
             assert {reason for _, reason in reasons(report).values()} == {"same size, content unknown"}
             assert len(report.notes) == 1, round_
             assert "another rule" in report.notes[0]
-        assert len(calls(sim, DOWNLINK)) == 1  # one small file of known bytes, once
+        assert len(calls(sim, DOWNLINK)) == 2  # two small files of certain bytes, once each
         assert calls(sim, UPLINK) == []
 
 
@@ -228,7 +229,7 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         assert len(tree(there)) == 5
 
 
-# Sabotage: leave `account=run.account` out of `_delete` or `_prove_by_reading` in sync.py.
+# Sabotage: leave `account=` out of `_delete_one_there` in deletion.py or of `probe_tags` in sync.py.
 async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"same-size.bin": b"here", "new.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:

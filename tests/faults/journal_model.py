@@ -24,6 +24,7 @@ from emasync.transfer.journal import Journal, open_journal
 from emasync.transfer.journal_rows import Intent, ItemState, Key, Settled, journal_scope
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sqlite_thread import Grouping
+from emasync.transfer.tag_compatibility import TagState
 from tests.unit.transfer.journal_samples import Facts
 
 T = TypeVar("T")
@@ -200,7 +201,7 @@ class JournalUnderCrashes(RuleBasedStateMachine):
         row = self._do(self._journal.lookup([key])).get(key)
         now = None if gone else Facts()
         listed = FileEntry(path=key.remote, size=10)
-        resume = resume_action(row, direction=key.direction, current=now, listed=listed, tags_proven=False)
+        resume = resume_action(row, direction=key.direction, current=now, listed=listed, tags=TagState.INCOMPATIBLE)
         done = known is not None and known.state is ItemState.DONE
         assert (resume.action is Action.KEEP) == (done and not gone), resume.reason
         doubt = known is not None and known.state in (ItemState.SENT, ItemState.UNKNOWN)

@@ -99,7 +99,7 @@ def _moved(end: Ended, copy: Path) -> Ended:
 
 
 async def a_full_state_disk(folder: Path, *, seed: int) -> list[str]:
-    """ENOSPC for the journal: the run may fail as a whole, but nothing wrong is on disk, and no success is claimed."""
+    """ENOSPC for the journal: the run goes on without one, and says so."""
     files, home, copy = the_files(seed), folder / "home", folder / "copy"
     (home / "emasync").mkdir(parents=True)
     copy.mkdir()
@@ -108,7 +108,8 @@ async def a_full_state_disk(folder: Path, *, seed: int) -> list[str]:
     async with an_em(folder / "em", files) as sim:
         end = await emasync(sim.url, home, *DOWN, wrap=(*wrap, *state))
     run = Run(direction="down", wanted=files, landed=home / "out", ended_ok=end.code == 0)
-    return _struck(end) + violations(run) + end.ugly()
+    told = [] if "no journal is kept" in end.err else [f"the full disk is not told of: {end.err}"]
+    return told + ([f"exit {end.code}"] if end.code else []) + violations(run) + end.ugly()
 
 
 async def a_file_size_limit(folder: Path, *, seed: int) -> list[str]:
@@ -126,7 +127,7 @@ async def a_file_size_limit(folder: Path, *, seed: int) -> list[str]:
 
 
 async def few_open_files(folder: Path, *, seed: int, limit: int, way: str) -> list[str]:
-    """EMFILE somewhere: whatever ends it, no file is wrong, none is called done that is not, none is left behind."""
+    """Few open files, or too few for one file: whatever ends it, no file is wrong, none is called done that is not."""
     files, home = the_files(seed), folder / "home"
     for name, data in files.items() if way == "up" else ():
         (home / "src" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -135,13 +136,14 @@ async def few_open_files(folder: Path, *, seed: int, limit: int, way: str) -> li
     async with an_em(folder / "em", {} if way == "up" else files) as sim:
         end = await emasync(sim.url, home, *words, wrap=("prlimit", f"--nofile={limit}"))
         landed = sim.volume(USER) if way == "up" else home / "out"
+        struck = [] if end.code or "no more files can be opened" in end.err else ["the limit struck nothing"]
         if not end.report.outcomes:  # it never came to the files: only the truth of its end is left to ask for
             late = Run(direction="up" if way == "up" else "down", wanted=files, landed=landed, ended_ok=end.code == 0)
-            return _struck(end) + violations(late) + end.ugly()
+            return struck + violations(late) + end.ugly()
         if way == "down":
-            return _struck(end) + judge_down(_moved(end, home / "out"), files, landed, before={})
+            return struck + judge_down(_moved(end, home / "out"), files, landed, before={})
         run = Run(direction="up", wanted=files, landed=landed, report=end.report, ended_ok=end.code == 0)
-        return _struck(end) + violations(run) + end.ugly() + _code(end)
+        return struck + violations(run) + end.ugly() + _code(end)
 
 
 async def folders_that_refuse(folder: Path, *, seed: int) -> list[str]:
@@ -173,10 +175,6 @@ async def sources_that_refuse(folder: Path, *, seed: int) -> list[str]:
     right = {name: sha256(data) for name, data in files.items() if not name.startswith("d2/") and name != "d1/f001"}
     wrong = [] if there == right else [f"on the EM: {sorted(there)}"]
     return wrong + _failed(end, "d1/f001", "d2", words="ermission denied") + end.ugly() + _code(end)
-
-
-def _struck(end: Ended) -> list[str]:
-    return [] if end.code else ["the limit struck nothing"]
 
 
 def cases(seed: int) -> dict[str, tuple[Case, tuple[str, ...]]]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.checker import Run, violations
 from tests.faults.stage_kills import Way
-from tests.faults.stage_local import PASSWORD, USER, an_em, ended, started
+from tests.faults.stage_local import PASSWORD, USER, an_em, emasync, ended, missing, some_files, started
 
 _CHILD = str(Path(__file__).with_name("local_child.py"))
 _LARGE = 1_100_000  # more than may wait in memory until it is whole
@@ -37,3 +37,27 @@ async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, w
     assert (end.code, end.ugly()) == (0, []), end.err
     assert 0 < json.loads(end.out)["open"] <= 64 + 4 * workers
     assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+
+
+# Sabotage: `Fetch.run` without `places.run` (down), or leave `short` out of `Sender._failed` (up): hundreds of files
+# fail. No `make_room`: idle connections keep what one file needs, and it takes many attempts.
+@pytest.mark.parametrize("limit", [64, 24])
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_is_slow(
+    tmp_path: Path, way: Way, limit: int
+) -> None:
+    if why := missing("prlimit"):
+        pytest.skip(why)
+    files, home = some_files(random.Random(3), 400, folders=60), tmp_path / "home"
+    for name, data in files.items() if way == "up" else ():
+        (home / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / "src" / name).write_bytes(data)
+    words = ("up", "src/") if way == "up" else ("down", "/", "--into", "out")
+    async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
+        end = await emasync(sim.url, home, *words, "--workers", "64", wrap=("prlimit", f"--nofile={limit}"))
+        landed = sim.volume(USER) if way == "up" else home / "out"
+        moving = sum(one.path == f"em/files/{way}link" for one in sim.requests)
+    assert (end.code, end.ugly()) == (0, []), end.err
+    assert end.err.count("no more files can be opened") == 1
+    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+    assert moving <= (400 if way == "down" else 60) + 64 * 4

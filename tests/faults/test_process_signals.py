@@ -1,11 +1,14 @@
-"""SIGINT and SIGTERM in the midst of a transfer: its codes, its journal, the command that goes on, and the next run."""
+"""SIGINT, SIGTERM and SIGHUP in the midst of a transfer: codes, journal, the command that goes on, and the next run."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import pty
 import random
 import re
 import signal
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,18 +17,21 @@ import pytest
 
 from emasync.cli.job import _GRACE_S
 from emasync.simulator import Fault, FaultKind
+from tests.cli.child import environment, login
 from tests.faults.checker import Run, read_journal, residue, violations
 from tests.faults.stage_kills import Way
-from tests.faults.stage_local import USER, an_em, emasync, ended, journals, some_files, started
+from tests.faults.stage_local import PASSWORD, USER, an_em, emasync, ended, journals, some_files, started
 
-_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+_NOHUP = ("sh", "-c", "trap '' HUP; exec \"$@\"", "sh")
 _PROMISED_S = 5.0  # from a signal to the end
 _CHILD = str(Path(__file__).with_name("process_child.py"))
 
 
 # sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
-# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done".
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done"; leave SIGHUP out of
+# `_CODES` in cli/signals.
+@pytest.mark.parametrize("number", _CODES)
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_the_job(
     tmp_path: Path, way: Way, number: signal.Signals
@@ -163,6 +169,67 @@ async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_co
     assert (finished.code, finished.ugly()) == (0, [])
     assert len(moved) >= (len(files) if way == "down" else 6)
     assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+
+
+# sabotage: `ignored = False` in `ending_signals`.
+async def test_a_job_under_nohup_goes_on_when_the_terminal_hangs_up(tmp_path: Path) -> None:
+    files, home = some_files(random.Random(4), 12), tmp_path / "home"
+    async with an_em(tmp_path / "em", files) as sim:
+        gate = sim.gate("em/files/downlink", at="answer")
+        words = ("down", "/", "--into", "out", "-q")
+        async with started(sim.url, home, *words, wrap=_NOHUP) as process:
+            with anyio.fail_after(40):
+                await gate.arrived()
+            process.send_signal(signal.SIGHUP)
+            gate.open()
+            finished = await ended(process)
+    assert (finished.code, finished.ugly()) == (0, [])
+    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+
+
+# sabotage: let `Out.warn` raise OSError: a stderr that is gone breaks the ending off; or leave `discard(sys.stderr)`
+# out of both places: the interpreter's last flush makes it 120.
+async def test_a_terminal_that_is_closed_ends_it_with_129_and_leaves_nothing(tmp_path: Path) -> None:
+    files, home = some_files(random.Random(5), 12, large=6), tmp_path / "home"
+    ours, theirs = pty.openpty()
+    async with an_em(tmp_path / "em", files, bandwidth=100_000) as sim:
+        words = ("down", "/", "--into", "out", "--workers", "4", "--progress", "tty")
+        env = environment(home, {**login(sim.url, password=PASSWORD), "PYTHONWARNINGS": "error", "TERM": "xterm"})
+        home.mkdir()
+        command = (sys.executable, "-m", "emasync", *words)
+        process = await asyncio.create_subprocess_exec(
+            *command, env=env, cwd=home, start_new_session=True, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        try:
+            with anyio.fail_after(40):
+                while sum(one.path == "em/files/downlink" for one in sim.requests) < 4:
+                    await anyio.sleep(0.005)
+                os.close(ours)  # first, so that all that it writes from here on fails
+                process.send_signal(signal.SIGHUP)
+                code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert code == 129
+    assert residue(home / "out") == []
+    assert violations(Run(direction="down", wanted=files, landed=home / "out", rows=journals(home)[0])) == []
+
+
+# sabotage: leave `raise_on_signals()` out of `finish`: the signal itself ends it, with -1 or -15.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_before_there_is_an_event_loop_has_its_code_too(tmp_path: Path, number: signal.Signals) -> None:
+    home, secret = tmp_path / "home", tmp_path / "secret"
+    os.mkfifo(secret)
+    wrap = ("env", "-u", "EMASYNC_PASSWORD", f"EMASYNC_PASSWORD_FILE={secret}")
+    async with started("http://127.0.0.1:9/", home, "ls", wrap=wrap) as process:
+        with anyio.fail_after(40):
+            writer = await anyio.to_thread.run_sync(os.open, secret, os.O_WRONLY)  # returns when it is being read
+        process.send_signal(number)
+        stopped = await ended(process, limit_s=_PROMISED_S)
+        os.close(writer)
+    assert (stopped.code, stopped.ugly()) == (_CODES[number], [])
 
 
 async def _appears(path: Path) -> None:

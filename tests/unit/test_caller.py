@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -392,3 +393,17 @@ async def test_the_log_names_calls_and_no_secret(caplog: pytest.LogCaptureFixtur
     assert "GET em/files/list: AuthError: log in" in caplog.text
     assert "canary" not in caplog.text
     assert "token-" not in caplog.text
+
+
+# Sabotage: charge a shortage to the account; or leave `raise_shortage` out of `_after`.
+async def test_a_shortage_of_open_files_is_nobodys_error_and_raised_at_once_where_others_can_make_room() -> None:
+    short = UnreachableError("no connection", errno=errno.EMFILE)
+    fake, account = em(LIST, short, short, OK), Account()
+    assert await fake.caller().json(LIST, account=account) == OK
+    assert (account.requests, account.errors, len(fake.slept)) == (3, 0, 2)
+
+    fake = em(DOWNLINK, short, OK)
+    with pytest.raises(UnreachableError) as caught:
+        await fake.caller().run(DOWNLINK, lambda reply: reply.json(), raise_shortage=True)
+    assert caught.value is short
+    assert fake.slept == []

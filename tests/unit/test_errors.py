@@ -26,13 +26,15 @@ def test_every_error_is_an_em_error(kind: type[Exception]) -> None:
         (errors.BuildFailedError, errors.BadRequestError),
         (errors.ImageLoadError, errors.BadRequestError),
         (errors.TooLargeError, errors.BadRequestError),
+        (errors.PodVanishedError, errors.PodFailedError),
+        (errors.PodVanishedError, errors.UnknownOutcomeError),
     ],
 )
 def test_an_error_is_also_what_a_caller_would_expect(kind: type[Exception], also: type[Exception]) -> None:
     assert issubclass(kind, also)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not errors.PodFailedError])
+@pytest.mark.parametrize("kind", [kind for kind in ALL if not issubclass(kind, errors.PodFailedError)])
 def test_the_message_is_all_that_str_shows(kind: type[Exception]) -> None:
     # OSError's own str() would show "[Errno None] None: ..." for those that are one. Sabotage: drop EMError.__str__.
     assert str(kind("what happened")) == "what happened"
@@ -58,7 +60,8 @@ def test_facts_are_attributes_with_quiet_defaults() -> None:
     )
 
 
-def test_a_pod_failure_carries_its_status() -> None:
+@pytest.mark.parametrize("kind", [errors.PodFailedError, errors.PodVanishedError])
+def test_a_pod_failure_carries_its_status(kind: type[errors.PodFailedError]) -> None:
     pod = PodStatus(phase=PodPhase.TERMINATED, reason="Error", message="boom", exit_code=2)
-    error = errors.PodFailedError("the pod ended", pod=pod)
-    assert (error.pod, error.reason, error.detail) == (pod, "Error", "boom")
+    error = kind("the pod ended", pod=pod)
+    assert (error.pod, error.reason, error.detail, str(error)) == (pod, "Error", "boom", "the pod ended")

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from emasync import errors
-from emasync.cli.exit_codes import ExitCode, exit_code, worst
+from emasync.cli.exit_codes import ExitCode, code_of_items, exit_code
 from emasync.model import PodPhase, PodStatus
 
 _BACK_OFF = PodStatus(phase=PodPhase.WAITING, reason="ImagePullBackOff")
@@ -32,6 +32,7 @@ TABLE: list[tuple[BaseException, int]] = [
     (errors.SourceChangedError("x"), 1),
     (errors.PodFailedError("x", pod=_BACK_OFF), 21),
     (errors.PodFailedError("x", pod=_ENDED), 22),
+    (errors.PodVanishedError("x", pod=PodStatus(phase=PodPhase.NONE)), 12),
     (errors.UnknownOutcomeError("x"), 12),
     (FileNotFoundError("x"), 3),
     (PermissionError("x"), 4),
@@ -56,12 +57,29 @@ def test_the_table_above_leaves_out_no_error_of_emasync() -> None:
 
 
 def test_signals_have_the_codes_that_shells_give_them() -> None:
-    assert (ExitCode.INTERRUPTED, ExitCode.TERMINATED) == (128 + 2, 128 + 15)
+    assert (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED) == (128 + 1, 128 + 2, 128 + 15)
 
 
-def test_several_failures_share_a_code_or_are_partial() -> None:
-    lost, gone = errors.UnreachableError("x"), errors.NotFoundError("x")
+_LOST, _DOWN, _GONE = errors.UnreachableError("x"), errors.ServerError("x"), errors.NotFoundError("x")
+_UNSURE = errors.UnknownOutcomeError("x")
 
-    assert worst([]) is ExitCode.DONE
-    assert worst([lost, errors.ServerError("x")]) is ExitCode.TEMPORARY
-    assert worst([lost, gone]) is ExitCode.PARTIAL
+
+# Sabotage: any one line of `code_of_items`: `unknown or` left out, `len(codes) >= items` left out, PARTIAL for all.
+@pytest.mark.parametrize(
+    ("failures", "items", "unknown", "code"),
+    [
+        ([], 0, False, ExitCode.DONE),
+        ([], 3, False, ExitCode.DONE),
+        ([], 3, True, ExitCode.UNKNOWN),
+        ([_LOST], 1, False, ExitCode.TEMPORARY),
+        ([_LOST, _DOWN], 2, False, ExitCode.TEMPORARY),  # all failed, with one code
+        ([_LOST, _DOWN], 3, False, ExitCode.PARTIAL),  # one did not fail
+        ([_LOST, _GONE], 2, False, ExitCode.PARTIAL),  # all failed, with different codes
+        ([_LOST, _LOST], 3, True, ExitCode.UNKNOWN),
+        ([_LOST, _UNSURE], 2, False, ExitCode.UNKNOWN),
+    ],
+)
+def test_several_items_have_the_code_that_the_readme_gives(
+    failures: list[BaseException], items: int, unknown: bool, code: ExitCode
+) -> None:
+    assert code_of_items(failures, items=items, unknown=unknown) is code

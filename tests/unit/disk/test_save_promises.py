@@ -15,7 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, SmallSave, exists, saving
+from emasync.disk import FileThreads, Pin, SmallSave, exists, saving
+from emasync.disk.folder import open_folder
 from emasync.disk.hashes import Hashes
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
@@ -110,7 +111,7 @@ async def test_a_commit_flushes_the_folder_unless_told_otherwise(
             await out.commit()
     else:
         await SmallSave(threads, dest, FILE, overwrite="replace", durable=True).commit()
-    assert flushed == [False, True]  # the file, then its folder
+    assert flushed == [True, False, True]  # the entry of the destination, the file, then its folder
 
 
 # Sabotage: leave `await save.finish()` out of the end of saving: the caller's buffer is read after it was given back.
@@ -172,13 +173,16 @@ async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
 async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
     threads: FileThreads, dest: Path, streamed: bool, overwrite: Overwrite, during: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pin = Pin()
+    os.close(open_folder(dest, (), durable=True, pin=pin))  # its entry is flushed before anything is held
+
     async def work() -> None:
         if streamed:
-            async with saving(threads, dest, FILE, overwrite=overwrite, durable=True) as out:
+            async with saving(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin) as out:
                 await out.write(DATA)
                 await out.commit()
         else:
-            small = SmallSave(threads, dest, FILE, overwrite=overwrite, durable=True)
+            small = SmallSave(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin)
             await small.write(DATA)
             await small.commit()
 

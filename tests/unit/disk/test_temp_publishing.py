@@ -122,8 +122,8 @@ def test_the_folder_is_flushed_unless_the_caller_will_do_it(
     dest: Path, how: dict[str, bool], flushed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"))
     file = made(dest, durable=True)
+    monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"))
     file.publish(**how)
     file.discard()
     assert seen == flushed
@@ -324,3 +324,15 @@ def test_a_folder_that_was_moved_away_is_tidied_up_where_it_is_now(dest: Path) -
         file.publish()
     file.discard()
     assert tree(dest) == {"moved/", "sub/", f"sub/{NAME}"}
+
+
+# Sabotage: `return False` for every OSError in `leads_to`: the folder is said to have been moved.
+def test_a_folder_that_cannot_be_opened_again_for_want_of_files_was_not_swapped(
+    dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = made(dest)
+    monkeypatch.setattr("emasync.disk.folder.find_folder", fails(errno.EMFILE))
+    with pytest.raises(OSError, match="Too many open files"):
+        file.publish()
+    file.discard()
+    assert not (dest / NAME).exists()

@@ -15,7 +15,7 @@ ENDED = {"data": {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}
 BAD = {"data": {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}}
 
 
-async def test_each_method_is_one_call() -> None:
+async def test_each_method_is_one_call_but_a_run_which_looks_first() -> None:
     fake = FakeEM()
     caller = fake.caller()
     images, pods = Images(caller, Volume()), Pods(caller, Volume())
@@ -24,7 +24,7 @@ async def test_each_method_is_one_call() -> None:
     assert await images.list() == []
     await pods.run("i")
     assert (await pods.status()).phase is PodPhase.NONE
-    assert fake.sent == ["auth/", BUILD, LOAD, "em/pod/image/list", RUN, STATUS]
+    assert fake.sent == ["auth/", BUILD, LOAD, "em/pod/image/list", STATUS, RUN, STATUS]
 
 
 async def test_a_job_is_never_sent_twice() -> None:
@@ -37,7 +37,7 @@ async def test_a_job_is_never_sent_twice() -> None:
     ):
         with pytest.raises(UnknownOutcomeError):
             await job
-    assert fake.sent == ["auth/", RUN, BUILD, LOAD]
+    assert fake.sent == ["auth/", STATUS, RUN, BUILD, LOAD]
 
 
 async def test_watch_and_wait_end_with_the_pod() -> None:

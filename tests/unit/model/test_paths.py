@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emasync.model import RemotePath
-from emasync.model.paths import has_magic, matches
+from emasync.model.paths import matches
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,6 @@ def test_relative_to_gives_the_rest_or_says_that_there_is_none() -> None:
 )
 def test_a_pattern_matches_the_whole_path(path: str, pattern: str, selected: bool) -> None:
     assert matches(path, pattern) is selected
-
-
-def test_only_a_pattern_has_magic() -> None:
-    assert [has_magic(text) for text in ("a*", "a?", "a[b]", "a{b}", "a.b")] == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize(

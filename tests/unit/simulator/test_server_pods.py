@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emasync.simulator import PodContext, Simulator, VirtualClock
+from emasync.simulator import Fault, PodContext, Simulator, VirtualClock
 
 from .raw import Raw, box
 
@@ -95,6 +95,48 @@ async def test_a_new_pod_stops_the_old_one() -> None:
         await clock.advance(1.0)
         assert stopped == ["client1-one", "client1-two"]
     assert clock.sleeping == 0
+
+
+async def test_a_pod_that_is_replaced_ends_with_143_and_may_still_be_shown() -> None:
+    # Sabotage: do not call Pod.replace in pod_calls.run.
+    clock = VirtualClock()
+    async with box(clock=clock, pod_start=0.0, pod_run=600.0) as (sim, raw):
+        sim.add_image("client1", "echo")
+        await raw.post("em/pod/run", **RUN)
+        await clock.advance(5.0)
+        await raw.post("em/pod/run", **(RUN | {"image": "nope"}))
+        sim.faults.add(Fault("earlier_status", endpoint="em/pod/status"), Fault("no_pod", endpoint="em/pod/status"))
+        old = (await state(raw))["terminated"]
+        assert (old["exitCode"], old["reason"]) == (143, "Error")
+        assert datetime.fromisoformat(old["finishedAt"]).timestamp() == clock.now()
+        assert await state(raw) == {}
+        assert (await state(raw))["waiting"]["reason"] == "ImagePullBackOff"
+
+
+async def test_no_pod_starts_in_the_same_second_as_the_one_before_it() -> None:
+    # Sabotage: begin at `now` in Pod.begin.
+    clock = VirtualClock(auto=True)
+    async with box(clock=clock, pod_start=0.01, pod_run=0.01) as (sim, raw):
+        sim.add_image("client1", "echo")
+        starts = set()
+        for _ in range(3):
+            await raw.post("em/pod/run", **RUN)
+            await clock.sleep(0.1)
+            ended = (await state(raw))["terminated"]
+            assert ended["startedAt"] <= ended["finishedAt"]
+            starts.add(ended["startedAt"])
+        assert len(starts) == 3
+
+
+async def test_a_status_may_come_without_times() -> None:
+    clock = VirtualClock()
+    async with box(clock=clock, pod_start=0.0, pod_run=1.0, pod_times=False) as (sim, raw):
+        sim.add_image("client1", "echo")
+        await raw.post("em/pod/run", **RUN)
+        await clock.advance(0.5)
+        assert await state(raw) == {"running": {}}
+        await clock.advance(2.0)
+        assert await state(raw) == {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
 
 async def test_a_scheduled_pod_keeps_its_time() -> None:

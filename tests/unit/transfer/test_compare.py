@@ -48,9 +48,9 @@ def test_what_differs_is_copied_with_the_reason(
     known: bool | None,
     expected: tuple[str, str],
 ) -> None:
-    # sabotage: trust tags without tags_proven, or compare sizes only
+    # sabotage: trust tags without tags_confirmed, or compare sizes only
     decisions = compare(
-        [mine("a")], theirs(("a", size, tag)), direction=direction, tags_proven=proven, known=lambda path: known
+        [mine("a")], theirs(("a", size, tag)), direction=direction, tags_confirmed=proven, known=lambda path: known
     )
     assert told(decisions) == {"a": expected}
 
@@ -102,7 +102,7 @@ def test_a_file_against_a_folder_is_a_conflict_on_both_sides(direction: Directio
         theirs(("a/deep/x", 1, 1), ("b", 1, 1), ("ok", 5, 1)),
         direction=direction,
         delete=True,
-        tags_proven=True,
+        tags_confirmed=True,
     )
     assert told(decisions) == {
         "a": ("conflict", "it is a folder on the EM"),
@@ -128,6 +128,6 @@ def test_thirty_thousand_files_are_compared_at_once() -> None:
     paths = [f"out/d{n % 300}/f{n}" for n in range(30_000)]
     tree = theirs(*((path, 5, 1) for path in paths))
     files = [mine(path[4:]) for path in paths]
-    decisions = compare(files, tree, direction=DOWN, folder="out", tags_proven=True)
+    decisions = compare(files, tree, direction=DOWN, folder="out", tags_confirmed=True)
     # No figure here: the time limit of every test is the guard, something quadratic takes minutes.
     assert {one.reason for one in decisions} == {"same content"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emasync.errors import NotFoundError, UnsafePathError
-from emasync.model import FileEntry, FileTree, RemotePath
+from emasync.model import FileEntry, FileTree, Glob, RemotePath
 from emasync.transfer.plan import DownlinkPlan
 from emasync.transfer.selection import needs_listing, plan_downlink
 
@@ -60,10 +60,43 @@ def test_the_root_means_everything_in_the_volume(path: str) -> None:
     assert plan.notes == ("empty: an empty folder, nothing to move", "results/void: an empty folder, nothing to move")
 
 
-def test_a_file_named_like_a_glob_is_that_file() -> None:
-    # sabotage: look at globs before files in select
-    tree = listing("a[1].txt", "a1.txt")
-    assert landed(plan_downlink(["a[1].txt"], tree)) == {"a[1].txt": "a[1].txt"}
+def test_a_file_or_folder_named_like_a_pattern_is_meant_by_its_name() -> None:
+    # sabotage: look at patterns before files in _named
+    tree = listing("a*.txt", "ab.txt", "d*/x", "dd/y")
+    assert landed(plan_downlink(["a*.txt"], tree)) == {"a*.txt": "a*.txt"}
+    assert landed(plan_downlink(["d*"], tree)) == {"d*/x": "d*/x"}
+
+
+def test_question_marks_and_brackets_are_ordinary_characters_of_a_path() -> None:
+    # sabotage: `wildcards = "*?["` for a str too in PathPattern.of, and no escape there
+    tree = listing("a1.txt", "ab.txt", "d[1]/x.log", "d1/x.log")
+    for path in ("a[1].txt", "a?.txt", "a[1]*.txt", "d?/*.log"):
+        assert isinstance(plan_downlink([path], tree).refused[0].error, NotFoundError), path
+    assert landed(plan_downlink(["d[1]/*.log"], tree)) == {"d[1]/x.log": "x.log"}
+    assert landed(plan_downlink(["d[1]/"], tree)) == {"d[1]/x.log": "x.log"}
+
+
+def test_a_glob_is_always_a_pattern_and_lands_like_one() -> None:
+    # sabotage: hand a Glob's text to _named in select
+    tree = listing("run[1].log", "run1.log", "d[1]/x", "d1/x", "d1/e/y")
+    assert landed(plan_downlink([Glob("run[1].log")], tree)) == {"run1.log": "run1.log"}
+    assert landed(plan_downlink([Glob("d[1]")], tree)) == {"d1/x": "d1/x", "d1/e/y": "d1/e/y"}
+    assert landed(plan_downlink([Glob("d1/?"), "run1.log"], tree)) == {
+        "d1/x": "x",
+        "d1/e/y": "e/y",
+        "run1.log": "run1.log",
+    }
+    missing = plan_downlink([Glob("z[1]")], tree).refused[0]
+    assert (missing.remote, type(missing.error)) == ("z[1]", NotFoundError)
+    assert needs_listing(Glob("run1.log"))
+    with pytest.raises(TypeError, match="list"):
+        plan_downlink(Glob("*"), tree)  # type: ignore[arg-type]
+
+
+def test_a_slash_at_the_end_of_a_pattern_selects_folders_only() -> None:
+    # sabotage: leave out the `**` that PathPattern.of appends
+    tree = listing("logs.txt", "logs1/a", "logs2/b/c")
+    assert landed(plan_downlink(["logs*/"], tree)) == {"logs1/a": "logs1/a", "logs2/b/c": "logs2/b/c"}
 
 
 def test_a_file_selected_twice_is_fetched_once() -> None:
@@ -86,6 +119,7 @@ def test_without_a_listing_every_path_is_a_file() -> None:
     assert plan.items[0].entry is None
     assert needs_listing("a/")
     assert not needs_listing("a")
+    assert landed(plan_downlink(["run[1].log"], None)) == {"run[1].log": "run[1].log"}
     with pytest.raises(ValueError, match="listing"):
         plan_downlink(["*.txt"], None)
 

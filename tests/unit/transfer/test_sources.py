@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from emasync.errors import EMError, ForbiddenError, NotFoundError, UnsafePathError
+from emasync.model import Glob
 from emasync.transfer.filters import Filters
 from emasync.transfer.packing import plan_uplink
-from emasync.transfer.sources import Scan, scan
+from emasync.transfer.sources import Scan, scan, scan_folder
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +73,45 @@ def test_absolute_sources_work_like_relative_ones(here: Path) -> None:
     assert landed(scan([here / "src", f"{here}/src/*"])) == {"src/x": f"{here}/src/x", "x": f"{here}/src/x"}
 
 
-def test_a_file_named_like_a_glob_is_that_file() -> None:
-    # sabotage: expand globs before looking for the file
-    files("a[1].txt", "a1.txt")
-    assert set(landed(scan(["a[1].txt"]))) == {"a[1].txt"}
+def test_a_file_named_like_a_pattern_is_that_file() -> None:
+    # sabotage: expand patterns before looking for the file
+    files("a*.txt", "ab.txt")
+    assert set(landed(scan(["a*.txt"]))) == {"a*.txt"}
+
+
+def test_question_marks_and_brackets_are_ordinary_characters_of_a_source() -> None:
+    # sabotage: `wildcards = "*?["` for a str too in PathPattern.of, and no escape there
+    files("a1.txt", "ab.txt", "d[1]/x.log", "d1/y.log")
+    for source in ("a[1].txt", "a?.txt", "a[1]*.txt", "d?/*.log"):
+        scanned = scan([source])
+        assert (landed(scanned), type(scanned.refused[0].error)) == ({}, NotFoundError), source
+    assert landed(scan(["d[1]/*.log"])) == {"x.log": "d[1]/x.log"}
+
+
+def test_a_glob_is_always_a_pattern(here: Path) -> None:
+    # sabotage: hand a Glob's text to walk.source in scan
+    files("run[1].log", "run1.log", "d[1]/x", "d1/y")
+    assert set(landed(scan([Glob("run[1].log")]))) == {"run1.log"}
+    assert set(landed(scan([Glob("d[1]")]))) == {"d1/y"}
+    assert set(landed(scan([Glob(f"{here}/d1/?")]))) == {"y"}
+    assert isinstance(scan([Glob("z?")]).refused[0].error, NotFoundError)
+    with pytest.raises(TypeError, match="list"):
+        scan(Glob("*"))  # type: ignore[arg-type]
+
+
+def test_a_slash_at_the_end_of_a_pattern_selects_folders_only() -> None:
+    # sabotage: leave out the `**` that PathPattern.of appends
+    files("logs.txt", "logs1/a", "logs2/b/c")
+    assert set(landed(scan(["logs*/"]))) == {"logs1/a", "logs2/b/c"}
+
+
+def test_the_folder_of_a_sync_is_never_a_pattern() -> None:
+    # sabotage: drop `literal=True` in scan_folder: where "data*" is gone, "data1" would be synced in its place
+    files("data1/x")
+    scanned = scan_folder(Path("data*"))
+    assert (landed(scanned), type(scanned.refused[0].error)) == ({}, NotFoundError)
+    files("data*/y")
+    assert set(landed(scan_folder(Path("data*")))) == {"y"}
 
 
 @pytest.mark.parametrize("source", ["gone", "gone/", "gone/*.txt", "*.none", "file/", "file/*"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -112,12 +113,16 @@ async def test_two_readers_share_the_outcomes_and_neither_waits_for_ever() -> No
     assert len(seen) == 10
 
 
-async def test_bytes_moved_beyond_those_that_stayed_are_wasted() -> None:
+# Sabotage: count `moved` of each state as resent in `Results.settle`; or sum over all files instead of each.
+async def test_bytes_of_files_that_are_done_and_of_others_are_counted_apart_file_by_file() -> None:
     async def work(results: Results, account: Account) -> None:
-        account.charge(moved=10)
-        results.settle(outcome(0))
+        results.settle(outcome(0), moved=10)  # of which 1 byte stays
+        results.settle(outcome(1))  # was there already: nothing moved, and nothing to set off against others
+        results.settle(replace(outcome(2), state=OutcomeState.FAILED, bytes=0), moved=5)
+        results.settle(replace(outcome(3), state=OutcomeState.UNKNOWN, bytes=0), moved=7)
 
-    assert (await transfer(work)).wasted_bytes == 9
+    report = await transfer(work)
+    assert (report.resent_bytes, report.failed_bytes, report.wasted_bytes) == (9, 12, 21)
 
 
 async def test_leaving_early_cancels_what_is_under_way_and_waits_for_its_cleanup() -> None:

@@ -168,3 +168,11 @@ def test_an_access_token_that_no_header_takes_is_a_protocol_error_without_it(acc
     # Sabotage: take any string: a line break in it would write headers of the server's choice.
     with pytest.raises(ProtocolError, match="no usable access token"):
         replies.tokens({"access": access})
+
+
+@pytest.mark.parametrize("rest", [{}, {"data": None}, {"data": {"state": {}}}])
+def test_a_pod_status_that_names_an_error_is_not_the_status_of_no_pod(rest: dict[str, object]) -> None:
+    # Sabotage: leave the test of "error" out of replies.pod_status.
+    with pytest.raises(ProtocolError, match="is an error, not a status") as caught:
+        replies.pod_status({"error": "STATUS_FAILED", "message": "x", **rest})
+    assert caught.value.detail == "STATUS_FAILED"

@@ -1,0 +1,64 @@
+"""Which files and folders of a listing a removal means: never one that was not named.
+
+Owns: the rules of ``rm``, stricter than those of verbs that only look. The same removal, made again, must not select
+something else. May import remote, model and errors. Sends nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from emasync.cli.remote import Chosen, choose_matching, choose_named, without_doubles
+from emasync.errors import UnsafePathError
+from emasync.model import FileTree, Glob, RemotePath, safe
+from emasync.model.glob import is_pattern, means_contents
+
+
+def choose_removals(tree: FileTree, asked: Sequence[str | Glob], *, literal: bool) -> list[Chosen]:
+    """What `asked` names in `tree`, to be deleted. With `literal` no path is a pattern.
+
+    A path with ``*``, and any Glob, is a pattern of files, whatever is called exactly so. Any other path is the file of
+    exactly that name or, with a slash at its end, the folder. NotFoundError where one path names nothing. ValueError
+    for the whole volume, a file named as a folder or a folder named as a file. UnsafePathError for a listed name that
+    the EM may take for another file.
+    """
+    chosen = without_doubles(one for path in asked for one in _chosen(tree, path, literal=literal))
+    for one in chosen:
+        _check_unmistakable(tree, one.path, is_folder=one.is_folder)
+    return chosen
+
+
+def removal_command(path: RemotePath) -> str:
+    """The command that removes this one file, for a message."""
+    return shlex.join(["emasync", "rm", *(["--literal"] if is_pattern(path) else []), "--", path])
+
+
+def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]:
+    if isinstance(asked, str) and not RemotePath(asked):
+        raise ValueError("rm does not delete the whole volume; name files or folders, for example `emasync rm '*'`")
+    if isinstance(asked, str) and (literal or not is_pattern(asked)):
+        one = choose_named(tree, asked)
+        if one.is_folder and not means_contents(asked):
+            raise ValueError(
+                f"{safe(one.path)} is a folder with {len(one.files)} files; to delete it with all that is in it, "
+                f"write {safe(one.path)}/"
+            )
+        return [one]
+    if means_contents(asked):
+        raise ValueError(f"{safe(asked)}: a pattern selects files, no folders; leave out the slash at its end")
+    return choose_matching(tree, asked)
+
+
+def _check_unmistakable(tree: FileTree, path: RemotePath, *, is_folder: bool) -> None:
+    """UnsafePathError where deleting `path` could delete something else: a listing can hold any name."""
+    reason = None
+    if ".." in path.parts:
+        reason = "it leads out of its folder"
+    elif not path or (tree.is_folder(path) and not is_folder):
+        reason = "a folder is called the same"
+    elif (trimmed := path.strip()) != path and (trimmed in tree or tree.is_folder(trimmed)):
+        reason = f"without the blanks at its ends it is {safe(trimmed)}, which is there too"
+    if reason is not None:
+        text = f"{safe(path)} is not deleted: {reason}, and the EM may take one for the other; nothing was deleted"
+        raise UnsafePathError(text, name=path, reason=reason)

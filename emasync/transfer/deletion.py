@@ -1,0 +1,170 @@
+"""What a sync deletes on its target: whether that was agreed to, and the deletions themselves.
+
+Owns: consent, the last look before each deletion, and its outcome. May import engine, plan, disk and below.
+Which files only the target has is decided in `compare`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from emasync.caller import Account
+from emasync.disk import Fingerprint, Unchanged, remove_file
+from emasync.errors import DeletionRefusedError, EMError, TargetChangedError, UnknownOutcomeError
+from emasync.model import (
+    Direction,
+    FileTree,
+    Outcome,
+    OutcomeAction,
+    OutcomeState,
+    RemotePath,
+    SyncDecision,
+    SyncSummary,
+    safe,
+)
+from emasync.transfer.engine import Run
+from emasync.transfer.plan import DownlinkItem, prefix
+
+Confirm = Callable[[SyncSummary], Awaitable[bool]]
+"""Asked once, before anything moves, where a sync would delete files; False ends it."""
+
+_DELETED = "deleted: not at the source"
+_OTHERS_FAILED = "not deleted, because other files failed"
+
+
+async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Confirm | None) -> None:
+    """Return if the deletions of `summary` may be done, else raise DeletionRefusedError.
+
+    With nobody to ask they may, unless the source is empty: that is what an unmounted disk or a filter that leaves
+    nothing looks like, and it takes `allow_empty_source`.
+    """
+    if not summary.delete_files:
+        return
+    here, there = ("on the EM", "here") if summary.side == "remote" else ("here", "on the EM")
+    what = f"all {summary.delete_files:,} files {here}" if summary.empties else f"{summary.delete_files:,} files {here}"
+    if confirm is not None:
+        if await confirm(summary):
+            return
+        why = f"the answer to whether {what} may be deleted was no"
+    elif summary.empties and not allow_empty_source:
+        why = (
+            f"the source ({there}) has no files, so {what} would be deleted; if that is meant, "
+            "say so with allow_empty_source (--allow-empty-source)"
+        )
+    else:
+        return
+    raise DeletionRefusedError(
+        f"nothing was moved or deleted: {why}",
+        side=summary.side,
+        files=summary.delete_files,
+        bytes=summary.delete_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """The deletions of one sync. They were decided from the listing `tree` and the local fingerprints `seen`."""
+
+    run: Run
+    decisions: Iterable[SyncDecision]
+    here: Path
+    there: RemotePath
+    direction: Direction
+    tree: FileTree
+    seen: Mapping[RemotePath, Fingerprint]
+
+    @property
+    def paths(self) -> list[RemotePath]:
+        """What is to be deleted, below the synced folder."""
+        return [one.path for one in self.decisions if one.action == "delete"]
+
+    def register(self) -> None:
+        """Have these files expected by the report, whatever ends the sync."""
+        expected = (DownlinkItem(remote=self.there / path, place=path) for path in self.paths)
+        self.run.roster.expect(expected, below=prefix(self.here))
+
+    async def carry_out(self) -> None:
+        """Delete; last, and only if everything else went well. A file that changed since it was compared is kept."""
+        paths = self.paths
+        if not paths:
+            return
+        if not self.run.roster.all_good:
+            self.run.roster.note(f"{len(paths)} files were not deleted, because other files failed")
+            skipped = (self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths)
+            await self.run.roster.refuse(skipped)
+        elif self.direction is Direction.UPLINK:
+            await self._delete_there(paths)
+        else:
+            for path in paths:
+                await self._settle(path, partial(self._delete_here, path))
+
+    async def _delete_here(self, path: RemotePath) -> None:
+        unchanged = Unchanged(fingerprint=self.seen[path])
+        remove = partial(remove_file, self.here, path, pin=self.run.pin, unchanged=unchanged)
+        await self.run.link.threads.run(remove)
+
+    async def _delete_there(self, paths: list[RemotePath]) -> None:
+        """Transfers and a question took time: what is deleted is what a listing made now still shows as it was."""
+        failure: EMError | None = None
+        try:
+            fresh = await self.run.listing.fresh()
+        except EMError as error:
+            failure = error
+        for path in paths:
+            if failure is not None:
+                await self._fail(
+                    path, EMError(f"{safe(self.there / path)}: not deleted, the EM cannot list: {failure}")
+                )
+            elif fresh.is_known(self.there / path) and (self.there / path) not in fresh:
+                await self._gone_already(path)
+            else:
+                await self._settle(path, partial(self._delete_one_there, path, fresh))
+
+    async def _delete_one_there(self, path: RemotePath, fresh: FileTree) -> None:
+        remote = self.there / path
+        if fresh.get(remote) != self.tree.get(remote):
+            raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
+        if await self.run.link.threads.run(os.path.lexists, self.here / path):
+            raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
+        mine = Account(parent=self.run.account)
+        try:
+            await self.run.link.files.delete(remote, account=mine)
+        finally:
+            if mine.requests:
+                self.run.roster.sent([remote])  # a deadline that cuts it off leaves it unknown
+
+    async def _settle(self, path: RemotePath, delete: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await delete()
+        except UnknownOutcomeError as error:
+            outcome = self._outcome(path, OutcomeState.UNKNOWN, reason=str(error), error=error)
+        except (EMError, OSError, ValueError) as error:  # ValueError: a name that no request can carry
+            await self._fail(path, error)
+            return
+        else:
+            outcome = self._outcome(path, OutcomeState.DONE, reason=_DELETED)
+        await self.run.roster.refuse([outcome])
+
+    async def _fail(self, path: RemotePath, error: Exception) -> None:
+        await self.run.roster.refuse([self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error)])
+
+    async def _gone_already(self, path: RemotePath) -> None:
+        reason = "gone from the EM before it was to be deleted"
+        await self.run.roster.refuse([self._outcome(path, OutcomeState.SKIPPED, reason=reason)])
+
+    def _outcome(
+        self, path: RemotePath, state: OutcomeState, *, reason: str, error: Exception | None = None
+    ) -> Outcome:
+        return Outcome(
+            path=self.there / path,
+            place=prefix(self.here) + path,
+            direction=self.direction,
+            state=state,
+            reason=reason,
+            error=error,
+            action=OutcomeAction.DELETE,
+        )
