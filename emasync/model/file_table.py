@@ -7,6 +7,7 @@ Imports paths. Knows nothing of folders without files, nor of what a listing lea
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -69,6 +70,7 @@ class FileTable:
         "_ends",
         "_few",
         "_folder_of",
+        "_grouped",
         "_irregular",
         "_names",
         "_number_of_time",
@@ -97,6 +99,7 @@ class FileTable:
         self._whole: dict[int, FileEntry] = {}
         self._slots = array("Q", bytes(8))
         self._few: dict[RemotePath, FileEntry] | None = None
+        self._grouped: array[int] | None = None  # positions by folder
         self._irregular = False  # whether some name holds a slash, or is a dot
 
     @classmethod
@@ -192,6 +195,11 @@ class FileTable:
             self._few = {entry.path: entry for entry in map(self.entry, range(len(self)))}
         yield True
 
+    def index(self) -> None:
+        """Make the index of a table whose paths are in normal form, and different."""
+        for _ in self._index():
+            pass
+
     def find(self, path: str) -> int:
         """The position of the file at `path` (in normal form); -1 if there is none."""
         table = self._slots
@@ -236,6 +244,12 @@ class FileTable:
             return iter(self._few)
         return (_normal(RemotePath, text) for text in self._texts())
 
+    def size(self, position: int) -> int:
+        """Bytes of the file at `position`; -1 where they are not known."""
+        if self._whole and (whole := self._whole.get(position)) is not None:
+            return -1 if whole.size is None else whole.size
+        return self.sizes[position]
+
     def entry(self, position: int) -> FileEntry:
         """The file at `position`."""
         if self._whole and (whole := self._whole.get(position)) is not None:
@@ -259,12 +273,37 @@ class FileTable:
         for text, size, time, tagged, tag in rows:
             yield _entry(_normal(RemotePath, text), None if size < 0 else size, times[time], tag if tagged else None)
 
+    def used_folders(self) -> list[str]:
+        """The folders in which there are files, without those that hold folders only."""
+        used = bytearray(len(self.folders))
+        for number in self._folder_of:
+            used[number] = True
+        return [text for text, held in zip(self.folders, used, strict=True) if held]
+
+    def in_folders(self, numbers: Iterable[int]) -> list[int]:
+        """The positions of the files in the folders of these numbers, in order."""
+        if self._grouped is None:
+            self._grouped = array("I", sorted(range(len(self)), key=self._folder_of.__getitem__))
+        key = self._folder_of.__getitem__
+        positions: list[int] = []
+        for number in numbers:
+            first = bisect_left(self._grouped, number, key=key)
+            positions += self._grouped[first : bisect_right(self._grouped, number, lo=first, key=key)]
+        return sorted(positions)
+
     def below(self, folder: str) -> Iterator[int]:
         """The positions of the files inside `folder` (in normal form), at any depth, in order."""
         start = f"{folder}/" if folder else ""
         inside = [not start or text == folder or text.startswith(start) for text in self.folders]
         nameless = self.find("") if not start else -1  # a file whose name is a dot stands for the root itself
         return (at for at, number in enumerate(self._folder_of) if inside[number] and at != nameless)
+
+    def paths_below(self, folder: str) -> Iterator[RemotePath]:
+        """The paths of the files inside `folder` (in normal form), at any depth, in order."""
+        start = f"{folder}/" if folder else ""
+        if self._few is not None or not start:
+            return (path for path in self.paths() if path and path.startswith(start))
+        return map(self.path, self.below(folder))
 
     def entries_below(self, folder: str) -> list[FileEntry]:
         """The files inside `folder` (in normal form), at any depth, in order."""
