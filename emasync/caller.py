@@ -25,7 +25,6 @@ from emasync.model import Token
 from emasync.retry import History, Next, decide
 from emasync.transport import Body, Reply, Transport
 from emasync.wire.calls import Call, Kind
-from emasync.wire.json_reply import Shrink
 
 T = TypeVar("T")
 _ASSUMED_S_BYTE = 1e-6  # of an upload, until one has shown how fast it goes
@@ -140,9 +139,9 @@ class Caller:
                 failure = error
             await self._after(story, failure)
 
-    async def json(self, call: Call, *, account: Account | None = None, shrink: Shrink | None = None) -> Any:
-        """`run` for a reply that is one JSON value; `shrink` as for `Reply.json`."""
-        return await self.run(call, lambda reply: reply.json(shrink=shrink), account=account)
+    async def json(self, call: Call, *, account: Account | None = None) -> Any:
+        """`run` for a reply that is one JSON value."""
+        return await self.run(call, lambda reply: reply.json(), account=account)
 
     @asynccontextmanager
     async def open(self, call: Call, *, account: Account | None = None) -> AsyncIterator[Reply]:

@@ -55,9 +55,16 @@ class Limits:
     for long and a lost answer costs little. None packs into the fewest calls."""
     uplink_files: int = 100
     """Files of one uplink call, by count: a Django default behind the EM API answers more with a bare 400."""
-    json_reply: int = 64 * MIB
-    """A whole JSON reply (a listing of 100,000 files is about 20 MiB)."""
+    json_reply: int = 1 * MIB
+    """A JSON answer that is no listing: status, images, nodes, log-in. Such an answer is parsed as a whole."""
+    listing_reply: int = 64 * MIB
+    """The text of a listing (100,000 files are about 12 MiB). It is parsed while it arrives and never held whole."""
+    listing_entries: int = 1_000_000
+    """Entries of a listing: a file counts as one, a folder as four. A file takes about 60 bytes of memory."""
+    read_reply: int = 64 * MIB
+    """What `Files.read` takes into memory for a file whose size it is not told; `Files.stream` has no such bound."""
     error_reply: int = 64 * KIB
+    """How much of an error's body is read."""
     json_depth: int = 64
     """Nesting of values in a downlink's envelope that are not the content."""
     overrun: int = 64 * KIB

@@ -25,7 +25,7 @@ _ANSWER_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A JSON reply. `date` is the header of that name; `asked_at` is of our wall clock."""
+    """A reply: JSON, or a listing (`FileTree`). `date` is the header of that name; `asked_at` is of our wall clock."""
 
     json: Any
     date: str | None
@@ -58,7 +58,7 @@ class Direct:
     async def _send(self, call: Call, *, token: str | None) -> Answer:
         asked_at, began = time.time(), time.monotonic()
         async with self.transport.send(call, token=token) as reply:
-            json = await reply.json()
+            json = await (reply.listing() if call.listing else reply.json())
             date = reply.headers.get("Date")
         return Answer(json=json, date=date, asked_at=asked_at, seconds=time.monotonic() - began)
 

@@ -21,7 +21,7 @@ from emasync.config import Limits
 from emasync.endpoints.files import Content, verify_content
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
 from emasync.model import FileEntry, FileTree, Token
-from emasync.wire import calls, replies
+from emasync.wire import calls
 from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0
@@ -185,7 +185,8 @@ class _Checks:
 
     async def listing(self) -> Finding:
         answer = await ask_patiently(self._em, calls.list_files(self._volume))
-        tree = self._tree = replies.file_tree(answer.json)
+        tree: FileTree = answer.json
+        self._tree = tree
         text = f"{len(tree)} files, {size(tree.total_size)}, in {answer.seconds:.2f} s"
         slow = answer.seconds > _SLOW_LISTING_S
         return _row(
@@ -215,7 +216,7 @@ class _Checks:
         """No file that was read has the listed tag. One may have been rewritten between listing and read: only what a
         second listing shows unchanged counts, and one file alone says little."""
         answer = await ask_patiently(self._em, calls.list_files(self._volume))
-        tree = replies.file_tree(answer.json)
+        tree: FileTree = answer.json
         same = [escape_name(entry.path) for entry in entries if tree.get(entry.path) == entry]
         if len(same) < _TAG_FILES:
             text = "not known: a file that was read has another tag, which may be its own fault"

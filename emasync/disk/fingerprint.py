@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from itertools import accumulate, pairwise
+from typing import ClassVar
 
 _FACTS = ("size", "mtime_ns", "ctime_ns", "inode", "device")
 _PLACES = (0, 8, 10, 10, 9, 9)  # bytes of each, after the first: times fit beyond the year 2262, inodes use 64 bits
@@ -18,6 +19,7 @@ class Fingerprint(bytes):
     a third of the memory. ValueError for a number that no file can have."""
 
     __slots__ = ()
+    WIDTH: ClassVar[int] = sum(_PLACES)
 
     def __new__(cls, *, size: int, mtime_ns: int, ctime_ns: int, inode: int, device: int) -> Fingerprint:
         try:
@@ -39,6 +41,16 @@ class Fingerprint(bytes):
             inode=found.st_ino,
             device=found.st_dev,
         )
+
+    @classmethod
+    def packed(cls, data: bytes) -> Fingerprint:
+        """The fingerprint of which these are the bytes."""
+        return super().__new__(cls, data)
+
+    @staticmethod
+    def size_in(data: bytearray, begin: int) -> int:
+        """The size in the fingerprint whose bytes begin there."""
+        return int.from_bytes(data[begin : begin + _PLACES[1]], "little", signed=True)
 
     def _fact(self, name: str) -> int:
         return int.from_bytes(self[_SLICES[name]], "little", signed=True)

@@ -18,12 +18,12 @@ from emasync.errors import (
     EMError,
     IntegrityError,
     NotFoundError,
-    ProtocolError,
+    TooLargeError,
     UnknownOutcomeError,
 )
-from emasync.model import FileTree, RemotePath, safe
+from emasync.model import FileTree, safe
 from emasync.transport import Reply
-from emasync.wire import calls, replies
+from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, open_reader, verify
 
 _DELETE_ROUNDS = 3
@@ -34,6 +34,7 @@ class Content:
     `size` is what came. It verifies nothing but that the body is whole and well-formed.
 
     `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than the limit.
+    Without it, it may be of any size; what is read beside the file's bytes is bounded in any case (`EnvelopeReader`).
     """
 
     def __init__(self, reply: Reply, limits: Limits, *, expected_size: int | None = None) -> None:
@@ -51,6 +52,7 @@ class Content:
                 self._check_bound()
                 return data
         self.facts = self._reader.finish()
+        self._reply.check_facts(self.facts)
         return b""
 
     def _check_bound(self) -> None:
@@ -90,18 +92,8 @@ class Files:
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        wanted = None if only is None else {RemotePath(path) for path in only}
         call = calls.list_files(self._volume)
-
-        async def read(reply: Reply) -> FileTree:
-            value = await reply.json(shrink=replies.Shrinker(wanted))
-            try:
-                return replies.file_tree(value, only=wanted)
-            except ProtocolError as error:
-                said = f" ({safe(error.detail, limit=200)})" if error.detail else ""
-                raise ProtocolError(f"{call}: {error}{said}", call=str(call), detail=error.detail) from None
-
-        return await self._caller.run(call, read, account=account)
+        return await self._caller.run(call, lambda reply: reply.listing(only=only), account=account)
 
     async def delete(self, path: str, *, account: Account | None = None) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
@@ -150,7 +142,8 @@ class Files:
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
         `stream`, or `Client.downlink` to disk. `expected_size` (bytes, from a listing) bounds the answer: an
-        IntegrityError as soon as it runs past that by more than 64 KiB.
+        IntegrityError as soon as it runs past that by more than 64 KiB. Without it a file of more than
+        `Limits.read_reply` bytes is a TooLargeError.
         """
         return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
 
@@ -164,19 +157,28 @@ class Files:
             parts: list[bytes] = []
             while chunk := await content.receive():
                 parts.append(chunk)
+                if expected_size is None and content.size > self._limits.read_reply:
+                    raise self._too_large(path)
             data = b"".join(parts)
             verify_content(content, hashlib.sha256(data).hexdigest())
             return ReadFile(data=data, claims=content.facts)
 
         return await self._caller.run(calls.downlink(self._volume, path), read, account=account)
 
+    def _too_large(self, path: str) -> TooLargeError:
+        return TooLargeError(
+            f"{safe(path)} has more than {self._limits.read_reply:,} bytes, too many to read into memory: use "
+            "files.stream or Client.downlink, name its size as expected_size, or raise Limits.read_reply"
+        )
+
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """``async with em.files.stream(path) as chunks: async for chunk in chunks: ...``
 
-        Decoded bytes as they arrive, in bounded memory. What was announced is verified at the end: the last step raises
-        IntegrityError if size or SHA-256 differ, so nothing is proved before the iteration has ended. A break in the
-        middle is raised, not retried; leaving the block early drops the connection.
+        Decoded bytes as they arrive, in bounded memory; nothing but the server bounds how many. What was announced is
+        verified at the end: the last step raises IntegrityError if size or SHA-256 differ, so nothing is proved before
+        the iteration has ended. A break in the middle is raised, not retried; leaving the block early drops the
+        connection.
         """
         async with (
             self._caller.open(calls.downlink(self._volume, path)) as reply,

@@ -4,9 +4,12 @@ Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and
 May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
 """
 
-from emasync.model.files import FileEntry, FileTree
+from emasync.model.decisions import SyncDecisions
+from emasync.model.file_table import FileEntry, FileTable
+from emasync.model.files import FileTree
 from emasync.model.glob import Glob
 from emasync.model.images import Image
+from emasync.model.lazy_sequence import LazySequence
 from emasync.model.outcome import (
     Direction,
     Outcome,
@@ -29,9 +32,11 @@ from emasync.model.token import Token
 __all__ = [
     "Direction",
     "FileEntry",
+    "FileTable",
     "FileTree",
     "Glob",
     "Image",
+    "LazySequence",
     "Node",
     "NodeStatus",
     "Outcome",
@@ -46,6 +51,7 @@ __all__ = [
     "RemotePath",
     "SyncAction",
     "SyncDecision",
+    "SyncDecisions",
     "SyncSummary",
     "Token",
     "TransferReport",

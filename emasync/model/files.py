@@ -1,42 +1,24 @@
-"""`FileEntry` and `FileTree`: what a volume holds, as the EM listed it.
+"""`FileTree`: what a volume holds, as the EM listed it.
 
-Owns: looking things up in a listing. Imports paths. Knows nothing of how a listing is written on the wire.
+Owns: looking things up in a listing. Imports paths and the table of its files. Knows nothing of how a listing is
+written on the wire.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
+from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.paths import RemotePath, matches
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
-    """One file of a listing.
-
-    `size` in bytes, None where the server gave none that can be read. `time` as the EM writes it
-    (``2025-11-20-12-31``: minutes, no time zone). `content_tag` is the EM's signed 64-bit `hash`: a change tag, which
-    on known servers is the tail of the file's MD5 (see `emasync.wire.content_tag`).
-    """
-
-    path: RemotePath
-    size: int | None
-    time: str | None = None
-    content_tag: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.name
 
 
 class FileTree:
     """A volume's files by path. Iterates `FileEntry`s in listing order; folders are in `.folders` (empty ones too).
 
-    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``. A listing may name a folder and not say what is in
-    it: such folders are in `.unknown_folders`, and that a path in one of them is missing here says nothing about the
-    EM. Ask `is_known` before something is concluded from an absence. `only` are the paths that the listing was read
+    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``. Very many files are kept packed, about 60 bytes
+    each and their names: an entry is made anew whenever it is asked for. A listing may name a folder and not say what
+    is in it: such folders are in `.unknown_folders`, and that a path in one of them is missing here says nothing about
+    the EM. Ask `is_known` before something is concluded from an absence. `only` are the paths that the listing was read
     for, if it was not read for all: of other files it knows nothing.
     """
 
@@ -44,13 +26,13 @@ class FileTree:
 
     def __init__(
         self,
-        files: Iterable[FileEntry],
+        files: Iterable[FileEntry] | FileTable,
         *,
         folders: Iterable[str] = (),
         unknown_folders: Iterable[str] = (),
         only: Collection[str] | None = None,
     ) -> None:
-        self._files = {entry.path: entry for entry in files}
+        self._files = files if isinstance(files, FileTable) else FileTable.of(files)
         self._only = only
         self.folders = tuple(RemotePath(folder) for folder in folders)
         self.unknown_folders = frozenset(RemotePath(folder) for folder in unknown_folders)
@@ -93,44 +75,50 @@ class FileTree:
         return path in self.folders
 
     def __iter__(self) -> Iterator[FileEntry]:
-        return iter(self._files.values())
+        return iter(self._files)
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __bool__(self) -> bool:
-        return bool(self._files)
+        return len(self._files) > 0
 
     def __contains__(self, path: object) -> bool:
-        return isinstance(path, str) and RemotePath(path) in self._files
+        return isinstance(path, str) and self._files.get(RemotePath(path)) is not None
 
     def __getitem__(self, path: str) -> FileEntry:
         """The entry of a file; KeyError if the listing has no such file (a folder is none)."""
-        return self._files[RemotePath(path)]
+        if (entry := self._files.get(RemotePath(path))) is None:
+            raise KeyError(path)
+        return entry
 
     def get(self, path: str) -> FileEntry | None:
         """The entry of a file, or None."""
         return self._files.get(RemotePath(path))
 
+    @property
+    def table(self) -> FileTable:
+        """The files by position, for those who cannot hold an entry of each."""
+        return self._files
+
     def is_folder(self, path: str) -> bool:
         """Whether `path` is a folder of the listing; the root always is."""
         wanted = RemotePath(path)
-        return not wanted or wanted in self.folders or any(entry.path.below(wanted) for entry in self)
+        return not wanted or wanted in self.folders or self._files.holds_files_below(wanted)
 
     def below(self, folder: str) -> list[FileEntry]:
         """All files inside `folder`, at any depth."""
-        root = RemotePath(folder)
-        start = f"{root}/" if root else ""
-        return [entry for entry in self if entry.path and entry.path.startswith(start)]
+        return self._files.entries_below(RemotePath(folder))
 
     def glob(self, pattern: str) -> list[FileEntry]:
         """The files whose whole path matches; ``*`` stays within a folder, ``**`` crosses folders."""
-        return [entry for entry in self if matches(entry.path, pattern)]
+        files = self._files
+        return [files.entry(position) for position, path in enumerate(files.paths()) if matches(path, pattern)]
 
     @property
     def total_size(self) -> int:
         """Bytes of all files whose size is known (folder sizes of the EM count entries too and are not used)."""
-        return sum(entry.size or 0 for entry in self)
+        return self._files.total_size
 
     def __repr__(self) -> str:
         unknown = f", the contents of {len(self.unknown_folders)} not known" if self.unknown_folders else ""

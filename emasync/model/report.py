@@ -34,7 +34,7 @@ class TransferReport:
     busy_seconds: float = 0.0
     resent_bytes: int = 0
     failed_bytes: int = 0
-    plan: tuple[SyncDecision, ...] = ()
+    plan: Sequence[SyncDecision] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

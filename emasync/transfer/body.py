@@ -6,7 +6,7 @@ Knows nothing of requests; it is a `transport.Body`, made anew for each attempt.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 from emasync.disk import FileThreads, Small, Source, read_small, reading
@@ -27,7 +27,7 @@ class UplinkBody:
 
     def __init__(
         self,
-        items: tuple[UplinkItem, ...],
+        items: Sequence[UplinkItem],
         *,
         fields: Mapping[str, str],
         threads: FileThreads,

@@ -6,14 +6,26 @@ Pure: no I/O, no event loop. Whether the server's tags are to be believed, and w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import chain
+from typing import Literal, Protocol
 
 from emasync.disk.names import local_parts, twin_key
 from emasync.errors import UnsafePathError
-from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncAction, SyncDecision, safe
-from emasync.transfer.collisions import folders_above
+from emasync.model import (
+    Direction,
+    FileEntry,
+    FileTable,
+    FileTree,
+    RemotePath,
+    SyncAction,
+    SyncDecision,
+    SyncDecisions,
+    safe,
+)
+from emasync.transfer.collisions import Hashes, folders_above
 from emasync.transfer.filters import Filters
 
 _EXTRA = "not at the source"
@@ -47,7 +59,7 @@ def compare(
     delete: bool = False,
     max_delete: int | None = None,
     filters: Filters | None = None,
-) -> tuple[SyncDecision, ...]:
+) -> SyncDecisions:
     """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the source.
 
     Files of the same size are told apart by content tag if `tags_confirmed` (the server was seen to compute tags as
@@ -62,14 +74,11 @@ def compare(
     unsafe or one that this disk may merge with another, is a conflict.
     """
     sieve, top = filters or Filters(), RemotePath(folder)
-    here = {file.path: file for file in local}
-    there = dict(_relative(tree, top))
-    if not sieve.take_all:
-        here = {path: file for path, file in here.items() if sieve.takes(path)}
-        there = {path: entry for path, entry in there.items() if sieve.takes(path)}
+    takes = None if sieve.take_all else sieve.takes
+    here, there = _Here(local, takes=takes), _There(tree, top, takes=takes)
     conflicts = _conflicts(here, there, direction=direction)
-    decisions: list[SyncDecision] = []
-    for path in sorted({**here, **there}):
+    decisions = SyncDecisions()
+    for path in sorted(chain(here, (path for path in there if path not in here))):
         mine, theirs = here.get(path), there.get(path)
         source = mine if direction is Direction.UPLINK else theirs
         action: SyncAction
@@ -86,14 +95,61 @@ def compare(
             action, reason = _differ(mine, theirs, tags_confirmed=tags_confirmed, known=known, unknown=unknown)
         size = (source.size or 0) if source is not None and action == "copy" else 0
         compared = unlisted is None and reason not in (UNKNOWN_CONTENT, NO_SIZE)
-        decisions.append(SyncDecision(path=path, action=action, reason=reason, bytes=size, compared=compared))
-    return tuple(_guarded(decisions, max_delete))
+        decisions.append(path, action, reason, size=size, compared=compared)
+    return _guarded(decisions, max_delete)
 
 
-def _relative(tree: FileTree, root: RemotePath) -> Iterator[tuple[RemotePath, FileEntry]]:
-    start = len(root) + 1 if root else 0
-    for entry in tree.below(root):
-        yield RemotePath(entry.path[start:]), entry
+Takes = Callable[[RemotePath], bool]
+
+
+class _Side(Protocol):
+    """The files of one side by their paths below the synced folder; an entry of each is made when it is asked for."""
+
+    def __iter__(self) -> Iterator[RemotePath]: ...
+    def __contains__(self, path: object) -> bool: ...
+    def get(self, path: RemotePath) -> FileEntry | None: ...
+
+
+class _Here:
+    """What is here, filters applied."""
+
+    def __init__(self, local: Iterable[LocalFile], *, takes: Takes | None) -> None:
+        self._files = FileTable.of(
+            FileEntry(path=file.path, size=file.size, content_tag=file.tag)
+            for file in local
+            if takes is None or takes(file.path)
+        )
+
+    def __iter__(self) -> Iterator[RemotePath]:
+        return self._files.paths()
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._files.get(path) is not None
+
+    def get(self, path: RemotePath) -> FileEntry | None:
+        return self._files.get(path)
+
+
+class _There:
+    """What is in a folder of the listing, filters applied. The paths of the entries are those in the listing."""
+
+    def __init__(self, tree: FileTree, folder: RemotePath, *, takes: Takes | None) -> None:
+        self._tree, self._folder, self._takes = tree, folder, takes
+
+    def __iter__(self) -> Iterator[RemotePath]:
+        start, takes = len(self._folder) + 1 if self._folder else 0, self._takes
+        for full in self._tree.table.paths_below(self._folder):
+            path = RemotePath(full[start:]) if start else full
+            if takes is None or takes(path):
+                yield path
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, RemotePath) and self.get(path) is not None
+
+    def get(self, path: RemotePath) -> FileEntry | None:
+        if self._takes is not None and not self._takes(path):
+            return None
+        return self._tree.table.get(self._folder / path)
 
 
 def _not_listed(folder: RemotePath, *, direction: Direction) -> tuple[Literal["copy", "keep"], str]:
@@ -104,7 +160,7 @@ def _not_listed(folder: RemotePath, *, direction: Direction) -> tuple[Literal["c
 
 
 def _differ(
-    mine: LocalFile,
+    mine: FileEntry,
     theirs: FileEntry,
     *,
     tags_confirmed: bool,
@@ -115,17 +171,15 @@ def _differ(
         return "copy", NO_SIZE
     if mine.size != theirs.size:
         return "copy", "size differs"
-    if tags_confirmed and mine.tag is not None and theirs.content_tag is not None:
-        return ("keep", SAME_CONTENT) if mine.tag == theirs.content_tag else ("copy", "content differs")
+    if tags_confirmed and mine.content_tag is not None and theirs.content_tag is not None:
+        return ("keep", SAME_CONTENT) if mine.content_tag == theirs.content_tag else ("copy", "content differs")
     verdict = known(mine.path) if known is not None else None
     if verdict is None:
         return unknown, UNKNOWN_CONTENT
     return ("keep", "same size, unchanged since moved") if verdict else ("copy", "same size, changed since moved")
 
 
-def _conflicts(
-    here: Mapping[RemotePath, LocalFile], there: Mapping[RemotePath, FileEntry], *, direction: Direction
-) -> dict[RemotePath, str]:
+def _conflicts(here: _Side, there: _Side, *, direction: Direction) -> dict[RemotePath, str]:
     """Why nothing can be done about a path, for those of which that is so."""
     found: dict[RemotePath, str] = {}
     for files, others, side in ((here, there, "on the EM"), (there, here, "here")):
@@ -147,27 +201,35 @@ def _above(path: RemotePath) -> Iterator[RemotePath]:
         yield path
 
 
-def _unsaveable(here: Iterable[RemotePath], there: Iterable[RemotePath]) -> Iterator[tuple[RemotePath, str]]:
+def _unsaveable(here: _Side, there: _Side) -> Iterator[tuple[RemotePath, str]]:
     """The files of the EM that must not be saved here under their names."""
-    kept = set(here)
-    new = [path for path in there if path not in kept]
-    first = {twin_key(path): path for path in kept} if new else {}  # what is here keeps its place
-    for path in new:
-        try:
-            local_parts(path)
-        except UnsafePathError as error:
-            yield path, f"the name {error.reason}"
-            continue
-        other = first.setdefault(twin_key(path), path)
-        if other != path:
+
+    def new() -> Iterator[RemotePath]:
+        return (path for path in there if path not in here)
+
+    if next(new(), None) is None:
+        return
+    hashes = Hashes()
+    deque(hashes.passing(map(twin_key, chain(here, new()))), maxlen=0)
+    suspects = frozenset(hashes.suspects())
+    first: dict[str, RemotePath] = {}  # what is here keeps its place
+    for position, path in enumerate(chain(here, new())):
+        if path not in here:
+            try:
+                local_parts(path)
+            except UnsafePathError as error:
+                yield path, f"the name {error.reason}"
+                continue
+        if position in suspects and (other := first.setdefault(twin_key(path), path)) != path and path not in here:
             yield path, f"differs only by case or accents from {safe(other)}"
 
 
-def _guarded(decisions: list[SyncDecision], max_delete: int | None) -> Iterable[SyncDecision]:
-    deletes = sum(1 for decision in decisions if decision.action == "delete")
+def _guarded(decisions: SyncDecisions, max_delete: int | None) -> SyncDecisions:
+    deletes = 0 if max_delete is None else sum(1 for _ in decisions.paths_to("delete"))
     if max_delete is None or deletes <= max_delete:
         return decisions
-    return without_deletions(decisions, f"{deletes:,} deletions are more than the {max_delete:,} allowed")
+    why = f"{deletes:,} deletions are more than the {max_delete:,} allowed"
+    return SyncDecisions(without_deletions(decisions, why))
 
 
 def without_deletions(decisions: Iterable[SyncDecision], why: str) -> Iterator[SyncDecision]:

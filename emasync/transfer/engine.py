@@ -248,7 +248,7 @@ def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath]
     """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
     limits = link.settings.limits
     return plan_uplink(
-        (one for one in found.found if only is None or one.relative in only),
+        found.found if only is None else found.found.within(only),
         dest=dest,
         refused=found.refused,
         notes=found.notes,

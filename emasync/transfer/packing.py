@@ -7,14 +7,17 @@ count limits, and refusing what could not arrive. May import all lower floors. P
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from emasync.config import Limits
 from emasync.disk.names import twin_key
 from emasync.errors import EMError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath, safe
-from emasync.transfer.collisions import folders_above
+from emasync.transfer.collisions import Hashes, folders_above
+from emasync.transfer.found_files import FoundFiles, FoundItems
 from emasync.transfer.plan import Found, Refused, UplinkCall, UplinkItem, UplinkPlan
 from emasync.wire.multipart import name_problem, part_overhead
 
@@ -48,24 +51,50 @@ def plan_uplink(
     if min(bounds.uplink_call, bounds.uplink_files) < 1 or (target_bytes is not None and target_bytes < 1):
         raise ValueError("the limits of an uplink call must be at least 1")
     root = RemotePath(dest)
-    wanted = [
-        UplinkItem(before=one.before, remote=root / one.relative if root else one.relative, fingerprint=one.fingerprint)
-        for one in found
-    ]
+    wanted = FoundItems(found if isinstance(found, FoundFiles) else FoundFiles(found), dest=root)
     bad = [Refused(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
-    items = _arriving(wanted, bad, max_bytes=bounds.uplink_call)
-    items = _beside_folders(_one_per_target(items, bad), bad)
+    items = wanted.chosen(_arriving(wanted, bad, max_bytes=bounds.uplink_call))
+    items = items.chosen(_one_per_target(items, bad))
+    items = items.chosen(_beside_folders(items, bad))
     calls = _packed(items, bounds, target_bytes=target_bytes, base_bytes=base_bytes, overhead=overhead)
     return UplinkPlan(calls=calls, refused=tuple(bad), notes=(*notes, *_twins(items)))
 
 
 def pack_again(items: Iterable[UplinkItem], *, limits: Limits) -> tuple[UplinkCall, ...]:
     """Calls for `items` of a plan, which were in others before; they passed its checks then."""
-    return _packed(items, limits, target_bytes=limits.uplink_target)
+    return _packed(_Whole(items), limits, target_bytes=limits.uplink_target)
+
+
+class _Items(Protocol):
+    """Items to pack, by position: found files (`FoundItems`), or items of a plan (`_Whole`)."""
+
+    def __len__(self) -> int: ...
+    def remote(self, position: int) -> str: ...
+    def size(self, position: int) -> int: ...
+    def chosen(self, positions: Iterable[int]) -> Sequence[UplinkItem]: ...
+
+
+class _Whole:
+    """Items that are kept as they are."""
+
+    def __init__(self, items: Iterable[UplinkItem]) -> None:
+        self._items = tuple(items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def remote(self, position: int) -> str:
+        return self._items[position].remote
+
+    def size(self, position: int) -> int:
+        return self._items[position].fingerprint.size
+
+    def chosen(self, positions: Iterable[int]) -> tuple[UplinkItem, ...]:
+        return tuple(self._items[position] for position in positions)
 
 
 def _packed(
-    items: Iterable[UplinkItem],
+    items: _Items,
     limits: Limits,
     *,
     target_bytes: int | None,
@@ -74,21 +103,24 @@ def _packed(
 ) -> tuple[UplinkCall, ...]:
     calls: list[UplinkCall] = []
     for folder, members in _by_folder(items).items():
-        weights = [item.fingerprint.size + overhead(item.remote.name) for item in members]
+        weights = [items.size(at) + overhead(items.remote(at).rpartition("/")[2]) for at in members]
         room = max(limits.uplink_call - base_bytes, 1)
         about = calls_for_target(weights, target_bytes) if target_bytes is not None else 1
         for indexes in pack(weights, max_weight=room, max_count=limits.uplink_files, at_least=about):
             size = base_bytes + sum(weights[index] for index in indexes)
-            packed = tuple(members[index] for index in indexes)
+            packed = items.chosen(members[index] for index in indexes)
             calls.append(UplinkCall(dest=RemotePath(folder), items=packed, wire_bytes=size))
     calls.sort(key=lambda call: (-call.wire_bytes, call.items[0].remote))
     return tuple(calls)
 
 
-def _by_folder(items: Iterable[UplinkItem]) -> dict[str, list[UplinkItem]]:
-    folders: defaultdict[str, list[UplinkItem]] = defaultdict(list)
-    for item in sorted(items, key=lambda item: (-item.fingerprint.size, item.remote)):
-        folders[item.remote.rpartition("/")[0]].append(item)
+def _by_folder(items: _Items) -> dict[str, array[int]]:
+    """The positions of the items of each folder, largest first."""
+    order = sorted(range(len(items)), key=items.remote)
+    order.sort(key=lambda at: -items.size(at))
+    folders: dict[str, array[int]] = {}
+    for at in order:
+        folders.setdefault(items.remote(at).rpartition("/")[0], array("I")).append(at)
     return folders
 
 
@@ -164,24 +196,22 @@ def _refuse(item: UplinkItem, error: EMError) -> Refused:
     return Refused(remote=item.remote, local=item.local, error=error)
 
 
-def _arriving(items: Iterable[UplinkItem], bad: list[Refused], *, max_bytes: int) -> list[UplinkItem]:
-    """The items that one call can carry and whose names arrive as they are; the others go to `bad`."""
-    good: list[UplinkItem] = []
+def _arriving(items: FoundItems, bad: list[Refused], *, max_bytes: int) -> Iterator[int]:
+    """The positions of the items that one call can carry and whose names arrive as they are; the others go to `bad`."""
     folders: dict[str, str | None] = {}
-    for item in items:
-        folder = item.remote.rpartition("/")[0]  # in normal form already, as in _by_folder
+    for at in range(len(items)):
+        remote, size = items.remote(at), items.size(at)
+        folder, _, name = remote.rpartition("/")
         if folder not in folders:
             folders[folder] = _folder_problem(folder)
-        size = item.fingerprint.size
-        if problem := name_problem(item.remote.name) or folders[folder]:
-            text = f"{safe(item.remote)} cannot be sent: {problem}; rename it"
-            bad.append(_refuse(item, UnsafePathError(text, name=item.remote, reason=problem)))
+        if problem := name_problem(name) or folders[folder]:
+            text = f"{safe(remote)} cannot be sent: {problem}; rename it"
+            bad.append(_refuse(items[at], UnsafePathError(text, name=remote, reason=problem)))
         elif size > max_bytes:
-            text = f"{safe(item.remote)} has {size:,} bytes; one uplink call takes at most {max_bytes:,}"
-            bad.append(_refuse(item, TooLargeError(text)))
+            text = f"{safe(remote)} has {size:,} bytes; one uplink call takes at most {max_bytes:,}"
+            bad.append(_refuse(items[at], TooLargeError(text)))
         else:
-            good.append(item)
-    return good
+            yield at
 
 
 def _folder_problem(folder: str) -> str | None:
@@ -193,23 +223,30 @@ def _folder_problem(folder: str) -> str | None:
     return None
 
 
-def _one_per_target(items: Iterable[UplinkItem], bad: list[Refused]) -> list[UplinkItem]:
+def _remotes(items: FoundItems) -> Iterator[str]:
+    return map(items.remote, range(len(items)))
+
+
+def _one_per_target(items: FoundItems, bad: list[Refused]) -> Iterator[int]:
     """One item for each remote path: one local file named twice counts once, different files are all refused."""
-    first: dict[RemotePath, UplinkItem] = {}
-    rivals: defaultdict[RemotePath, list[UplinkItem]] = defaultdict(list)
-    for item in items:
-        if first.setdefault(item.remote, item) is not item:
-            rivals[item.remote].append(item)
-    for remote, others in rivals.items():
-        if all(_same_file(first[remote], other) for other in others):
+    hashes = Hashes()
+    deque(hashes.passing(_remotes(items)), maxlen=0)
+    claims: dict[str, list[int]] = {}
+    for at in hashes.suspects():
+        claims.setdefault(items.remote(at), []).append(at)
+    dropped: set[int] = set()
+    for remote, (first, *others) in claims.items():
+        same = all(_same_file(items[first], items[other]) for other in others)
+        dropped.update(others if same else (first, *others))
+        if same:
             continue
-        claims = [first.pop(remote), *others]
-        names = " and ".join(sorted({safe(claim.place) for claim in claims}))
+        rivals = [items[at] for at in (first, *others)]
+        names = " and ".join(sorted({safe(rival.place) for rival in rivals}))
         text = f"{safe(remote)} is the target of different files: {names}; send them to different folders"
-        for claim in claims:
+        for rival in rivals:
             error = UnsafePathError(text, name=remote, reason="different files for one target")
-            bad.append(_refuse(claim, error))
-    return list(first.values())
+            bad.append(_refuse(rival, error))
+    return (at for at in range(len(items)) if at not in dropped)
 
 
 def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
@@ -219,25 +256,25 @@ def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
     return one.place == other.place or same_inode
 
 
-def _beside_folders(items: Sequence[UplinkItem], bad: list[Refused]) -> list[UplinkItem]:
+def _beside_folders(items: FoundItems, bad: list[Refused]) -> Iterator[int]:
     """The items that do not stand where another one needs a folder: one file gives way to a whole tree."""
-    needed = folders_above(item.remote for item in items)
-    good: list[UplinkItem] = []
-    for item in items:
-        if (inside := needed.get(item.remote)) is None:
-            good.append(item)
+    needed = folders_above(_remotes(items))
+    for at, remote in enumerate(_remotes(items)):
+        if (inside := needed.get(remote)) is None:
+            yield at
             continue
-        text = f"{safe(item.remote)} cannot be a file: it is the folder of {safe(inside)}"
-        bad.append(_refuse(item, UnsafePathError(text, name=item.remote, reason="both a file and a folder")))
-    return good
+        text = f"{safe(remote)} cannot be a file: it is the folder of {safe(inside)}"
+        bad.append(_refuse(items[at], UnsafePathError(text, name=remote, reason="both a file and a folder")))
 
 
-def _twins(items: Iterable[UplinkItem]) -> list[str]:
+def _twins(items: FoundItems) -> list[str]:
     """Notes on files that the EM tells apart, but many a disk to which they come back does not."""
-    seen: dict[str, RemotePath] = {}
+    hashes = Hashes()
+    deque(hashes.passing(map(twin_key, _remotes(items))), maxlen=0)
+    seen: dict[str, str] = {}
     notes: list[str] = []
-    for item in items:
-        first = seen.setdefault(twin_key(item.remote), item.remote)
-        if first != item.remote:
-            notes.append(f"{safe(first)} and {safe(item.remote)} are one file on a disk that ignores case")
+    for remote in map(items.remote, hashes.suspects()):
+        first = seen.setdefault(twin_key(remote), remote)
+        if first != remote:
+            notes.append(f"{safe(first)} and {safe(remote)} are one file on a disk that ignores case")
     return notes

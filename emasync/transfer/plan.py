@@ -7,15 +7,18 @@ Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.temp import Unchanged
 from emasync.errors import EMError
-from emasync.model import FileEntry, RemotePath
+from emasync.model import FileEntry, FileTable, LazySequence, RemotePath
 
 Order = Literal["largest", "smallest", "listed", "name"]
 """In which order files come down; `largest` keeps the workers evenly busy to the end."""
@@ -74,7 +77,7 @@ class UplinkCall:
     """One request: files of one folder `dest`, largest first. `wire_bytes`: an upper bound of the body's length."""
 
     dest: RemotePath
-    items: tuple[UplinkItem, ...]
+    items: Sequence[UplinkItem]
     wire_bytes: int
 
     @property
@@ -127,9 +130,9 @@ class UplinkPlan:
     notes: tuple[str, ...] = ()
 
     @property
-    def items(self) -> tuple[UplinkItem, ...]:
+    def items(self) -> Sequence[UplinkItem]:
         """The files of all calls, in order."""
-        return tuple(item for call in self.calls for item in call.items)
+        return _ItemsOf(self.calls)
 
     @property
     def files(self) -> int:
@@ -150,7 +153,7 @@ class UplinkPlan:
 class DownlinkPlan:
     """Files in the order they should start, what is refused, and `notes` a person should read."""
 
-    items: tuple[DownlinkItem, ...] = ()
+    items: Sequence[DownlinkItem] = ()
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -162,11 +165,72 @@ class DownlinkPlan:
     @property
     def bytes(self) -> int:
         """Bytes of all files whose size is listed."""
-        return sum(item.bytes for item in self.items)
+        sizes = self.items.sizes if isinstance(self.items, ListedItems) else (item.bytes for item in self.items)
+        return sum(sizes)
 
     def describe(self) -> str:
         """One line: ``37 files, 37 calls, 12.3 MB``; a downlink call carries one file."""
         return _line(self.files, _counted(self.files, "call"), self.bytes, self.refused)
+
+
+class _ItemsOf(LazySequence[UplinkItem]):
+    """The items of several calls as one sequence."""
+
+    __slots__ = ("_calls", "_ends")
+
+    def __init__(self, calls: Sequence[UplinkCall]) -> None:
+        self._calls = calls
+        self._ends = list(accumulate(len(call.items) for call in calls))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _made(self, position: int) -> UplinkItem:
+        number = bisect_right(self._ends, position)
+        return self._calls[number].items[position - (self._ends[number - 1] if number else 0)]
+
+    def __iter__(self) -> Iterator[UplinkItem]:
+        return (item for call in self._calls for item in call.items)
+
+
+class ListedItems(LazySequence[DownlinkItem]):
+    """Files of a listing as items of a plan, in any order: a tuple of `DownlinkItem` in all but memory. Each has its
+    position in `files`, and how many characters of its path are not part of its place."""
+
+    __slots__ = ("_cuts", "_files", "_positions")
+
+    def __init__(self, files: FileTable, *, positions: array[int], cuts: array[int]) -> None:
+        self._files = files
+        self._positions = positions
+        self._cuts = cuts
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def _made(self, position: int) -> DownlinkItem:
+        entry = self._files.entry(self._positions[position])
+        return DownlinkItem(remote=entry.path, place=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
+
+    def remote(self, position: int) -> str:
+        """The path on the EM of the item at `position`."""
+        return self._files.path(self._positions[position])
+
+    def place(self, position: int) -> str:
+        """Where the item at `position` lands."""
+        return self.remote(position)[self._cuts[position] :]
+
+    @property
+    def sizes(self) -> Iterator[int]:
+        """The listed bytes of each; 0 where none are known."""
+        return (max(0, self._files.size(at)) for at in self._positions)
+
+    def chosen(self, positions: Sequence[int]) -> ListedItems:
+        """The items at these positions, in that order."""
+        return ListedItems(
+            self._files,
+            positions=array("I", (self._positions[position] for position in positions)),
+            cuts=array("I", (self._cuts[position] for position in positions)),
+        )
 
 
 def prefix(folder: Path) -> str:

@@ -6,6 +6,7 @@ May import ledger, resume, verdicts, packing and below.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
@@ -107,7 +108,7 @@ async def _uplink_ending(
 
 async def resume_downlink(
     link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger, by_size: bool
-) -> tuple[DownlinkItem, ...]:
+) -> Sequence[DownlinkItem]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
     before = prefix(into)
     await link.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))

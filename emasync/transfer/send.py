@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from emasync.caller import Account
@@ -59,10 +59,10 @@ class CallEnd:
     files could be opened, for which of the unsent ones, and the error of that."""
 
     sent: tuple[Sent, ...] = ()
-    unsent: tuple[UplinkItem, ...] = ()
+    unsent: Sequence[UplinkItem] = ()
     failed: tuple[tuple[UplinkItem, Exception], ...] = ()
     split: bool = False
-    short: tuple[tuple[UplinkItem, ...], Exception] | None = None
+    short: tuple[Sequence[UplinkItem], Exception] | None = None
 
     def without_short(self) -> CallEnd:
         """The same, the files of `short` failed with its error."""

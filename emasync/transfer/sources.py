@@ -21,7 +21,8 @@ from emasync.model import Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern
 from emasync.model.paths import matches
 from emasync.transfer.filters import IGNORE_FILE, Filters, IgnoreRules
-from emasync.transfer.plan import Found, Refused, prefix
+from emasync.transfer.found_files import FoundFiles, FoundLog
+from emasync.transfer.plan import Refused, prefix
 
 _SHORTAGE_WAITS_S = (0.5, 1.5, 3.0)  # before a folder is read again for which no file could be opened
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
@@ -32,7 +33,7 @@ class Scan:
     """What was found. `folders`: all that were walked, below the destination. `excluded` counts the files and folders
     that filters left out. `filters` are those of the call with every `.emignore` met on the way, for `compare`."""
 
-    found: tuple[Found, ...]
+    found: FoundFiles
     refused: tuple[Refused, ...]
     folders: tuple[RemotePath, ...]
     excluded: int
@@ -41,7 +42,7 @@ class Scan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before the files are sent."""
-        filled = {one.relative.rpartition("/")[0] for one in self.found}
+        filled = self.found.folders
         filled |= {folder.rpartition("/")[0] for folder in self.folders}
         empty = [folder for folder in self.folders if folder and folder not in filled]
         return tuple(f"{safe(folder)}: an empty folder, nothing to move" for folder in empty)
@@ -112,14 +113,14 @@ class _Walk:
         self._filters = filters
         self._rules: list[IgnoreRules] = []
         self._follow = follow
-        self._found: list[Found] = []
+        self._found = FoundLog()
         self._refused: list[Refused] = []
         self._folders: list[RemotePath] = []
         self._excluded = 0
 
     def result(self) -> Scan:
         return Scan(
-            found=tuple(self._found),
+            found=FoundFiles(self._found),
             refused=tuple(self._refused),
             folders=tuple(self._folders),
             excluded=self._excluded,
@@ -256,7 +257,7 @@ class _Walk:
         elif not _is_utf8(path):
             self._refuse(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(Found(before=before, relative=relative, fingerprint=Fingerprint.of(status)))
+            self._found.append(before, relative, Fingerprint.of(status))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")

@@ -27,6 +27,7 @@ from emasync.model import (
     OutcomeState,
     RemotePath,
     SyncDecision,
+    SyncDecisions,
     SyncSummary,
     Verified,
     safe,
@@ -85,10 +86,14 @@ class _Sides:
         takes = self.found.filters.takes
         return (one for one in self.tree.below(self.there) if takes(RemotePath(one.path[start:])))
 
-    def same_size(self) -> list[Found]:
+    def same_size(self) -> Sequence[Found]:
         """The local files that are on the EM with the same size: only content tells these apart."""
-        pairs = ((one, self.tree.get(self.there / one.relative)) for one in self.found.found)
-        return [one for one, entry in pairs if entry is not None and entry.size == one.fingerprint.size]
+
+        def same(one: Found) -> bool:
+            entry = self.tree.get(self.there / one.relative)
+            return entry is not None and entry.size == one.fingerprint.size
+
+        return self.found.found.where(same)
 
 
 def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
@@ -102,8 +107,7 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
             _check_there(tree, there)
         sides = _Sides(here=here, there=there, direction=Direction.UPLINK, found=found, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
-        moving = {one.path for one in decisions if one.action == "copy"}
-        plan = plan_scan(run.link, found, dest=there, only=moving)
+        plan = plan_scan(run.link, found, dest=there, only=decisions.paths_to("copy"))
         if sync.dry_run:
             await run.refuse(plan, Direction.UPLINK)
             return
@@ -175,9 +179,9 @@ def _deletion(run: Run, sides: _Sides, decisions: Sequence[SyncDecision]) -> Del
     )
 
 
-def _summary(sides: _Sides, decisions: Iterable[SyncDecision]) -> SyncSummary:
+def _summary(sides: _Sides, decisions: SyncDecisions) -> SyncSummary:
     """What is about to be done, in numbers; all zero where nothing would be deleted."""
-    deleting = {one.path for one in decisions if one.action == "delete"}
+    deleting = frozenset(decisions.paths_to("delete"))
     local = {one.relative: one.fingerprint.size for one in sides.found.found} if deleting else {}
     remote = {one.path: one.size or 0 for one in sides.remote} if deleting else {}
     up = sides.direction is Direction.UPLINK
@@ -298,7 +302,7 @@ async def _both_sides(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTre
     return scans[0], trees[0]
 
 
-async def _decide(run: Run, sides: _Sides, *, sync: SyncOptions) -> Sequence[SyncDecision]:
+async def _decide(run: Run, sides: _Sides, *, sync: SyncOptions) -> SyncDecisions:
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
     learned = run.link.tags
@@ -318,19 +322,19 @@ async def _decide(run: Run, sides: _Sides, *, sync: SyncOptions) -> Sequence[Syn
         max_delete=sync.max_delete,
         filters=found.filters,
     )
-    not_compared = sum(one.action == "copy" and one.reason == UNKNOWN_CONTENT for one in decisions)
+    not_compared = decisions.to_move(UNKNOWN_CONTENT)
     if not_compared:
         run.roster.note(_NOT_COMPARED.format(f"{not_compared:,}"))
     unreadable = {one.remote for one in found.refused}  # settled as that: a file has one end
-    plan = tuple(one for one in decisions if one.path not in unreadable)
+    plan = SyncDecisions(one for one in decisions if one.path not in unreadable) if unreadable else decisions
     if sync.dry_run and not sync.allow_empty_source and _summary(sides, plan).empties:
         why = "the source has no files, and deletions then need allow_empty_source (--allow-empty-source)"
-        plan = tuple(without_deletions(plan, why))
+        plan = SyncDecisions(without_deletions(plan, why))
     run.results.plan = plan
     return plan
 
 
-async def _known_tags(run: Run, sides: _Sides, files: list[Found]) -> dict[RemotePath, int]:
+async def _known_tags(run: Run, sides: _Sides, files: Sequence[Found]) -> dict[RemotePath, int]:
     """Tags of the local files that only content can tell apart; the server's rule is found out on the way."""
     learned = run.link.tags
     if not files or learned.incompatible or run.options.verify != "content":
@@ -349,7 +353,7 @@ async def _known_tags(run: Run, sides: _Sides, files: list[Found]) -> dict[Remot
     return tags
 
 
-async def _journal_says(run: Run, sides: _Sides, files: list[Found]) -> Callable[[RemotePath], bool | None]:
+async def _journal_says(run: Run, sides: _Sides, files: Sequence[Found]) -> Callable[[RemotePath], bool | None]:
     """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
     learned = run.link.tags
     if learned.confirmed:

@@ -7,7 +7,7 @@ May import events and model. Knows nothing of uplinks or downlinks: the work is 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
@@ -23,7 +23,7 @@ class Results:
 
     def __init__(self) -> None:
         self.outcomes = OutcomeLog()
-        self.plan: tuple[SyncDecision, ...] = ()
+        self.plan: Sequence[SyncDecision] = ()
         self.notes: list[str] = []
         self.news = anyio.Event()
         self.resent_bytes = self.failed_bytes = 0

@@ -7,18 +7,34 @@ May import wire, config, model and errors, and aiohttp.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 
 import aiohttp
+import anyio.lowlevel
 
 from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
-from emasync.model import safe
+from emasync.model import FileTree, safe
 from emasync.transport.secrets import Secrets
 from emasync.wire.calls import Call
-from emasync.wire.json_reply import Shrink, parse_text, utf8_decoder
+from emasync.wire.envelope import DownlinkFacts
+from emasync.wire.json_reply import parse_text, utf8_decoder
+from emasync.wire.listing_reader import ListingReader
 from emasync.wire.replies import check_success
+
+_PIECE: Final = 64 * 1024  # bytes of an answer that are parsed before other tasks have their turn
+
+
+@dataclass(slots=True)
+class _Parsing:
+    """The body of an answer as far as it was read: its bytes, their bound, and what its beginning looks like."""
+
+    limit: int
+    size: int = 0
+    hint: str = ""
 
 
 class Reply:
@@ -32,8 +48,12 @@ class Reply:
         timeouts: Timeouts,
         limits: Limits,
         secrets: Secrets,
+        check_facts: Callable[[DownlinkFacts], None],
     ) -> None:
         self.call = call
+        self.check_facts = check_facts
+        """To be called with what a downlink's answer says of its file: UnreachableError if it is the answer to an
+        earlier request."""
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._timeouts = timeouts
@@ -56,37 +76,64 @@ class Reply:
             self._moved, self._waited_s = 0, 0.0
         return chunk
 
-    async def json(self, *, shrink: Shrink | None = None) -> Any:
+    async def json(self) -> Any:
         """The whole body as strict JSON, without the password or tokens it may repeat. ProtocolError when it is not
-        JSON (an HTML page with 200), too large, or carries an ``error`` although the status is 200.
+        JSON (an HTML page with 200), larger than `Limits.json_reply`, or carries an ``error`` although the status is
+        200. At that size it is parsed in some ten milliseconds, and in a few tens of MiB at worst."""
+        decode, text = utf8_decoder(), ""
+        with self._parsing(self._limits.json_reply) as parsing:
+            while chunk := await self._next(parsing):
+                text += decode(chunk)
+            text += decode(b"", final=True)
+            value = parse_text(text)
+            self._secrets.learn_from(self.call, value)
+            value = self._redacted(text, value)
+            check_success(value)
+            return value
 
-        `shrink` says what to keep of each object (as it is where it repeats a secret), so that a large answer takes
-        less memory than all of its objects would.
-        """
+    async def listing(self, *, only: Collection[str] | None = None) -> FileTree:
+        """The whole body as a listing, parsed while it arrives, without the password or tokens it may repeat: other
+        tasks and signal handlers run between two pieces. ProtocolError as for `json`, with `Limits.listing_reply`.
+        With `only`, just these files of it are kept, and all folders."""
+        reader = ListingReader(self._limits, only=only, redact=self._redacted)
+        with self._parsing(self._limits.listing_reply) as parsing:
+            while chunk := await self._next(parsing):
+                for start in range(0, len(chunk), _PIECE):
+                    reader.feed(chunk[start : start + _PIECE])
+                    await anyio.lowlevel.checkpoint()
+            for tree in reader.finish():
+                if tree is not None:
+                    return tree
+                await anyio.lowlevel.checkpoint()
+        raise AssertionError("a listing is read to its end, or an error")
+
+    async def _next(self, parsing: _Parsing) -> bytes:
+        """`receive`, within the bound of what is parsed."""
+        chunk = await self.receive()
+        if not parsing.size and chunk[:64].lstrip()[:1] == b"<":
+            parsing.hint = " (an HTML page: is the base URL right?)"
+        parsing.size += len(chunk)
+        if parsing.size > parsing.limit:
+            raise ProtocolError(f"the answer is larger than {parsing.limit} bytes")
+        return chunk
+
+    @contextmanager
+    def _parsing(self, limit: int) -> Iterator[_Parsing]:
+        """The parsers' own errors say what is wrong with a text; here they also say with which."""
+        parsing = _Parsing(limit=limit)
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
-        decode = utf8_decoder()
-        text, hint, size = "", "", 0
         try:
-            while chunk := await self.receive():
-                if not size and chunk[:64].lstrip()[:1] == b"<":
-                    hint = " (an HTML page: is the base URL right?)"
-                size += len(chunk)
-                if size > self._limits.json_reply:
-                    raise ProtocolError(f"the answer is larger than {self._limits.json_reply} bytes")
-                text += decode(chunk)  # grows in place: a listing of very many files is never in memory twice
-            text += decode(b"", final=True)
-            tells = self._secrets.repeated_in(self.call, text)
-            value = parse_text(text, shrink=None if tells else shrink)
-            self._secrets.learn_from(self.call, value)
-            value = self._secrets.clean(value) if tells else value
-            check_success(value)
-            return value
+            yield parsing
         except ProtocolError as error:
             said = f" ({safe(error.detail, limit=200)})" if error.detail else ""
-            text = f"{self.call}: {error}{said}{hint}"
+            text = f"{self.call}: {error}{said}{parsing.hint}"
             raise ProtocolError(text, call=str(self.call), detail=error.detail) from None
+
+    def _redacted(self, text: str, value: Any) -> Any:
+        """`value`, which was parsed from `text`, without secrets."""
+        return self._secrets.clean(value) if self._secrets.repeated_in(self.call, text) else value
 
     async def error_body(self) -> bytes:
         """Up to the limit of an error's body; what cannot be read of it is left out, the status says enough."""

@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 
 import aiohttp
@@ -23,9 +24,10 @@ from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableErr
 from emasync.model import safe
 from emasync.transport.base_url import check_base_url, is_exposed
 from emasync.transport.certificate import refused_because
-from emasync.transport.connector import FreshPostConnector
+from emasync.transport.connector import DownlinkConnector, Use, trace_reuse
 from emasync.transport.reply import Reply, reason_of
 from emasync.transport.secrets import Secrets
+from emasync.transport.stale import StaleAnswers
 from emasync.transport.upload import Body, Upload
 from emasync.wire.calls import Call
 from emasync.wire.refusals import refusal, scrub
@@ -39,8 +41,11 @@ class Transport:
     """One `aiohttp.ClientSession` to one base URL; use it as an async context manager.
 
     A session that is handed in is used as it is and not closed; its connector then decides about connection reuse.
-    Our own never reuses a connection for a POST, keeps no cookies and reads neither proxies nor netrc from the
+    Our own reuses a connection for downlinks only, keeps no cookies and reads neither proxies nor netrc from the
     environment. `requests` counts what was sent.
+
+    aiohttp bounds what it keeps of an answer's head: 8 KiB a line, 128 fields. Any number of 1xx answers, extensions of
+    chunks and trailers pass within the time-out of the answer or of a stall, and are not kept.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class Transport:
         self._session = session
         self._owned = session is None
         self._secrets = Secrets()
+        self._connector: DownlinkConnector | None = None
+        self._stale = StaleAnswers()
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
 
     async def __aenter__(self) -> Transport:
@@ -66,8 +73,10 @@ class Transport:
             host = safe(self.base_url.host)
             _log.warning("http:// to %s is not encrypted: everybody on the way can read the password; use https", host)
         if self._session is None:
+            self._connector = DownlinkConnector(limit=0, keepalive_timeout=_IDLE_S)
             self._session = aiohttp.ClientSession(
-                connector=FreshPostConnector(limit=0, keepalive_timeout=_IDLE_S),
+                connector=self._connector,
+                trace_configs=[trace_reuse()],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,
@@ -97,9 +106,17 @@ class Transport:
         secrets = self._secrets.of(call, token)
         upload = Upload(body, self._timeouts, long=call.long) if body is not None else None
         response: aiohttp.ClientResponse | None = None
+        use = Use()
         try:
-            response = await self._request(call, token, upload, secrets)
-            reply = Reply(call, response, timeouts=self._timeouts, limits=self._limits, secrets=self._secrets)
+            response = await self._request(call, token, upload, secrets, use)
+            reply = Reply(
+                call,
+                response,
+                timeouts=self._timeouts,
+                limits=self._limits,
+                secrets=self._secrets,
+                check_facts=partial(self._stale.check, call, reused=use.reused, connector=self._connector),
+            )
             if not 200 <= response.status < 300 or response.status in _NOT_WHOLE:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 raise refusal(call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets)
@@ -120,7 +137,7 @@ class Transport:
                     await upload.settled()
 
     async def _request(
-        self, call: Call, token: str | None, upload: Upload | None, secrets: Sequence[str]
+        self, call: Call, token: str | None, upload: Upload | None, secrets: Sequence[str], use: Use
     ) -> aiohttp.ClientResponse:
         assert self._session is not None
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"emasync/{__version__}"}
@@ -144,6 +161,7 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     ssl=self._ssl,
+                    trace_request_ctx=use,
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=self._timeouts.connect_s, sock_connect=self._timeouts.connect_s
                     ),
@@ -159,9 +177,8 @@ class Transport:
     def save_files(self) -> None:
         """Close connections that wait for a next call, and keep hardly any: open files have run short. A session that
         was handed in is left alone."""
-        connector = self._session.connector if self._session is not None else None
-        if self._owned and isinstance(connector, FreshPostConnector):
-            connector.save_files()
+        if self._owned and self._connector is not None:
+            self._connector.save_files()
 
     def _mapped(
         self, call: Call, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]

@@ -31,7 +31,8 @@ class Kind(StrEnum):
 class Call:
     """One request. `form` and `json` exclude each other; an uplink's body is handed to the transport beside the call.
 
-    `long` marks the calls whose answer may take hours after the last byte was sent.
+    `long` marks the calls whose answer may take hours after the last byte was sent, `listing` the one whose answer may
+    be large.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Call:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     long: bool = False
+    listing: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -82,7 +84,7 @@ def refresh(token: str) -> Call:
 
 def list_files(volume: Volume) -> Call:
     """``GET em/files/list``."""
-    return Call(kind=Kind.READ, method="GET", path="em/files/list", query=volume.into({}))
+    return Call(kind=Kind.READ, method="GET", path="em/files/list", query=volume.into({}), listing=True)
 
 
 def downlink(volume: Volume, path: str) -> Call:

@@ -43,14 +43,18 @@ class EnvelopeReader:
     """Reads ``{"filename", "content", "size", "hash"}`` in any key order and spelling JSON allows.
 
     Line breaks written as escapes inside `content` (MIME style) are dropped; any other character that is not base64 is
-    refused. Holds at most 64 KiB, at any size of file. After an error the reader is of no further use.
+    refused. Such escapes may take as many bytes as the file so far, and `limits.overrun` more: an answer of nothing
+    else comes to an end. Holds at most 64 KiB, at any size of file. After an error the reader is of no further use.
     """
 
-    __slots__ = ("_base64", "_cut", "_frame")
+    __slots__ = ("_base64", "_cut", "_dropped", "_frame", "_given", "_overrun")
 
     def __init__(self, limits: Limits) -> None:
         self._frame = _Frame(max_depth=limits.json_depth)
         self._base64 = Base64Stream()
+        self._overrun = limits.overrun
+        self._given = 0  # bytes of the file so far
+        self._dropped = 0  # bytes of content that stand for nothing
         self._cut = b""  # an escape inside content that the last piece ended in: at most five characters
 
     def feed(self, data: bytes) -> bytes:
@@ -81,6 +85,9 @@ class EnvelopeReader:
         if self._cut or data.find(b"\\", start, end) >= 0:
             piece = self._unescape(self._cut + piece, closed=closed)
         decoded = self._base64.feed(piece)
+        self._given += len(decoded)
+        if self._dropped > self._given + self._overrun:
+            raise ProtocolError(f"the content is {self._dropped} bytes of line breaks to {self._given} bytes of file")
         if closed:
             self._base64.finish()
             self._frame.close_content()
@@ -97,8 +104,13 @@ class EnvelopeReader:
         # replacements below cannot misread one another's results; \u goes first, lest a dropped \n completes one.
         if b"\\\\" not in text:
             if b"\\u" in text:
+                escaped, length = text.count(b"\\u"), len(text)
                 text = _UNICODE_ESCAPE.sub(_unicode_char, text)
-            text = text.replace(b"\\n", b"").replace(b"\\r", b"").replace(b"\\/", b"/")
+                self._dropped += 6 * (length - len(text) - 5 * escaped)  # six bytes became one, or none
+            length = len(text)
+            text = text.replace(b"\\n", b"").replace(b"\\r", b"")
+            self._dropped += length - len(text)
+            text = text.replace(b"\\/", b"/")
         if b"\\" in text:
             _refuse_escape()
         return text

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol
 
 from emasync.errors import ProtocolError
-
-Shrink: TypeAlias = Callable[[dict[str, Any]], Any]
-"""What to keep of an object; called for inner objects first, as they are read."""
 
 
 def parse_json(data: bytes) -> Any:
     """The value in `data` (UTF-8). ProtocolError for anything else: broken text, twice the same key, NaN or Infinity,
-    or nesting beyond what the interpreter's stack takes (several hundred folders)."""
+    or nesting beyond what the interpreter's stack takes (several hundred levels)."""
     return parse_text(utf8_decoder()(data, final=True))
 
 
@@ -42,19 +38,12 @@ def utf8_decoder() -> Decode:
     return decode
 
 
-def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:
-    """The value in `text`, as `parse_json`; each object as what `shrink` makes of it."""
-
-    def kept(pairs: list[tuple[str, Any]]) -> Any:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ProtocolError("the answer names a key twice in one object")
-        return found if shrink is None else shrink(found)
-
+def parse_text(text: str, *, offset: int = 0) -> Any:
+    """The value in `text`, as `parse_json`; `offset` is where in the answer the text begins, for messages."""
     try:
-        return json.loads(text, object_pairs_hook=kept, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        why = f"the answer is not valid JSON: {error.msg} at character {error.pos}"
+        why = f"the answer is not valid JSON: {error.msg} at character {offset + error.pos}"
     except RecursionError:
         why = "the answer is nested too deeply"
     except ValueError as error:  # an integer of more than 4300 digits
@@ -62,5 +51,28 @@ def parse_text(text: str, *, shrink: Shrink | None = None) -> Any:
     raise ProtocolError(why) from None  # outside the handlers: the parser's own exceptions carry the whole answer
 
 
+def value_end(text: str, at: int) -> int | None:
+    """Where the value ends that begins at `at`; None if the text ends within it, or there is none. A number at the end
+    of the text may go on. ProtocolError where no more text could make a value of it."""
+    try:
+        return _DECODER.raw_decode(text, at)[1]
+    except json.JSONDecodeError:
+        return None
+    except (RecursionError, ValueError):
+        pass
+    parse_text(text[at:])  # raises, in the same words
+    return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ProtocolError("the answer names a key twice in one object")
+    return found
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ProtocolError(f"the answer holds {name}, which is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

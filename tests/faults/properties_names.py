@@ -22,8 +22,8 @@ from emasync.disk.names import name_problem
 from emasync.transfer.plan import DownlinkPlan
 from emasync.transfer.saved_plan import dump_plan, load_plan
 from emasync.transfer.selection import plan_downlink
-from emasync.wire.replies import file_tree
 from tests.faults.properties import Property
+from tests.unit.wire.listings import file_tree
 
 _HOSTILE: Final = (
     *(

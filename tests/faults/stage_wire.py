@@ -28,7 +28,7 @@ HASTY = Settings(
         connect_s=0.4, stall_s=0.6, low_speed_window_s=0.6, low_speed_bytes_s=300, answer_s=0.6, long_answer_s=0.6
     ),
     retry=RetryPolicy(retries=2, base_s=0.001, cap_s=0.005, busy_timeout_s=0.05),
-    limits=Limits(json_reply=500_000),
+    limits=Limits(json_reply=500_000, listing_reply=500_000),
     durable=False,
     state_dir=None,
 )

@@ -17,8 +17,8 @@ _CHILD = str(Path(__file__).with_name("local_child.py"))
 _LARGE = 1_100_000  # more than may wait in memory until it is whole
 
 
-# Sabotage: no bound in FreshPostConnector._release and `_IDLE_S = 600` (up, a connection stays open for each call); or
-# `saving` without its `leave` (down, each file's temporary file and folder stay open).
+# Sabotage: leave out `force_close` in DownlinkConnector and the bound in its `_release`, `_IDLE_S = 600` (up, a
+# connection stays open for each call); or `saving` without its `leave` (down, the temporary file and folder stay open).
 @pytest.mark.parametrize("workers", [1, 16])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, way: Way, workers: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from emasync.caller import Caller
 from emasync.config import RetryPolicy
 from emasync.errors import BusyError, EMError
 from emasync.gate import Priority
+from emasync.model import FileTree
 from emasync.transport import Body, Transport
 from emasync.wire.calls import Call
 from emasync.wire.replies import check_success
+from tests.unit.wire.listings import read_listing
 
 Answer = Any
 """A JSON value, bytes of a body, or the EMError that sending raises."""
@@ -29,9 +32,15 @@ class FakeReply:
         self._answer = answer
         self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
 
-    async def json(self, *, shrink: object = None) -> Any:
+    async def json(self) -> Any:
         check_success(self._answer)
         return deepcopy(self._answer)
+
+    async def listing(self, *, only: Collection[str] | None = None) -> FileTree:
+        return read_listing(json.dumps(self._answer), only=only)
+
+    def check_facts(self, facts: object) -> None:
+        """Every answer comes on a connection of its own."""
 
     async def receive(self) -> bytes:
         return self._chunks.pop(0) if self._chunks else b""

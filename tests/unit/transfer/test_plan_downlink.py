@@ -222,7 +222,8 @@ def test_local_paths_are_relative_paths() -> None:
         ("top.txt", ["top.txt"], []),
         ("a/*", ["a/x"], ["a/dark"]),
         ("*.txt", ["top.txt"], ["a/dark", "b"]),
-        ("a/dark/file", ["a/dark/file"], []),  # it may be there: the EM is asked for it
+        ("a/dark/file", [], ["a/dark/file"]),  # it may be there, or not
+        ("a/dark/deeper/", [], ["a/dark/deeper/"]),
     ],
 )
 def test_folders_whose_contents_are_not_listed_are_refused_where_they_are_asked_for(
@@ -232,6 +233,6 @@ def test_folders_whose_contents_are_not_listed_are_refused_where_they_are_asked_
     tree = FileTree(files, folders=["a", "a/dark", "b"], unknown_folders=["a/dark", "b"])
     plan = plan_downlink([path], tree, order="listed")
     assert [str(item.remote) for item in plan.items] == items
-    assert [str(one.remote) for one in plan.refused] == refused
+    assert [str(one.remote) for one in plan.refused] == [str(RemotePath(one)) for one in refused]
     assert all(isinstance(one.error, ProtocolError) for one in plan.refused)
     assert plan.notes == ()

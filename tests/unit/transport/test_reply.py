@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import anyio
 import pytest
 
@@ -141,3 +144,58 @@ async def test_of_an_error_s_body_only_so_much_is_read() -> None:
         with pytest.raises(ServerError, match="down"):
             async with out.send(LIST):
                 pass
+
+
+async def test_a_listing_names_the_call_when_it_is_none() -> None:
+    async with serving(saying(answer(b'{"data": null, "message": "off"}'))) as peer, transport(peer) as out:
+        async with out.send(LIST) as reply:
+            with pytest.raises(ProtocolError, match=r"GET em/files/list: .*no listing.*off"):
+                await reply.listing()
+
+
+# Sabotage: `json` takes `listing_reply`, or `listing` takes `json_reply`, as its bound.
+async def test_a_listing_may_be_larger_than_other_answers_and_has_its_own_bound() -> None:
+    limits = Limits(json_reply=1000, listing_reply=4000)
+    for size, whole in ((3000, True), (5000, False)):
+        body = b'{"data": []' + b" " * size + b"}"
+        async with (
+            serving(saying(answer(body))) as peer,
+            transport(peer, limits=limits) as out,
+            out.send(LIST) as reply,
+        ):
+            if whole:
+                assert len(await reply.listing()) == 0
+                continue
+            with pytest.raises(ProtocolError, match="larger than 4000 bytes"):
+                await reply.listing()
+
+
+# Sabotage: leave out the checkpoints in `listing`, in the loop of the pieces or in that of `finish`.
+async def test_other_tasks_run_while_a_listing_is_parsed() -> None:
+    entries = b",".join(b'{"name":"f%d"}' % number for number in range(60_000))
+    body = b'{"data":[' + entries + b"]}"
+    async with serving(saying(answer(body))) as peer, transport(peer) as out, out.send(LIST) as reply:
+        reply.receive = _all_at_once(body)  # type: ignore[method-assign]  # not even waits for the network
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.sleep(0)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other)
+            tree = await reply.listing()
+            tasks.cancel_scope.cancel()
+    assert len(tree) == 60_000
+    assert turns >= len(body) // 65_536 + 6  # and one for each 10,000 files that are indexed
+
+
+def _all_at_once(body: bytes) -> Callable[[], Coroutine[Any, Any, bytes]]:
+    pieces = [body, b""]
+
+    async def receive() -> bytes:
+        return pieces.pop(0)
+
+    return receive

@@ -18,6 +18,7 @@ from emasync.wire.calls import Volume
 from tests.unit.transport.peer import QUICK, Line, Script, serving, transport
 
 LIST = calls.list_files(Volume())
+DOWN = calls.downlink(Volume(), "a")
 DELETE = calls.delete(Volume(), "a")
 SHORT = Timeouts(connect_s=0.2, answer_s=0.05)  # for the one server that never answers
 
@@ -66,21 +67,19 @@ async def test_a_path_arrives_as_it_was_given_whatever_it_holds() -> None:
     assert parse_qs(query, strict_parsing=True) == {"filepath": [path]}
 
 
-async def test_gets_share_a_connection_and_posts_never_do() -> None:
-    # Sabotage: let FreshPostConnector._get always ask the pool.
+async def test_downlinks_share_a_connection_and_other_calls_never_do() -> None:
+    # Sabotage: let DownlinkConnector._get always ask the pool (a POST lost on a stale connection), or leave out
+    # `force_close` (a downlink on the connection of a listing, which may have had an answer too many).
     async with serving(obliging) as peer, transport(peer) as out:
-        for _ in range(3):
-            async with out.send(LIST) as reply:
-                await reply.json()
-        assert peer.lines == 1
-        for _ in range(3):
-            async with out.send(DELETE) as reply:
-                await reply.json()
-        assert peer.lines == 4
-        assert out.requests == 6
+        for call, lines in ((DOWN, 1), (LIST, 4), (DELETE, 7), (DOWN, 7)):
+            for _ in range(3):
+                async with out.send(call) as reply:
+                    await reply.json()
+            assert peer.lines == lines
+        assert out.requests == 12
 
 
-# Sabotage: no bound in FreshPostConnector._release: each POST of a quick uplink leaves an open connection.
+# Sabotage: leave out `force_close` in DownlinkConnector: each POST of a quick uplink leaves an open connection.
 async def test_many_quick_posts_leave_few_connections_open() -> None:
     open_now = most = 0
 
@@ -100,7 +99,7 @@ async def test_many_quick_posts_leave_few_connections_open() -> None:
             async with out.send(DELETE) as reply:
                 await reply.json()
         assert peer.lines == 60
-    assert most <= 35  # 32 that are kept, one in use, and what is just being closed
+    assert most <= 3  # one in use, and what is just being closed
 
 
 async def test_a_reply_that_is_left_unread_is_not_reused() -> None:
@@ -110,7 +109,7 @@ async def test_a_reply_that_is_left_unread_is_not_reused() -> None:
 
     async with serving(long_reply) as peer, transport(peer) as out:
         for _ in range(2):
-            async with out.send(LIST):
+            async with out.send(DOWN):
                 pass
     assert peer.lines == 2
 

@@ -355,3 +355,37 @@ def test_memory_does_not_grow_with_the_file() -> None:
     reader.feed(b'AAA"}')
     assert received == 1024 * 49_152
     assert peak < 1024 * 1024
+
+
+# Sabotage: leave out the comparison with `_overrun`: such an answer never ends, and moves enough to be no stall.
+@pytest.mark.parametrize("nothing", [b"\\n", b"\\r\\n", b"\\u000a", b"\\u000D"])
+def test_escapes_that_stand_for_nothing_come_to_an_end(nothing: bytes) -> None:
+    reader = EnvelopeReader(Limits())
+    reader.feed(b'{"content": "' + b"QUJD" * 1000)
+    with pytest.raises(ProtocolError, match="line breaks"):
+        for _ in range(100):
+            reader.feed(nothing * 1000)
+
+
+# Sabotage: count escapes that stand for a character, too, or white space beyond what the file has of bytes alone.
+@pytest.mark.parametrize("escape", [b"\\r\\n", b"\\u000d\\u000a"])
+def test_a_file_of_short_lines_and_one_of_nothing_but_escapes_are_read(escape: bytes) -> None:
+    data = bytes(range(256)) * 2000
+    encoded = base64.b64encode(data)
+    lines = escape.join(encoded[at : at + 76] for at in range(0, len(encoded), 76))
+    assert read(b'{"content": "' + lines + b'"}')[0] == data
+    escaped = b"".join(b"\\u%04x" % char for char in encoded)
+    assert read(b'{"content": "' + escaped + b'"}')[0] == data
+
+
+# Sabotage: leave out the comparison with `_METADATA_LIMIT`.
+@pytest.mark.parametrize(
+    "begin", [b"", b"{", b'{"content": "QQ=="', b'{"content": "QQ=="}', b'{"size": "', b'{"x": [1']
+)
+@pytest.mark.parametrize("more", [b" ", b",1"])
+def test_what_is_beside_the_content_comes_to_an_end(begin: bytes, more: bytes) -> None:
+    reader = EnvelopeReader(Limits())
+    with pytest.raises(ProtocolError):
+        reader.feed(begin)
+        for _ in range(100):
+            reader.feed(more * 1000)
