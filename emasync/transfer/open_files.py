@@ -18,7 +18,8 @@ from emasync.errors import is_out_of_files
 
 T = TypeVar("T")
 ALONE_WAITS_S = (0.5, 1.5, 3.0)
-"""Before an item that met a shortage alone is tried again: idle connections close meanwhile, others may end."""
+"""Before what met a shortage alone is tried again: idle connections close meanwhile, others may end. All items of a
+transfer share these waits, until one gets through: where it is no use, the rest fail soon."""
 _NOTE = "no more files can be opened: fewer are moved at once from here on; a higher limit (ulimit -n) is faster"
 
 
@@ -45,24 +46,21 @@ class Places:
         self._note = note
         self._make_room = make_room
         self._sleep = sleep
-        self._running = 0
+        self._running = self._waits = 0
         self._freed = anyio.Event()
 
     async def run(self, attempt: Callable[[], Awaitable[T]], *, shortage: Callable[[T], Exception | None]) -> T:
         """What `attempt` comes to; it is made again as long as the error that `shortage` finds in that is one of open
-        files, and fewer can run. The last result is one of an attempt that ran alone, three waits later."""
-        waits = iter(ALONE_WAITS_S)
+        files, and fewer can run. The last result is one of an attempt that ran alone, all waits later."""
         while True:
             async with self.take() as place:
                 result = await attempt()
                 if not is_out_of_files(shortage(result)):
+                    self.passed()
                     return result
                 narrowed = self.narrow(place)
-            if not narrowed:
-                wait = next(waits, None)
-                if wait is None:
-                    return result
-                await self._sleep(wait)
+            if not narrowed and not await self.wait():
+                return result
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Place]:
@@ -87,4 +85,16 @@ class Places:
             if self.width == math.inf:
                 self._note(_NOTE)
             self.width = max(1, min(self.width, self._running) // 2)
+        return True
+
+    def passed(self) -> None:
+        """An attempt has met no shortage: whoever meets one next has all waits before it."""
+        self._waits = 0
+
+    async def wait(self) -> bool:
+        """After a shortage that an attempt met alone: wait. False, at once, where that was of no use so far."""
+        if self._waits == len(ALONE_WAITS_S):
+            return False
+        self._waits += 1
+        await self._sleep(ALONE_WAITS_S[self._waits - 1])
         return True

@@ -22,7 +22,7 @@ from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState,
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link, Options
-from emasync.transfer.open_files import ALONE_WAITS_S, Places
+from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again
 from emasync.transfer.plan import UplinkCall, UplinkItem
 from emasync.transfer.pool import run_pool, taken
@@ -67,9 +67,6 @@ class Uplink:
         self._ledger = ledger
         self._account = account
         self._places = places
-        self._short_alone: Counter[UplinkItem] = (
-            Counter()
-        )  # how often no file could be opened although nothing else ran
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(link, options, roster=roster, clock=clock)
@@ -109,18 +106,14 @@ class Uplink:
 
     async def _send(self, call: UplinkCall) -> CallEnd:
         """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
-        file for which none can be opened alone, some waits later, has failed."""
+        file for which none can be opened alone, all waits later, has failed."""
         async with self._places.take() as place:
             end = await self._sender.send(call, account=self._account)
-            if end.short is None or self._places.narrow(place):
+            if end.short is None:
+                self._places.passed()
                 return end
-        first = end.short[0][0]
-        tried = self._short_alone[first]
-        self._short_alone[first] += 1
-        if tried == len(ALONE_WAITS_S):
-            return end.without_short()
-        await self._sleep(ALONE_WAITS_S[tried])
-        return end
+            narrowed = self._places.narrow(place)
+        return end if narrowed or await self._places.wait() else end.without_short()
 
     @property
     def _full(self) -> bool:

@@ -91,6 +91,21 @@ async def test_an_item_that_finds_no_open_file_even_alone_fails_with_that_error(
     assert limit.attempts == 2 + len(ALONE_WAITS_S)
 
 
+# Sabotage: let `Places.wait` begin anew when its waits are used up: 400 files would wait for half an hour; or leave
+# `self.passed()` out of `run`: the last one is not waited for.
+async def test_many_items_that_find_no_open_file_wait_once_for_all_and_again_after_one_that_did() -> None:
+    limit = Limit(0)
+    with anyio.fail_after(20):
+        await run_pool(range(50), limit.item, workers=8)
+    assert [getattr(end, "errno", None) for end in limit.ends] == [errno.EMFILE] * 50
+    assert limit.slept == list(ALONE_WAITS_S)
+    limit.most = 1
+    await limit.item(0)
+    limit.most = 0
+    await limit.item(0)
+    assert limit.slept == list(ALONE_WAITS_S) * 2
+
+
 # Sabotage: `return isinstance(error, OSError)` in `is_out_of_files`.
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), UnreachableError("no connection"), None])
 async def test_other_errors_narrow_nothing(error: Result) -> None:

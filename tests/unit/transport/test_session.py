@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import traceback
 from collections.abc import Iterator
 from urllib.parse import parse_qs
@@ -13,6 +15,7 @@ import pytest
 from emasync.config import Limits, Timeouts
 from emasync.errors import AuthError, EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.transport import Transport
+from emasync.transport.connector import FreshPostConnector
 from emasync.wire import calls
 from emasync.wire.calls import Volume
 from tests.unit.transport.peer import QUICK, Line, Script, serving, transport
@@ -100,6 +103,37 @@ async def test_many_quick_posts_leave_few_connections_open() -> None:
                 await reply.json()
         assert peer.lines == 60
     assert most <= 3  # one in use, and what is just being closed
+
+
+# Sabotage: leave `self.save_files()` out of `_mapped`, or `errno=` (then the errno is None); or `pass` for the loop in
+# FreshPostConnector.save_files: the idle connections stay.
+async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes_those_that_are_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def short(*_: object, **__: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with serving(obliging) as peer, transport(peer) as out:
+        for _ in range(5):
+            async with out.send(DELETE) as reply:
+                await reply.json()
+        assert out._session is not None
+        connector = out._session.connector
+        assert isinstance(connector, FreshPostConnector)
+        idle = [protocol.transport for kept in connector._conns.values() for protocol, _ in kept]
+        assert len(idle) == 5
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socket", short)
+            with pytest.raises(UnreachableError, match="Too many open files") as caught:
+                async with out.send(DELETE):
+                    pass
+        assert (caught.value.errno, caught.value.sent) == (errno.EMFILE, False)
+        assert sum(map(len, connector._conns.values())) == 0
+        assert [one is not None and one.is_closing() for one in idle] == [True] * 5
+        for _ in range(5):
+            async with out.send(DELETE) as reply:
+                await reply.json()
+        assert sum(map(len, connector._conns.values())) == 1  # and hardly any is kept from then on
 
 
 async def test_a_reply_that_is_left_unread_is_not_reused() -> None:
