@@ -272,6 +272,7 @@ class Client:
         max_delete: int | None = None,
         allow_empty_source: bool = False,
         confirm: Confirm | None = None,
+        missing_ok: bool = True,
         workers: int | None = None,
         verify: Verify | None = None,
         on_event: OnEvent | None = None,
@@ -290,8 +291,9 @@ class Client:
         nobody to ask, where the source has no files and the target has, unless `allow_empty_source`. A file of the
         target that changes while the sync runs is kept, and fails with TargetChangedError. `dry_run` moves nothing: the
         report's `plan` has a decision and a reason for each file, as after a real run. Files that need nothing settle
-        as `skipped`. NotFoundError if the source is not there, ValueError if it or the target is a file. The other
-        keywords as in `uplink`.
+        as `skipped`. NotFoundError if the source is not there, ValueError if it or the target is a file; with
+        `missing_ok` off NotFoundError if `remote` is not there either, else it is made. The other keywords as in
+        `uplink`.
         """
         options = self._options(
             workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
@@ -302,6 +304,7 @@ class Client:
             max_delete=max_delete,
             allow_empty_source=allow_empty_source,
             confirm=confirm,
+            missing_ok=missing_ok,
         )
         return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
 

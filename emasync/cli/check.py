@@ -16,6 +16,7 @@ from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.out import escape_name
 from emasync.model import SyncDecision
+from emasync.transfer.compare import NEW
 
 _SIGNS = {
     "=": "the same",
@@ -24,7 +25,6 @@ _SIGNS = {
     "*": "different",
     "!": "not comparable",
 }
-_BY_REASON = {"new": "+", "same size, content unknown": "!", "the EM lists no size": "!"}
 
 
 @click.command("check")
@@ -38,8 +38,8 @@ def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], e
 
     \b
     =  the same       -  only on the EM     +  only here
-    *  different      !  cannot be compared: same size and no checksum, or not a file that can be sent
-    Exit code 0 if all files are the same, 1 if not.
+    *  different      !  cannot be compared: same size and no checksum, not listed, or not a file that can be sent
+    Exit code 0 if all files are the same, 1 if not, 3 if LOCAL or REMOTE is not there, 2 if one is a file.
 
     \b
     emasync check results campaign-7/results
@@ -50,7 +50,15 @@ def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], e
 
 async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
     report = await at.em.sync_up(
-        local, remote, dry_run=True, delete=True, verify="content", include=include, exclude=exclude
+        local,
+        remote,
+        dry_run=True,
+        delete=True,
+        allow_empty_source=True,
+        missing_ok=False,
+        verify="content",
+        include=include,
+        exclude=exclude,
     )
     counts: Counter[str] = Counter()
     for one in report.plan:
@@ -71,6 +79,10 @@ async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], 
 
 
 def _sign(one: SyncDecision) -> str:
+    if not one.compared:
+        return "!"
     if one.action == "delete":
         return "-"
-    return _BY_REASON.get(one.reason, "=" if one.action == "keep" else "*")
+    if one.reason == NEW:
+        return "+"
+    return "=" if one.action == "keep" else "*"

@@ -6,7 +6,7 @@ Owns: the checks, their order, and their advice. May import direct, wire, model 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from typing import Any
 
 from emasync.cli.direct import Answer, Direct
 from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
+from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.config import Limits
 from emasync.endpoints.files import Content, verify_content
@@ -25,6 +26,7 @@ from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0
 _SLOW_LISTING_S = 5.0
+_TAG_FILES = 2  # that are read at the most: with one alone nothing is refuted
 _SMALL_FILE = 1_000_000
 _AT_ONCE = 4
 
@@ -202,11 +204,26 @@ class _Checks:
             return Finding(
                 name="content tag", level=Level.NONE, text=text, advice="send any small file, and look again"
             )
-        entry = min(small, key=lambda entry: entry.size or 0)
-        if content_tag(await self._read(entry)) == entry.content_tag:
-            return _row("content tag", f"holds for {entry.path}: a sync compares contents with one listing")
-        advice = "sync goes by size and its journal here; `--verify content` reads files back"
-        return _row("content tag", f"does not hold for {entry.path}: this EM counts it in another way", advice=advice)
+        differing: list[FileEntry] = []
+        for entry in sorted(small, key=lambda entry: entry.size or 0)[:_TAG_FILES]:
+            if content_tag(await self._read(entry)) == entry.content_tag:
+                name = escape_name(entry.path)
+                return _row("content tag", f"holds for {name}: a sync compares contents with one listing")
+            differing.append(entry)
+        return await self._tag_differs(differing)
+
+    async def _tag_differs(self, entries: Sequence[FileEntry]) -> Finding:
+        """No file that was read has the listed tag. One may have been rewritten between listing and read: only what a
+        second listing shows unchanged counts, and one file alone says little."""
+        answer = await ask_patiently(self._em, calls.list_files(self._volume))
+        tree: FileTree = answer.json
+        same = [escape_name(entry.path) for entry in entries if tree.get(entry.path) == entry]
+        if len(same) < _TAG_FILES:
+            text = "not known: a file that was read has another tag, which may be its own fault"
+            advice = "send two small files that nobody changes, and look again"
+            return Finding(name="content tag", level=Level.NONE, text=text, advice=advice)
+        advice = "until that is known for certain, sync moves files of equal size again; `--verify size` goes by sizes"
+        return _row("content tag", f"does not hold for {' and '.join(same)}", advice=advice)
 
     async def _read(self, entry: FileEntry) -> bytes:
         token = await self._em.token()

@@ -59,6 +59,8 @@ async def _ls(at: At, *, path: str, long: bool, glob: bool) -> ExitCode:
     else:
         for line in _tree(files, folders, root):
             at.out.result("line", line)
+    for folder in tree.unknown_below(root):
+        at.out.warn(f"the EM's listing does not give the contents of {escape_name(folder) or 'the volume'}")
     total = sum(entry.size or 0 for entry in files)
     at.out.say(f"{len(files)} files in {len(folders)} folders, {size(total)}")
     return ExitCode.DONE

@@ -16,7 +16,7 @@ import anyio
 from anyio import to_thread
 
 from emasync.cli.job import At
-from emasync.errors import EMError
+from emasync.errors import EMError, ProtocolError
 from emasync.model import RemotePath, safe
 
 _SHOWN = 64 * 1024  # bytes of each stream; the files have all of it
@@ -57,7 +57,10 @@ async def bring_down(at: At, folder: str, *, into: Path) -> Captured | None:
 
     Raises the first file's own error if one does not come; then nothing is removed.
     """
-    if not (await at.em.files.list()).is_folder(folder):
+    tree = await at.em.files.list()
+    if not tree.is_folder(folder):
+        if not tree.is_known(folder):
+            raise ProtocolError(f"the EM's listing does not tell whether {folder} is there")
         return None
     report = await at.em.downlink([f"{folder}/"], into=into)
     report.raise_for_failures()

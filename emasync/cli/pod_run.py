@@ -235,6 +235,8 @@ async def _follow(at: At, wish: Wish, watch: PodWatch) -> PodStatus | None:
                 at.out.result("pod", "", **status_fields(status))
             at.out.say(status_text(status))
     except UnknownOutcomeError:
+        if wish.capture is not None:
+            at.out.say(f"what the command printed may be on the EM; next: emasync down {wish.capture}/")
         raise
     except BaseException:
         at.out.say("no longer following it: the pod goes on running on the EM")

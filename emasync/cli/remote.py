@@ -13,18 +13,20 @@ from typing import Any
 import click
 
 from emasync.cli.options import option
-from emasync.errors import NotFoundError
+from emasync.errors import NotFoundError, ProtocolError
 from emasync.model import FileEntry, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A file (`files` holds just it), or a folder with all the files below it."""
+    """A file (`files` holds just it), or a folder with all the files below it; `unlisted` if the EM's listing does not
+    give all of its contents."""
 
     path: RemotePath
     is_folder: bool
     files: tuple[FileEntry, ...]
+    unlisted: bool = False
 
     @property
     def size(self) -> int:
@@ -63,7 +65,9 @@ def choose_named(tree: FileTree, path: str) -> Chosen:
     if entry is not None:
         return Chosen(path=entry.path, is_folder=False, files=(entry,))
     if tree.is_folder(path):
-        return Chosen(path=RemotePath(path), is_folder=True, files=tuple(tree.below(path)))
+        unlisted = bool(tree.unknown_below(path))
+        return Chosen(path=RemotePath(path), is_folder=True, files=tuple(tree.below(path)), unlisted=unlisted)
+    _check_listed(tree, path)
     raise NotFoundError(f"no file or folder {path!r} in the volume; `emasync ls` shows what is there")
 
 
@@ -72,8 +76,15 @@ def choose_matching(tree: FileTree, asked: str | Glob) -> list[Chosen]:
     pattern = PathPattern.of(asked)
     found = [entry for entry in tree if pattern.selects(entry.path)]
     if not found:
+        _check_listed(tree, pattern.base / "any")
         raise NotFoundError(f"no file matches {str(asked)!r} in the volume; `emasync ls` shows what is there")
     return [Chosen(path=entry.path, is_folder=False, files=(entry,)) for entry in found]
+
+
+def _check_listed(tree: FileTree, path: str) -> None:
+    """ProtocolError if the listing does not tell whether there is something at `path`: it is not "not found"."""
+    if (folder := tree.unknown_above(path)) is not None:
+        raise ProtocolError(f"the EM's listing does not give the contents of {safe(folder) or 'the volume'}; try again")
 
 
 def without_doubles(chosen: Iterable[Chosen]) -> list[Chosen]:

@@ -18,10 +18,10 @@ from emasync.model.glob import is_pattern, means_contents
 def choose_removals(tree: FileTree, asked: Sequence[str | Glob], *, literal: bool) -> list[Chosen]:
     """What `asked` names in `tree`, to be deleted. With `literal` no path is a pattern.
 
-    A path with ``*``, and any Glob, is a pattern of files, whatever is called exactly so. Any other path is the file of
-    exactly that name or, with a slash at its end, the folder. NotFoundError where one path names nothing. ValueError
-    for the whole volume, a file named as a folder or a folder named as a file. UnsafePathError for a listed name that
-    the EM may take for another file.
+    A path with ``*``, and any Glob, is a pattern of files, whatever is called exactly so. Any other path is the file or
+    folder of exactly that name; with a slash at its end only a folder. NotFoundError where one path names nothing.
+    ValueError for the whole volume or a file named as a folder. UnsafePathError for a listed name that the EM may take
+    for another file.
     """
     chosen = without_doubles(one for path in asked for one in _chosen(tree, path, literal=literal))
     for one in chosen:
@@ -38,13 +38,7 @@ def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]
     if isinstance(asked, str) and not RemotePath(asked):
         raise ValueError("rm does not delete the whole volume; name files or folders, for example `emasync rm '*'`")
     if isinstance(asked, str) and (literal or not is_pattern(asked)):
-        one = choose_named(tree, asked)
-        if one.is_folder and not means_contents(asked):
-            raise ValueError(
-                f"{safe(one.path)} is a folder with {len(one.files)} files; to delete it with all that is in it, "
-                f"write {safe(one.path)}/"
-            )
-        return [one]
+        return [choose_named(tree, asked)]
     if means_contents(asked):
         raise ValueError(f"{safe(asked)}: a pattern selects files, no folders; leave out the slash at its end")
     return choose_matching(tree, asked)

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.out import escape_name
+from emasync.cli.question import ask, can_ask
 from emasync.cli.remote import Chosen, paths_or_globs, with_glob
 from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
@@ -35,8 +35,8 @@ def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: 
     """Delete files, folders with all that is in them, and the files that match patterns.
 
     A path with * is always a pattern of files, in which * and ** are wildcards and nothing else; with --glob every path
-    is one, with ? and [...] too; with --literal none is. Any other path is the one file of exactly that name or, with a
-    slash at its end, the folder. Where one path names nothing, nothing is deleted (code 3).
+    is one, with ? and [...] too; with --literal none is. Any other path is the one file or folder of exactly
+    that name; with a slash at its end only a folder. Where one path names nothing, nothing is deleted (code 3).
 
     Asks first, and says how many files would go; without a terminal to ask on, -y is needed.
 
@@ -52,7 +52,7 @@ def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: 
 
 
 async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
-    if not yes and not sys.stdin.isatty():
+    if not yes and not can_ask():
         raise ValueError("rm asks before it deletes, and there is no terminal to ask on: add -y")
     chosen = choose_removals(await at.em.files.list(), wanted, literal=literal)
     if not yes and not await _agreed(chosen):
@@ -74,18 +74,17 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
 
 
 async def _agreed(chosen: Sequence[Chosen]) -> bool:
-    """Ask on the terminal. No thread, and no read that blocks: Ctrl-C must end this at once."""
+    """Ask on the terminal."""
     lines = [f"  {_described(one)}" for one in chosen[:_NAMED]]
     if len(chosen) > _NAMED:
         lines.append(f"  and {len(chosen) - _NAMED} more")
     files, total = sum(len(one.files) for one in chosen), sum(one.size for one in chosen)
     for line in lines:
         print(safe(line, limit=2000), file=sys.stderr)
-    print(f"Delete {files} files ({size(total)})? [y/N] ", end="", file=sys.stderr, flush=True)
-    await anyio.wait_readable(sys.stdin)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return await ask(f"Delete {files} files ({size(total)})?")
 
 
 def _described(one: Chosen) -> str:
     path = escape_name(one.path)
-    return f"{path}/ with {len(one.files)} files" if one.is_folder else path
+    unlisted = " and what the EM does not list" if one.unlisted else ""
+    return f"{path}/ with {len(one.files)} files{unlisted}" if one.is_folder else path

@@ -46,7 +46,8 @@ class Pods:
         self._sleep = sleep
         self._clock = clock
         self._wall_clock = wall_clock
-        self._runs: list[tuple[PodRun, RunEvidence]] = []
+        self._last_run: PodRun | None = None
+        self._evidence: list[tuple[PodRun, RunEvidence]] = []
 
     async def run(
         self,
@@ -81,22 +82,10 @@ class Pods:
             envs=envs,
             ports=ports,
         )
-        run = PodRun(
-            image=image,
-            node=Node(node),
-            pod_name=self.pod_name,
-            before=before if before is not None else await self._look_before(),
-            max_duration_s=run_duration_s(calls.minutes(max_duration)),
-            scheduled_time=scheduled_time,
-            asked_at=self._wall_clock(),
-            asked_monotonic_s=self._clock(),
+        before = before if before is not None else await self._look_before()
+        return await self._start(
+            call, self._asked_now(image, node, max_duration, before=before, scheduled_time=scheduled_time)
         )
-        try:
-            await self._caller.json(call)
-        except UnknownOutcomeError:
-            self._remember(run)
-            raise
-        return self._remember(run)
 
     @property
     def pod_name(self) -> str | None:
@@ -106,7 +95,7 @@ class Pods:
     @property
     def last_run(self) -> PodRun | None:
         """The run that this Client asked for last; one whose answer was lost counts, a refused one does not."""
-        return self._runs[-1][0] if self._runs else None
+        return self._last_run
 
     async def status(self) -> PodStatus:
         """One look (``em/pod/status``). PodPhase.NONE when there is no pod."""
@@ -145,6 +134,34 @@ class Pods:
         """
         return await self.watch(run, interval=interval).end(timeout_s=timeout)
 
+    def _asked_now(
+        self,
+        image: str,
+        node: Node,
+        max_duration: int | timedelta,
+        *,
+        before: PodStatus | None,
+        scheduled_time: datetime | None,
+    ) -> PodRun:
+        return PodRun(
+            image=image,
+            node=Node(node),
+            pod_name=self.pod_name,
+            before=before,
+            max_duration_s=run_duration_s(calls.minutes(max_duration)),
+            scheduled_time=scheduled_time,
+            asked_at=self._wall_clock(),
+            asked_monotonic_s=self._clock(),
+        )
+
+    async def _start(self, call: calls.Call, run: PodRun) -> PodRun:
+        try:
+            await self._caller.json(call)
+        except UnknownOutcomeError:
+            self._remember(run)
+            raise
+        return self._remember(run)
+
     async def _look_before(self) -> PodStatus | None:
         try:
             return await self.status()
@@ -154,17 +171,24 @@ class Pods:
             return None
 
     def _remember(self, run: PodRun) -> PodRun:
-        if self._runs:
-            earlier, evidence = self._runs[-1]
-            if run.before is not None:  # a look like any other: it may have shown the earlier run's end
-                tracker = RunTracker(earlier, evidence=evidence, now_s=self._clock())
-                tracker.observe(run.before, now_s=self._clock())
+        """Make `run` the one that was started last; the runs before it have been stopped by it."""
+        if self._last_run is not None and run.before is not None:  # a look like any other: perhaps at that run's end
+            now_s = self._clock()
+            RunTracker(self._last_run, evidence=self._evidence_of(self._last_run), now_s=now_s).observe(
+                run.before, now_s=now_s
+            )
+        for _, evidence in self._evidence:
             evidence.replaced = True
-        self._runs = [*self._runs[1 - _REMEMBERED :], (run, RunEvidence())]
+        self._last_run = run
+        self._evidence_of(run)
         return run
 
     def _evidence_of(self, run: PodRun | None) -> RunEvidence:
-        for known, evidence in reversed(self._runs):
+        """What is known of `run`, from now on too; of the last few runs only."""
+        if run is None:
+            return RunEvidence()
+        for known, evidence in reversed(self._evidence):
             if known == run:
                 return evidence
-        return RunEvidence()
+        self._evidence = [*self._evidence[1 - _REMEMBERED :], (run, RunEvidence())]
+        return self._evidence[-1][1]

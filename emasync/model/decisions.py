@@ -14,6 +14,7 @@ from emasync.model.outcome import SyncAction, SyncDecision
 from emasync.model.paths import RemotePath
 
 _ACTIONS: tuple[SyncAction, ...] = ("copy", "keep", "delete", "conflict")
+_UNCOMPARED = len(_ACTIONS)  # is added to an action's number where the two sides could not be compared
 
 
 class SyncDecisions(LazySequence[SyncDecision]):
@@ -28,15 +29,15 @@ class SyncDecisions(LazySequence[SyncDecision]):
         self._reason_of = array("I")
         self._reasons: dict[str, int] = {}
         for one in decisions:
-            self.append(one.path, one.action, one.reason, size=one.bytes)
+            self.append(one.path, one.action, one.reason, size=one.bytes, compared=one.compared)
 
-    def append(self, path: RemotePath, action: SyncAction, reason: str, *, size: int) -> None:
+    def append(self, path: RemotePath, action: SyncAction, reason: str, *, size: int, compared: bool = True) -> None:
         """One more decision, of which `size` are the bytes to move."""
         folder, _, name = path.rpartition("/")
         if (number := self._folders.get(folder)) is None:
             number = self._folders[folder] = self._files.new_folder(folder)
         self._files.append(number, name, size, None, None)
-        self._actions.append(_ACTIONS.index(action))
+        self._actions.append(_ACTIONS.index(action) + (0 if compared else _UNCOMPARED))
         self._reason_of.append(self._reasons.setdefault(reason, len(self._reasons)))
 
     def __len__(self) -> int:
@@ -46,22 +47,31 @@ class SyncDecisions(LazySequence[SyncDecision]):
         reason = self._reason_of[position]
         return SyncDecision(
             path=self._files.path(position),
-            action=_ACTIONS[self._actions[position]],
+            action=_ACTIONS[self._actions[position] % _UNCOMPARED],
             reason=next(text for text, number in self._reasons.items() if number == reason),
             bytes=self._files.sizes[position],
+            compared=self._actions[position] < _UNCOMPARED,
         )
 
     def __iter__(self) -> Iterator[SyncDecision]:
         reasons = list(self._reasons)  # in the order of their numbers
         rows = zip(self._files.paths(), self._actions, self._reason_of, self._files.sizes, strict=True)
         for path, action, reason, size in rows:
-            yield SyncDecision(path=path, action=_ACTIONS[action], reason=reasons[reason], bytes=size)
+            yield SyncDecision(
+                path=path,
+                action=_ACTIONS[action % _UNCOMPARED],
+                reason=reasons[reason],
+                bytes=size,
+                compared=action < _UNCOMPARED,
+            )
 
     def to_move(self, reason: str) -> int:
         """How many files are copied for that reason."""
         number = self._reasons.get(reason)
         copied = zip(self._actions, self._reason_of, strict=True)
-        return sum(action == 0 and one == number for action, one in copied) if number is not None else 0
+        if number is None:
+            return 0
+        return sum(action % _UNCOMPARED == 0 and one == number for action, one in copied)
 
     def paths_to(self, action: SyncAction) -> PathsTo:
         """The paths of the files with which that is done."""
@@ -78,11 +88,11 @@ class PathsTo(Container[RemotePath]):
 
     def __iter__(self) -> Iterator[RemotePath]:
         wanted, actions = self._action, self._actions
-        return (path for position, path in enumerate(self._files.paths()) if actions[position] == wanted)
+        return (path for position, path in enumerate(self._files.paths()) if actions[position] % _UNCOMPARED == wanted)
 
     def __contains__(self, path: object) -> bool:
         if not self._indexed:
             self._files.index()
             self._indexed = True
         position = self._files.find(path) if isinstance(path, str) else -1
-        return position >= 0 and self._actions[position] == self._action
+        return position >= 0 and self._actions[position] % _UNCOMPARED == self._action

@@ -113,9 +113,11 @@ SyncAction = Literal["copy", "keep", "delete", "conflict"]
 class SyncDecision:
     """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` speaks of the
     target; `conflict`: nothing can be done until a person acts. `bytes` is what a copy has to move (0 where no size is
-    listed)."""
+    listed). `compared` is False where the two sides could not be compared: the EM's listing does not say what is there,
+    or nothing tells files of one size apart."""
 
     path: RemotePath
     action: SyncAction
     reason: str
     bytes: int = 0
+    compared: bool = True

@@ -33,6 +33,9 @@ SAME_CONTENT = "same content"
 """The reason of files whose tags are equal."""
 UNKNOWN_CONTENT = "same size, content unknown"
 """The reason of files that nothing tells apart."""
+NO_SIZE = "the EM lists no size"
+NEW = "new"
+"""The reason of files that only the source has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +82,20 @@ def compare(
         mine, theirs = here.get(path), there.get(path)
         source = mine if direction is Direction.UPLINK else theirs
         action: SyncAction
+        unlisted = tree.unknown_above(top / path) if theirs is None else None
         if path in conflicts:
             action, reason = "conflict", conflicts[path]
-        elif theirs is None and (unlisted := tree.unknown_above(top / path)) is not None:
+        elif unlisted is not None:
             action, reason = _not_listed(unlisted, direction=direction)
         elif source is None:
             action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
         elif mine is None or theirs is None:
-            action, reason = "copy", "new"
+            action, reason = "copy", NEW
         else:
             action, reason = _differ(mine, theirs, tags_confirmed=tags_confirmed, known=known, unknown=unknown)
         size = (source.size or 0) if source is not None and action == "copy" else 0
-        decisions.append(path, action, reason, size=size)
+        compared = unlisted is None and reason not in (UNKNOWN_CONTENT, NO_SIZE)
+        decisions.append(path, action, reason, size=size, compared=compared)
     return _guarded(decisions, max_delete)
 
 
@@ -163,7 +168,7 @@ def _differ(
     unknown: Literal["keep", "copy"],
 ) -> tuple[Literal["copy", "keep"], str]:
     if theirs.size is None:
-        return "copy", "the EM lists no size"
+        return "copy", NO_SIZE
     if mine.size != theirs.size:
         return "copy", "size differs"
     if tags_confirmed and mine.content_tag is not None and theirs.content_tag is not None:

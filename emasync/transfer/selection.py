@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from emasync.disk.names import local_parts, name_problem, twin_key
-from emasync.errors import EMError, NotFoundError, UnsafePathError
+from emasync.errors import EMError, NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileTable, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
 from emasync.transfer.collisions import Hashes, folders_above
@@ -58,6 +58,7 @@ def plan_downlink(
             continue
         picked.take(found)
         notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(path))
+        bad.extend(listing.unlisted(path))
     return _planned(picked.items(), bad, notes, order=order)
 
 
@@ -125,6 +126,9 @@ class _Listing:
             return self._below(path, path if contents else path.parent)
         if is_pattern(text):
             return self._matching(text)
+        if (folder := self._tree.unknown_above(path)) is not None:
+            text = f"the EM's listing does not give the contents of {safe(folder) or 'the volume'}"
+            return ProtocolError(f"{text}: whether {safe(path)} is there is not known; try again")
         return NotFoundError(f"not in the volume: {safe(path)}; `emasync ls` shows what is there")
 
     def _matching(self, asked: str | Glob) -> Iterable[_Pick] | EMError:
@@ -132,13 +136,32 @@ class _Listing:
             return found
         return NotFoundError(f"nothing in the volume matches: {safe(asked)}; `emasync ls` shows what is there")
 
+    def unlisted(self, asked: str | Glob) -> Iterator[Refused]:
+        """The folders of which the listing does not say what is in them, and that `asked` names, that lie in such a
+        folder or may hold what it selects: their files are asked for and cannot be planned."""
+        if not self._tree.unknown_folders:
+            return
+        if isinstance(asked, Glob) or (is_pattern(asked) and not self._tree.is_folder(asked)):
+            below = PathPattern.of(asked).base
+        elif RemotePath(asked) in self._tree:
+            return
+        else:
+            below = RemotePath(asked)
+            if self._tree.unknown_above(below) is not None:
+                return  # refused as it was asked for
+        for folder in sorted(self._tree.unknown_folders):
+            if folder == below or folder.below(below) or below.below(folder):
+                text = f"the EM's listing does not give the contents of {safe(folder)}: what is there is not known"
+                yield Refused(remote=folder, local=None, error=ProtocolError(f"{text}; try again"))
+
     def empty_folders(self, asked: str | Glob) -> Iterator[RemotePath]:
         """The folders named by `asked`, or in such a folder, in which, at any depth, there is no file."""
         if isinstance(asked, Glob):
             return
         path = RemotePath(asked)
         for folder in self._tree.folders:
-            if (folder == path or folder.below(path)) and folder not in self._filled:
+            unknown = folder in self._tree.unknown_folders
+            if (folder == path or folder.below(path)) and folder not in self._filled and not unknown:
                 yield folder
 
     def _below(self, folder: str, base: RemotePath) -> Iterator[_Pick]:

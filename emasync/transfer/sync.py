@@ -59,13 +59,14 @@ _NOT_COMPARED = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
     """What a sync may do beyond copying. `max_delete` None is no bound. `confirm` is asked before files are deleted;
-    without it an empty source deletes nothing unless `allow_empty_source`."""
+    without it an empty source deletes nothing unless `allow_empty_source`. `missing_ok`: a sync up makes its folder."""
 
     delete: bool = False
     dry_run: bool = False
     max_delete: int | None = None
     allow_empty_source: bool = False
     confirm: Confirm | None = None
+    missing_ok: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     async def job(run: Run) -> None:
         found, tree = await _both_sides(run, partial(_scan_source, here, options))
         _check_folder(tree, there)
+        if not sync.missing_ok:
+            _check_there(tree, there)
         sides = _Sides(here=here, there=there, direction=Direction.UPLINK, found=found, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
         plan = plan_scan(run.link, found, dest=there, only=decisions.paths_to("copy"))
@@ -128,7 +131,7 @@ def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, s
     async def job(run: Run) -> None:
         found, tree = await _both_sides(run, partial(_scan_if_there, here, options, pin=run.pin))
         _check_folder(tree, there)
-        _check_source(tree, there)
+        _check_there(tree, there)
         sides = _Sides(here=here, there=there, direction=Direction.DOWNLINK, found=found, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
         refused = (*(_inside(one, here, there) for one in found.refused), *_unlisted(tree, there))
@@ -209,8 +212,8 @@ def _check_folder(tree: FileTree, there: RemotePath) -> None:
         path = path.parent
 
 
-def _check_source(tree: FileTree, there: RemotePath) -> None:
-    """NotFoundError if the folder that is to come down is not there, ProtocolError if the listing does not tell."""
+def _check_there(tree: FileTree, there: RemotePath) -> None:
+    """NotFoundError if there is no such folder on the EM, ProtocolError if the listing does not tell."""
     unlisted = there if there in tree.unknown_folders else tree.unknown_above(there)
     if unlisted is not None:
         raise _not_given(unlisted)
@@ -391,7 +394,7 @@ async def _settle_still(run: Run, sides: _Sides, decisions: Iterable[SyncDecisio
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
             verified=Verified.TAG if one.reason == SAME_CONTENT else Verified.NONE,
             reason=None if conflict else one.reason,
-            error=EMError(f"{path}: {one.reason}") if conflict else None,
+            error=EMError(f"{safe(path)}: {one.reason}") if conflict else None,
         )
 
     await run.roster.refuse(outcome(one) for one in decisions if one.action in ("keep", "conflict"))

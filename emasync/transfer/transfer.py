@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
 import anyio
+import anyio.lowlevel
 
 from emasync.caller import Account
 from emasync.model import Outcome, OutcomeLog, Outcomes, OutcomeState, SyncDecision, TransferReport
@@ -62,7 +63,7 @@ class Transfer:
         self._results = Results()
         self._stack: AsyncExitStack | None = None
         self._read = 0  # outcomes the iteration has given
-        self._over = False
+        self._over = self._cancelled = False
         self._begun: float | None = None
         self._ended: float | None = None
         self._failure: Exception | None = None
@@ -127,6 +128,8 @@ class Transfer:
         while self._read == len(self._results.outcomes):
             if self._failure is not None:
                 raise self._failure from None
+            if self._cancelled:  # with the reader's own scope, which may not have told the reader yet
+                await anyio.lowlevel.checkpoint()
             if self._over or self._stack is None:
                 return False
             if self._results.news.is_set():  # not another reader's, who would wait for ever
@@ -148,6 +151,9 @@ class Transfer:
             await self._work(self._results, self._account)
         except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
             self._failure = error
+        except BaseException:
+            self._cancelled = True
+            raise
         finally:
             self._over = True
             self._results.news.set()

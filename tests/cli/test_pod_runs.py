@@ -160,12 +160,13 @@ async def test_a_look_that_fails_prevents_no_run_that_may_replace_a_pod(sim: Sim
     asked = [one.path for one in sim.requests].count("em/pod/run")
     sim.faults.clear()
     sim.faults.add(Fault("error_500", endpoint=STATUS, times=1))
-    result = await pod(sim, home, "run", "good", "--retries", "0", "--replace", "--wait", *QUICK)
+    result = await pod(sim, home, "run", "gone", "--retries", "0", "--replace", "--wait", program=SLOW)
 
     assert (refused.returncode, asked) == (5, 0)
     assert "--replace runs it anyway" in refused.stderr
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 21, result.stderr  # it ran, and cannot start
     assert "what ran before could not be seen" in result.stderr
+    assert "this may be the earlier run's status" in result.stderr
 
 
 async def test_a_run_costs_one_look_before_it_with_and_without_replace(sim: Simulator, home: Path) -> None:

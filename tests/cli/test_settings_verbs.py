@@ -225,14 +225,24 @@ def test_doctor_says_which_row_fails_and_what_to_do(
 
 
 def test_doctor_warns_of_a_clock_that_differs_and_finds_a_tag_rule_that_does_not_hold(home: Path) -> None:
-    one = {"data": [{"type": "file", "name": "a", "size": "5", "hash": 7}]}
-    answers = {**_WELL, "/em/files/list": (200, one), "/em/files/downlink": (200, {"content": "aGVsbG8="})}
+    two = {"data": [{"type": "file", "name": name, "size": "5", "hash": 7} for name in ("a", "b")]}
+    answers = {**_WELL, "/em/files/list": (200, two), "/em/files/downlink": (200, {"content": "aGVsbG8="})}
     with canned_em(answers, date="Sat, 01 Jan 2000 00:00:00 GMT") as url:
         result = run(*EMASYNC, "doctor", "--json", home=home, env=login(url))
 
     found = checks(result.stdout)
     assert result.returncode == 0
     assert (found["clock"][0], found["content tag"][0]) == ("warn", "warn")
+
+
+def test_doctor_concludes_nothing_from_one_file_whose_tag_is_another_one(home: Path) -> None:
+    # Sabotage: `_TAG_FILES = 1`: a file that a pod rewrites makes the EM one that counts tags in another way.
+    one = {"data": [{"type": "file", "name": "a", "size": "5", "hash": 7}]}
+    answers = {**_WELL, "/em/files/list": (200, one), "/em/files/downlink": (200, {"content": "aGVsbG8="})}
+    with canned_em(answers) as url:
+        result = run(*EMASYNC, "doctor", "--json", home=home, env=login(url))
+
+    assert checks(result.stdout)["content tag"][0] == "none"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

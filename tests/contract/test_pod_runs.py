@@ -155,6 +155,19 @@ async def test_a_run_that_was_told_apart_once_stays_so_without_times(simulate: S
         assert len(calls(sim, STATUS)) == looks  # its end was seen: nothing more can happen to it
 
 
+async def test_what_was_found_out_about_the_run_of_another_process_is_kept_too(simulate: Simulate) -> None:
+    # Sabotage: return a new RunEvidence without keeping it at the end of Pods._evidence_of.
+    async with an_em(simulate, pod_times=False, pod_start=2.0, pod_run=2.0) as (sim, em):
+        await em.pods.run("echo")
+        await em.pods.wait()
+        run = PodRun.from_dict((await em.pods.run("echo")).as_dict())
+        assert isinstance(sim.clock, VirtualClock)
+        em.pods = pods_on(em, sim.clock)
+        assert (await phases(em, run))[-1] is PodPhase.TERMINATED
+        assert (await em.pods.wait(run)).succeeded
+        assert em.pods.last_run is None
+
+
 async def test_a_dead_end_that_may_be_the_earlier_run_s_fails_after_a_minute_and_says_so(simulate: Simulate) -> None:
     # Sabotage: return Step.END at once for a dead end in RunTracker._observe_doubtful.
     async with an_em(simulate) as (sim, em):
@@ -212,14 +225,14 @@ async def test_no_pod_between_two_pods_is_waited_out(simulate: Simulate) -> None
     async with an_em(simulate) as (sim, em):
         await em.pods.run("echo")
         await em.pods.wait()
-        sim.faults.add(Fault("no_pod", endpoint=STATUS, after=1, times=100))
+        sim.faults.add(Fault("no_pod", endpoint=STATUS, after=1, times=200))
         run = await em.pods.run("echo")
         assert (await phases(em, run))[-1] is PodPhase.TERMINATED
 
 
 async def test_a_run_that_a_later_one_replaced_has_no_end_of_its_own(simulate: Simulate) -> None:
     # Sabotage: leave `evidence.replaced = True` out of Pods._remember.
-    async with an_em(simulate) as (sim, em):
+    async with an_em(simulate, pod_times=False) as (sim, em):
         first = await em.pods.run("endless")
         while (await em.pods.status()).phase is not PodPhase.RUNNING:
             await advance(sim, 0.1)

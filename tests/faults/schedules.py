@@ -174,11 +174,11 @@ def _fault(
 
 
 @contextmanager
-def swift() -> Iterator[None]:
+def swift(*, looks_s: tuple[float, ...] = (0.0, 0.02, 0.1)) -> Iterator[None]:
     """Look at listings, and ask a busy EM again, after milliseconds: the order of things stays as it is."""
     lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
     with ExitStack() as stack:
-        stack.enter_context(patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.02, 0.1)))
+        stack.enter_context(patch("emasync.transfer.uplink._LOOKS_S", looks_s))
         stack.enter_context(patch("emasync.client.Lane", lane))
         yield
 

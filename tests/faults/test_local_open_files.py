@@ -40,7 +40,7 @@ async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, w
 
 
 # Sabotage: `Fetch.run` without `places.run` (down), or leave `short` out of `Sender._failed` (up): hundreds of files
-# fail. No `make_room`: idle connections keep what one file needs, and it takes many attempts.
+# fail.
 @pytest.mark.parametrize("limit", [64, 24])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_is_slow(

@@ -15,11 +15,11 @@ CONTRACT = """
     Client Node PodPhase PodStatus Settings Transfer TransferReport Outcome
     EMError BusyError AuthError NotFoundError ForbiddenError BadRequestError BuildFailedError ImageLoadError
     TooLargeError ServerError UnreachableError TimedOutError ProtocolError IntegrityError UnsafePathError
-    PodFailedError UnknownOutcomeError Glob
+    PodFailedError UnknownOutcomeError DeletionRefusedError Glob
 """
 EXTRAS = """
     Direction FileEntry FileTree Image Limits NodeStatus OutcomeState PodRun PodVanishedError RemotePath RetryPolicy
-    SourceChangedError SyncDecision
+    SourceChangedError TargetChangedError OutcomeAction SyncDecision SyncSummary
     Timeouts Verified __version__
 """
 

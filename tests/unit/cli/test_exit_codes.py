@@ -30,6 +30,8 @@ TABLE: list[tuple[BaseException, int]] = [
     (errors.IntegrityError("x"), 7),
     (errors.UnsafePathError("x"), 1),
     (errors.SourceChangedError("x"), 1),
+    (errors.TargetChangedError("x"), 1),
+    (errors.DeletionRefusedError("x", side="local", files=1, bytes=1), 1),
     (errors.PodFailedError("x", pod=_BACK_OFF), 21),
     (errors.PodFailedError("x", pod=_ENDED), 22),
     (errors.PodVanishedError("x", pod=PodStatus(phase=PodPhase.NONE)), 12),

@@ -58,7 +58,7 @@ def test_what_differs_is_copied_with_the_reason(
 def test_a_careful_caller_copies_what_only_the_size_speaks_for() -> None:
     decisions = compare([mine("a", tag=None)], theirs(("a", 5, 1)), direction=UP, unknown="copy")
     assert decisions == (
-        SyncDecision(path=RemotePath("a"), action="copy", reason="same size, content unknown", bytes=5),
+        SyncDecision(path=RemotePath("a"), action="copy", reason="same size, content unknown", bytes=5, compared=False),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.errors import NotFoundError, UnsafePathError
+from emasync.errors import NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileEntry, FileTree, Glob, RemotePath
 from emasync.transfer.plan import DownlinkPlan
 from emasync.transfer.selection import needs_listing, plan_downlink
@@ -208,3 +208,31 @@ def test_many_folders_of_a_large_listing_are_planned_at_once() -> None:
 
 def test_local_paths_are_relative_paths() -> None:
     assert plan_downlink(["results"], TREE).items[0].local in {Path("results/1.bin"), Path("results/deep/2.bin")}
+
+
+# Sabotage: `unlisted` yields nothing: files that were asked for are missing from the plan, and nobody says so.
+@pytest.mark.parametrize(
+    ("path", "items", "refused"),
+    [
+        ("", ["top.txt", "a/x"], ["a/dark", "b"]),
+        ("a", ["a/x"], ["a/dark"]),
+        ("a/", ["a/x"], ["a/dark"]),
+        ("b/", [], ["b"]),
+        ("b", [], ["b"]),
+        ("top.txt", ["top.txt"], []),
+        ("a/*", ["a/x"], ["a/dark"]),
+        ("*.txt", ["top.txt"], ["a/dark", "b"]),
+        ("a/dark/file", [], ["a/dark/file"]),  # it may be there, or not
+        ("a/dark/deeper/", [], ["a/dark/deeper/"]),
+    ],
+)
+def test_folders_whose_contents_are_not_listed_are_refused_where_they_are_asked_for(
+    path: str, items: list[str], refused: list[str]
+) -> None:
+    files = [FileEntry(path=RemotePath(name), size=1) for name in ("top.txt", "a/x")]
+    tree = FileTree(files, folders=["a", "a/dark", "b"], unknown_folders=["a/dark", "b"])
+    plan = plan_downlink([path], tree, order="listed")
+    assert [str(item.remote) for item in plan.items] == items
+    assert [str(one.remote) for one in plan.refused] == [str(RemotePath(one)) for one in refused]
+    assert all(isinstance(one.error, ProtocolError) for one in plan.refused)
+    assert plan.notes == ()

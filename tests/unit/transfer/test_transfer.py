@@ -180,3 +180,24 @@ async def test_iterating_outside_the_block_says_what_to_do() -> None:
 
 async def test_a_transfer_that_is_never_begun_costs_nothing() -> None:
     assert transfer(settling(1)).report.outcomes == ()
+
+
+# sabotage: leave `_cancelled` out of `_more`: the report of what had settled passes for that of a transfer that ended.
+async def test_a_transfer_that_is_cancelled_in_the_moment_in_which_a_file_settles_gives_no_report() -> None:
+    started: list[Results] = []
+
+    async def work(results: Results, account: Account) -> None:
+        started.append(results)
+        await anyio.sleep_forever()
+
+    async def settle_and_cancel() -> None:
+        while not started:
+            await anyio.lowlevel.checkpoint()
+        started[0].settle(outcome(0))
+        scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        canceller = asyncio.create_task(settle_and_cancel())
+        await transfer(work)
+    await canceller
+    assert scope.cancelled_caught

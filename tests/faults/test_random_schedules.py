@@ -1,0 +1,45 @@
+"""Files change between any two calls, listings say nothing, answers are lost: no lie, no loss, no deletion on a guess.
+
+``python -m tests.torture --only random_schedules`` draws 5,000 schedules over 8 seeds; here are the first of a fixed
+series.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.random_drawing import drawn
+from tests.faults.random_schedules import Sum, series
+
+
+# sabotage: one file whose bytes differ from its tag refutes the rule (`TagRule`); a sync deletes without asking
+# `FileTree.is_known`; an empty source needs no consent; a
+# row of the journal is compared with the tag that was listed before the transfer only (`resume_action`).
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_schedule_of_changes_and_false_answers_ends_without_a_lie_a_loss_or_a_guess(
+    seed: int, tmp_path: Path
+) -> None:
+    total = Sum()
+    await series(seed, range(25), tmp_path, total)
+    assert total.found == [], "\n\n".join(total.traces)
+    assert total.tries == 25
+    assert total.faults >= 40  # a series in which nothing happens shows nothing
+    assert total.outcomes >= 100
+    assert total.deletions >= 1
+
+
+# sabotage: `random.Random()` without the label in `drawn`.
+def test_random_schedules_are_the_same_each_time_and_of_all_kinds() -> None:
+    some = [drawn(1, number) for number in range(200)]
+    assert some == [drawn(1, number) for number in range(200)]
+    steps = [step for schedule in some for step in schedule.steps]
+    assert {step.operation.way for step in steps} == {"sync_up", "sync_down", "uplink", "downlink"}
+    for what in ("delete", "consent", "dry_run"):
+        assert len({getattr(step.operation, what) for step in steps}) == 2, what
+    for what in ("prefix", "tags", "lagging", "journal", "memory"):
+        assert len({getattr(schedule, what) for schedule in some}) == 2, what
+    for what in ("pod", "flicker", "person", "silent", "hollow", "lost", "damage", "stored", "refuse", "lag", "revert"):
+        assert sum(getattr(step.temper, what) > 0 for step in steps) >= 20, what
+    assert sum(step.temper.cancel_at is not None for step in steps) >= 20
