@@ -1,12 +1,14 @@
 """What this machine does to a transfer: full disks, limits, rights, sources that change, very many files.
 
-Owns: which cases run how often, and the sums. The cases are `stage_limits`, `stage_sources` and `stage_many`.
+Owns: which cases run how often, and the sums. The cases are `stage_limits`, `stage_sources`, `stage_many` and
+`stage_plans`.
 """
 
 from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +18,12 @@ from tests.faults import stage_limits, stage_sources
 from tests.faults.stage_kills import Way
 from tests.faults.stage_local import missing
 from tests.faults.stage_many import many_files
+from tests.faults.stage_plans import JOBS, plan_many
 from tests.torture.row import Order, Row, judged
 
 NAME: Final = "local"
 MANY: Final = 100_000
+PLANNED: Final = 200_000
 _ROUNDS: Final = 5
 _MANY_LIMIT_S: Final = 900.0
 
@@ -47,6 +51,10 @@ def run(order: Order) -> Row:
         wrong, note = _move_many(order.folder / way, way, count)
         failures += wrong
         notes.append(note)
+    tries += len(JOBS)
+    wrong, note = _plan_many(order.folder / "plans", max(2000, round(PLANNED * order.scale)))
+    failures += wrong
+    notes.append(note)
     return Row(
         name=NAME,
         tries=tries,
@@ -76,3 +84,13 @@ def _move_many(folder: Path, way: Way, count: int) -> tuple[list[str], str]:
         return anyio.run(move)
     except (TimeoutError, AssertionError, OSError) as error:
         return [f"{count} files {way}: {error!r}"], ""
+
+
+def _plan_many(folder: Path, count: int) -> tuple[list[str], str]:
+    folder.mkdir(parents=True)
+    try:
+        return plan_many(folder, JOBS, count=count, limit_s=_MANY_LIMIT_S)
+    except (subprocess.TimeoutExpired, OSError, ValueError) as error:
+        return [f"plans of {count} files: {error!r}"], ""
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
