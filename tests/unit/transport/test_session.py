@@ -15,7 +15,7 @@ import pytest
 from emasync.config import Limits, Timeouts
 from emasync.errors import AuthError, EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.transport import Transport
-from emasync.transport.connector import FreshPostConnector
+from emasync.transport.connector import DownlinkConnector
 from emasync.wire import calls
 from emasync.wire.calls import Volume
 from tests.unit.transport.peer import QUICK, Line, Script, serving, transport
@@ -106,7 +106,7 @@ async def test_many_quick_posts_leave_few_connections_open() -> None:
 
 
 # Sabotage: leave `self.save_files()` out of `_mapped`, or `errno=` (then the errno is None); or `pass` for the loop in
-# FreshPostConnector.save_files: the idle connections stay.
+# DownlinkConnector.save_files: the idle connections stay.
 async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes_those_that_are_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -119,7 +119,7 @@ async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes
                 await reply.json()
         assert out._session is not None
         connector = out._session.connector
-        assert isinstance(connector, FreshPostConnector)
+        assert isinstance(connector, DownlinkConnector)
         idle = [protocol.transport for kept in connector._conns.values() for protocol, _ in kept]
         assert len(idle) == 5
         with monkeypatch.context() as patched:
