@@ -7,6 +7,7 @@ import errno
 import socket
 import traceback
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -105,6 +106,15 @@ async def test_many_quick_posts_leave_few_connections_open() -> None:
     assert most <= 3  # one in use, and what is just being closed
 
 
+async def several_at_once(out: Transport, number: int) -> None:
+    """That many downlinks at a time, each on a connection of its own."""
+    async with AsyncExitStack() as stack:
+        for _ in range(number):
+            reply = await stack.enter_async_context(out.send(DOWN))
+            while await reply.receive():
+                pass
+
+
 # Sabotage: leave `self.save_files()` out of `_mapped`, or `errno=` (then the errno is None); or `pass` for the loop in
 # DownlinkConnector.save_files: the idle connections stay.
 async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes_those_that_are_idle(
@@ -114,9 +124,7 @@ async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes
         raise OSError(errno.EMFILE, "Too many open files")
 
     async with serving(obliging) as peer, transport(peer) as out:
-        for _ in range(5):
-            async with out.send(DELETE) as reply:
-                await reply.json()
+        await several_at_once(out, 5)
         assert out._session is not None
         connector = out._session.connector
         assert isinstance(connector, DownlinkConnector)
@@ -130,9 +138,7 @@ async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes
         assert (caught.value.errno, caught.value.sent) == (errno.EMFILE, False)
         assert sum(map(len, connector._conns.values())) == 0
         assert [one is not None and one.is_closing() for one in idle] == [True] * 5
-        for _ in range(5):
-            async with out.send(DELETE) as reply:
-                await reply.json()
+        await several_at_once(out, 5)
         assert sum(map(len, connector._conns.values())) == 1  # and hardly any is kept from then on
 
 
