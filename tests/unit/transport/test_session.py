@@ -106,11 +106,18 @@ async def test_many_quick_posts_leave_few_connections_open() -> None:
     assert most <= 3  # one in use, and what is just being closed
 
 
+async def generous(line: Line) -> None:
+    """Answers every request on the connection with more than a client reads ahead."""
+    while True:
+        await line.head()
+        await line.answer(200, bytes(1 << 20))
+
+
 async def several_at_once(out: Transport, number: int) -> None:
     """That many downlinks at a time, each on a connection of its own."""
     async with AsyncExitStack() as stack:
-        for _ in range(number):
-            reply = await stack.enter_async_context(out.send(DOWN))
+        replies = [await stack.enter_async_context(out.send(DOWN)) for _ in range(number)]
+        for reply in replies:
             while await reply.receive():
                 pass
 
@@ -123,7 +130,7 @@ async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes
     def short(*_: object, **__: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    async with serving(obliging) as peer, transport(peer) as out:
+    async with serving(generous) as peer, transport(peer) as out:
         await several_at_once(out, 5)
         assert out._session is not None
         connector = out._session.connector
