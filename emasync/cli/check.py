@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -28,12 +27,12 @@ _SIGNS = {
 
 
 @click.command("check")
-@click.argument("local", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("local", type=click.Path())
 @click.argument("remote")
 @option("--include", multiple=True, metavar="PATTERN", help="only these (gitignore pattern); may be given again")
 @option("--exclude", multiple=True, metavar="PATTERN", help="not these, whatever --include says; may be given again")
 @with_em
-def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+def check(asked: Asked, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
     """Compare the folder LOCAL with the folder REMOTE of the volume, by content where the EM gives checksums.
 
     \b
@@ -48,7 +47,7 @@ def check(asked: Asked, *, local: Path, remote: str, include: tuple[str, ...], e
     run_on_em(asked, partial(_check, local=local, remote=remote, include=include, exclude=exclude))
 
 
-async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
+async def _check(at: At, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
     report = await at.em.sync_up(
         local,
         remote,
@@ -74,7 +73,8 @@ async def _check(at: At, *, local: Path, remote: str, include: tuple[str, ...], 
     for note in report.notes:
         at.out.say(f"note: {note}")
     told = ", ".join(f"{counts[sign]} {text}" for sign, text in _SIGNS.items() if counts[sign])
-    at.out.say(told or "no files on either side")
+    filtered = ", filters applied" if include or exclude else ""
+    at.out.say(told or f"no files on either side{filtered}")
     return ExitCode.DONE if counts.total() == counts["="] else ExitCode.FAILED
 
 

@@ -37,13 +37,18 @@ class DeletionFlags:
         """For `Client.sync_up` and `Client.sync_down`."""
         return _Keywords(delete=self.delete, max_delete=self.max_delete, allow_empty_source=self.allow_empty_source)
 
-    def question(self, asked: Asked) -> Callable[[SyncSummary], Awaitable[bool]] | None:
-        """Asks at the terminal; None where nobody is to be asked."""
+    def check_remote(self, remote: str) -> None:
+        """A usage error for an empty REMOTE beside --delete: a shell makes that of an unset variable."""
+        if self.delete and not remote:
+            raise click.UsageError("an empty REMOTE is the whole volume; with --delete write / for it")
+
+    def question(self, asked: Asked, *, local: str, remote: str) -> Callable[[SyncSummary], Awaitable[bool]] | None:
+        """Asks at the terminal about these two folders; None where nobody is to be asked."""
         if not self.delete or self.yes or asked.json or not can_ask():
             return None
 
         async def confirm(summary: SyncSummary) -> bool:
-            return await ask(deletion_question(summary))
+            return await ask(deletion_question(summary, local=local, remote=remote))
 
         return confirm
 

@@ -86,8 +86,12 @@ class JobLog:
         return ended
 
     def all(self) -> list[Record]:
-        """The records, newest first. What is no record is left out."""
-        found = (_read(path) for path in self._folder.glob("*.json"))
+        """The records, newest first. What is no record is left out. OSError where the folder cannot be read."""
+        try:
+            names = [name for name in os.listdir(self._folder) if name.endswith(".json")]  # noqa: PTH208 - raises
+        except FileNotFoundError:
+            names = []
+        found = (_read(self._folder / name) for name in names)
         return sorted((one for one in found if one is not None), key=lambda one: (-one.started, one.id))
 
     def find(self, text: str) -> Record:

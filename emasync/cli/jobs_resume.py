@@ -13,7 +13,7 @@ from emasync.cli.exit_codes import exit_code
 from emasync.cli.joblog import Record
 from emasync.cli.jobs import job_log
 from emasync.cli.out import Out
-from emasync.cli.resumable import Resumed, why_not_rebuilt
+from emasync.cli.resumable import Resumed, why_not_rebuilt, why_not_resumable
 from emasync.cli.wishes import identity_variables
 
 
@@ -37,6 +37,9 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
             raise ValueError(f"{record.id} is still running (process {record.pid})")
         if (reason := why_not_rebuilt(record)) is not None:
             raise ValueError(f"{record.id} cannot be resumed: {reason}")
+        if "--delete" in record.flags and (reason := why_not_resumable(job_log(), record)) is not None:
+            # nothing was begun: perhaps since its deletions were not agreed to
+            raise ValueError(f"{record.id} cannot be resumed: {reason}; to begin it anew: {record.command}")
         os.chdir(record.cwd)
     except (OSError, ValueError, LookupError) as error:
         out.error(error)

@@ -22,13 +22,14 @@ from emasync.transfer.plan import DownlinkPlan, Refused, UplinkPlan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """What would be done with one file, and why. `bytes` is what a copy moves."""
+    """What would be done with one file, and why. `bytes` is what a copy moves; `local_only`: it is here only."""
 
     action: SyncAction
     path: RemotePath
     reason: str
     bytes: int
     local: Path
+    local_only: bool = False
 
 
 def copy_action(*, there: bool, overwrite: Overwrite, where: str) -> tuple[SyncAction, str]:
@@ -51,7 +52,7 @@ def tell_plan(
             moved = f", {size(line.bytes)}" if line.action == "copy" else ""
             at.out.result(
                 "plan",
-                f"{line.action:8} {escape_name(line.path)}  ({line.reason}{moved})",
+                f"{line.action:8} {escape_name(line.local if line.local_only else line.path)}  ({line.reason}{moved})",
                 action=line.action,
                 path=line.path,
                 local=str(line.local),
@@ -84,11 +85,18 @@ def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
     return code_of_items([one.error for one in plan.refused], items=plan.files + len(plan.refused))
 
 
-def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str) -> ExitCode:
-    """Print the plan of a sync, and which files it cannot move."""
+def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str, deletes_here: bool) -> ExitCode:
+    """Print the plan of a sync, and which files it cannot move. A deletion is shown with the path of what would go."""
     there = RemotePath(remote)
     lines = [
-        PlanLine(action=one.action, path=there / one.path, reason=one.reason, bytes=one.bytes, local=local / one.path)
+        PlanLine(
+            action=one.action,
+            path=there / one.path,
+            reason=one.reason,
+            bytes=one.bytes,
+            local=local / one.path,
+            local_only=deletes_here and one.action == "delete",
+        )
         for one in report.plan
     ]
     refused = [Refused(remote=one.path, local=one.local, error=as_em_error(one.error)) for one in report.failed]
@@ -106,5 +114,5 @@ def _sums(lines: Sequence[PlanLine], *, refused: int) -> str:
     parts = [f"dry run: {counted(counts['copy'])} to copy ({size(moved)})"]
     parts += [f"{counts['delete']} to delete"] if counts["delete"] else []
     parts += [f"{counts['keep']} to leave as they are"] if counts["keep"] else []
-    parts += [f"{refused} that cannot be moved"] if refused else []
+    parts += [f"{refused} with problems"] if refused else []
     return ", ".join(parts)

@@ -25,15 +25,14 @@ _KEPT_S: Final = 7 * 86_400.0
 
 
 async def keep_run(at: At, run: PodRun) -> None:
-    """Write the handle; with -v one line says that it could not be kept."""
+    """Write the handle; one line says that it could not be kept."""
     file = _file(at, run.pod_name)
     if file is None:
         return
     try:
         await to_thread.run_sync(_write, file, run)
     except OSError as error:
-        if at.asked.verbose:
-            at.out.say(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
+        at.out.say(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
 
 
 async def recall_run(at: At) -> PodRun | None:

@@ -43,6 +43,8 @@ async def _wait(at: At, *, timeout_s: float | None, interval_s: float) -> ExitCo
         tell_awaited(at.out, run)
     elif (await at.em.pods.status()).phase is PodPhase.NONE:
         raise NotFoundError("there is no pod to wait for; next: emasync pod run IMAGE")
+    else:
+        at.out.say("no run of this machine is remembered: waiting for the end of whatever pod the EM shows")
     watch = at.em.pods.watch(run, interval=interval_s)
     try:
         status = await watch.end(timeout_s=timeout_s)

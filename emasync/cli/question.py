@@ -25,13 +25,16 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def deletion_question(summary: SyncSummary) -> str:
+def deletion_question(summary: SyncSummary, *, local: str, remote: str) -> str:
     """What a sync that deletes is about to do, on either side, as a question."""
-    here, there = ("the EM", "this machine") if summary.side == "remote" else ("this machine", "the EM")
+    mine, theirs = f"this machine ({safe(local)})", f"the EM ({safe(remote) or '/'})"
+    here, there = (theirs, mine) if summary.side == "remote" else (mine, theirs)
     holds = f"{summary.source_files:,} files ({size(summary.source_bytes)}) on {there}"
     held = f"{summary.target_files:,} ({size(summary.target_bytes)}) on {here}"
-    warning = f"The source on {there} is EMPTY: " if summary.empties else ""
+    left = f" ({summary.source_excluded:,} left out by filters)" if summary.source_excluded else ""
+    where = "the EM" if summary.side == "remote" else "this machine"
+    warning = f"The source is EMPTY{left}: " if summary.empties else ""
     return (
         f"{warning}{holds}, {held}. Copy {summary.copy_files:,} files ({size(summary.copy_bytes)}) and delete "
-        f"{summary.delete_files:,} ({size(summary.delete_bytes)}) on {here}?"
+        f"{summary.delete_files:,} ({size(summary.delete_bytes)}) on {where}?"
     )

@@ -36,7 +36,7 @@ def removal_command(path: RemotePath) -> str:
 
 def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]:
     if isinstance(asked, str) and not RemotePath(asked):
-        raise ValueError("rm does not delete the whole volume; name files or folders, for example `emasync rm '*'`")
+        raise ValueError("rm does not delete the whole volume; name the files or folders that are to go")
     if isinstance(asked, str) and (literal or not is_pattern(asked)):
         return [choose_named(tree, asked)]
     if means_contents(asked):

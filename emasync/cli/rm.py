@@ -21,6 +21,7 @@ from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
 from emasync.errors import AuthError, BusyError, EMError, UnreachableError
 from emasync.model import Glob, safe
+from emasync.wire import calls
 
 _NAMED = 10
 
@@ -58,6 +59,8 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
     if not yes and not await _agreed(chosen):
         at.out.say("nothing was deleted")
         return ExitCode.FAILED
+    for one in chosen:
+        _check_name(one)
     failed: list[BaseException] = []
     for one in chosen:
         try:
@@ -71,6 +74,15 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
             text = f"deleted {_described(one)}"
             at.out.result("deleted", text, path=str(one.path), files=len(one.files), bytes=one.size)
     return code_of_items(failed, items=len(chosen))
+
+
+def _check_name(one: Chosen) -> None:
+    """ValueError, before anything is deleted, for a name that no request can carry."""
+    try:
+        calls.delete(calls.Volume(), one.path)
+    except ValueError as error:
+        hint = "nothing was deleted; delete the folder it lies in, or rename it with a pod"
+        raise ValueError(f"{error}: {hint}") from None
 
 
 async def _agreed(chosen: Sequence[Chosen]) -> bool:

@@ -21,7 +21,7 @@ from emasync.cli.wishes import Wishes, with_wishes
 
 @click.command("down")
 @click.argument("remote")
-@click.argument("local", type=click.Path(path_type=Path))
+@click.argument("local", type=click.Path())
 @with_deletion_flags
 @with_em
 @with_wishes
@@ -30,10 +30,11 @@ def sync_down(
     *,
     wishes: Wishes,
     remote: str,
-    local: Path,
+    local: str,
     deletion: DeletionFlags,
 ) -> None:
-    """Make the folder LOCAL, made if missing, equal to the folder REMOTE of the volume; "" or / is all of it.
+    """Make the folder LOCAL, made if missing, equal to the folder REMOTE of the volume; "" or / is
+    all of it (with --delete only /).
 
     One listing tells what differs, by content. What a .emignore file here names is left alone, as with .gitignore.
 
@@ -44,13 +45,16 @@ def sync_down(
     emasync sync down campaign-7/results results --dry-run
     emasync sync down campaign-7 . --delete --max-delete 10 --exclude .git
     """
+    deletion.check_remote(remote)
     verb = partial(_sync_down, wishes=wishes, local=local, remote=remote, deletion=deletion)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _sync_down(at: At, *, wishes: Wishes, local: Path, remote: str, deletion: DeletionFlags) -> ExitCode:
+async def _sync_down(at: At, *, wishes: Wishes, local: str, remote: str, deletion: DeletionFlags) -> ExitCode:
     begin = partial(at.em.sync_down, remote, local, **deletion.keywords, **wishes.keywords)
     if wishes.dry_run:
         report = await begin(dry_run=True)
-        return tell_decisions(at, report, local=local, remote=remote)
-    return await move(at, wishes, begin, title="sync down", confirm=deletion.question(at.asked))
+        return tell_decisions(at, report, local=Path(local), remote=remote, deletes_here=True)
+    return await move(
+        at, wishes, begin, title="sync down", confirm=deletion.question(at.asked, local=local, remote=remote)
+    )

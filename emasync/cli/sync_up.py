@@ -20,7 +20,7 @@ from emasync.cli.wishes import Wishes, with_wishes
 
 
 @click.command("up")
-@click.argument("local", type=click.Path(path_type=Path))
+@click.argument("local", type=click.Path())
 @click.argument("remote")
 @with_deletion_flags
 @with_em
@@ -29,11 +29,12 @@ def sync_up(
     asked: Asked,
     *,
     wishes: Wishes,
-    local: Path,
+    local: str,
     remote: str,
     deletion: DeletionFlags,
 ) -> None:
-    """Make the folder REMOTE of the volume equal to the folder LOCAL; "" or / is the whole volume.
+    """Make the folder REMOTE of the volume equal to the folder LOCAL; "" or / is the whole volume (with
+    --delete only /).
 
     One listing tells what differs, by content. A .emignore file in a folder names what is left out, as .gitignore does.
 
@@ -44,13 +45,16 @@ def sync_up(
     emasync sync up results campaign-7/results --dry-run
     emasync sync up . campaign-7 --delete --max-delete 10 --exclude .git
     """
+    deletion.check_remote(remote)
     verb = partial(_sync_up, wishes=wishes, local=local, remote=remote, deletion=deletion)
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _sync_up(at: At, *, wishes: Wishes, local: Path, remote: str, deletion: DeletionFlags) -> ExitCode:
+async def _sync_up(at: At, *, wishes: Wishes, local: str, remote: str, deletion: DeletionFlags) -> ExitCode:
     begin = partial(at.em.sync_up, local, remote, **deletion.keywords, **wishes.keywords)
     if wishes.dry_run:
         report = await begin(dry_run=True)
-        return tell_decisions(at, report, local=local, remote=remote)
-    return await move(at, wishes, begin, title="sync up", confirm=deletion.question(at.asked))
+        return tell_decisions(at, report, local=Path(local), remote=remote, deletes_here=False)
+    return await move(
+        at, wishes, begin, title="sync up", confirm=deletion.question(at.asked, local=local, remote=remote)
+    )

@@ -87,7 +87,8 @@ class SyncSummary:
 
     `side` is where files would be deleted: "local" (a sync down) or "remote" (a sync up). `delete_files` and
     `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
-    and `target_files` (with their bytes) what the two sides hold, filters applied.
+    and `target_files` (with their bytes) what the two sides hold, filters applied; `source_excluded` is how much of the
+    source the filters leave out.
     """
 
     side: Literal["local", "remote"]
@@ -99,6 +100,7 @@ class SyncSummary:
     source_bytes: int
     target_files: int
     target_bytes: int
+    source_excluded: int = 0
 
     @property
     def empties(self) -> bool:

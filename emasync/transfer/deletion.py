@@ -51,10 +51,9 @@ async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Conf
             return
         why = f"the answer to whether {what} may be deleted was no"
     elif summary.empties and not allow_empty_source:
-        why = (
-            f"the source ({there}) has no files, so {what} would be deleted; if that is meant, "
-            "say so with allow_empty_source (--allow-empty-source)"
-        )
+        has = f"the filters leave none of the files of the source ({there})"
+        has = has if summary.source_excluded else f"the source ({there}) has no files"
+        why = f"{has}, so {what} would be deleted; if that is meant: allow_empty_source (--allow-empty-source)"
     else:
         return
     raise DeletionRefusedError(

@@ -27,7 +27,7 @@ from emasync.transfer.link import Link, Options
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again, plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, prefix
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, check_no_parent, prefix
 from emasync.transfer.pool import run_pool, taken
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
@@ -238,7 +238,8 @@ def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, opti
 async def uplink_plan(
     link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
 ) -> UplinkPlan:
-    """Scan the disk and pack what is there."""
+    """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
+    check_no_parent(RemotePath(dest))
     wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
     filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
     return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)

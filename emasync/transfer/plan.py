@@ -233,6 +233,12 @@ class ListedItems(LazySequence[DownlinkItem]):
         )
 
 
+def check_no_parent(path: RemotePath) -> None:
+    """ValueError for a destination with ``..``: what it means is the server's business, and no listing shows it."""
+    if ".." in path.parts:
+        raise ValueError(f"{path!r} leads out of its folder; name the folder of the volume without ..")
+
+
 def prefix(folder: Path) -> str:
     """What stands before a name in the text of its path in `folder`: "" for the current one, else it ends in a slash.
     As text a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""

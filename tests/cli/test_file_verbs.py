@@ -310,3 +310,13 @@ def test_ls_cat_and_down_take_brackets_as_they_are_and_glob_as_a_pattern(em: EM,
     assert said("ls", "--glob", "")[0] == said("down", "--glob", "/")[0] == 2
     assert said("down", name, "--into", "out")[0] == said("down", "--glob", name, "--into", "out")[0] == 0
     assert sorted(path.name for path in (home / "out").iterdir()) == ["run1.log", "run[1].log"]
+
+
+def test_rm_deletes_nothing_where_one_name_cannot_be_asked_for(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: leave out `_check_name` in rm: what comes before that name is deleted.
+    _write(em, folder, "new1", "new\n2")
+    result = run(*EMASYNC, "rm", "-y", f"{folder}/new*", home=home, env=em.login)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "nothing was deleted" in result.stderr
+    assert (em.volume / folder / "new1").exists()

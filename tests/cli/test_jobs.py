@@ -224,3 +224,13 @@ def test_a_resumed_job_keeps_its_glob_and_takes_no_flag_from_the_environment_tha
     assert [one.returncode for one in resumed] == [0, 0], resumed
     assert sorted(path.name for path in (home / "out").iterdir()) == ["run1.log", "run[1].log"]
     assert not (home / "elsewhere").exists()
+
+
+def test_a_state_folder_that_cannot_be_read_is_no_empty_list(home: Path) -> None:
+    # Sabotage: `self._folder.glob("*.json")` in JobLog.all: "no transfers in the last 30 days".
+    file = home / "afile"
+    file.write_text("")
+    result = run(*EMASYNC, "jobs", "ls", home=home, env={"EMASYNC_STATE_DIR": str(file)})
+
+    assert result.returncode != 0
+    assert "no transfers" not in result.stdout + result.stderr

@@ -18,7 +18,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# Sabotage: leave out `_check_source` (or `_check_folder`) in sync.py: exit 0, and the folder is empty.
+# Sabotage: leave out `check_there` (or `check_no_file`) in sides.py: exit 0, and the folder is empty.
 def test_a_mistyped_remote_is_exit_3_and_a_file_is_exit_2_and_nothing_is_deleted(
     em: EM, home: Path, folder: str
 ) -> None:
@@ -33,7 +33,7 @@ def test_a_mistyped_remote_is_exit_3_and_a_file_is_exit_2_and_nothing_is_deleted
 
 
 def test_a_local_source_that_is_missing_is_exit_3(em: EM, home: Path, folder: str) -> None:
-    # Sabotage: leave `lexists` out of `_scan_source`.
+    # Sabotage: leave `lexists` out of `scan_source`.
     make(em.volume / folder, a="1")
     result = emasync(em, home, "sync", "up", "mistyped", folder, "--delete", "-y", "--allow-empty-source")
     assert result.returncode == 3
@@ -75,7 +75,7 @@ def test_at_a_terminal_a_sync_that_deletes_asks_once_before_anything_moves(
     ended, shown = on_terminal(*EMASYNC, *words, home=home, env=em.login, when={QUESTION: answer})
     assert ended == code, shown
     text = shown.decode().replace("\r", "").replace("\n", " ")
-    assert "1 files (5 B) on this machine, 1 (3 B) on the EM" in text
+    assert f"1 files (5 B) on this machine (here), 1 (3 B) on the EM ({folder})" in text
     assert "Copy 1 files (5 B) and delete 1 (3 B) on the EM?" in text
     assert text.count("[y/N]") == 1
     assert names(em.volume / folder) == (["new"] if code == 0 else ["old"])
@@ -125,3 +125,42 @@ def test_a_dry_run_says_that_an_empty_source_needs_consent(em: EM, home: Path, f
     assert dry.returncode == 1
     assert "--allow-empty-source" in dry.stdout
     assert emasync(em, home, "sync", "up", "here", folder, "--delete", "-n", "--allow-empty-source").returncode == 0
+
+
+def test_an_empty_path_beside_delete_is_misuse(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: leave out `check_remote`, or the look at an empty text in `local_folder`.
+    make(em.volume / folder, old="123")
+    make(home, precious="1")
+    for words in (["up", ".", ""], ["down", "", "."], ["down", folder, ""], ["up", "", folder]):
+        result = emasync(em, home, "sync", *words, "--delete", "-y")
+        assert (result.returncode, result.stdout) == (2, ""), words
+    assert names(em.volume / folder) == ["old"]
+    assert (home / "precious").exists()
+
+
+def test_a_job_whose_deletions_were_declined_is_not_resumed(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: leave the look at `--delete` out of jobs_resume.py: what was answered with no is done.
+    make(em.volume / folder, old="123")
+    make(home / "here", new="12345")
+    words = ["sync", "up", "here", folder, "--delete"]
+    assert on_terminal(*EMASYNC, *words, home=home, env=em.login, when={QUESTION: b"n\n"})[0] == 1
+    job = json.loads(emasync(em, home, "jobs", "ls", "--json").stdout.splitlines()[0])["id"]
+    result = emasync(em, home, "jobs", "resume", job)
+    assert result.returncode == 2
+    assert "to begin it anew" in result.stderr
+    assert names(em.volume / folder) == ["old"]
+
+
+def test_the_question_names_both_folders_and_what_filters_leave_out(em: EM, home: Path, folder: str) -> None:
+    # Sabotage: leave `source_excluded` out of `summary_of`.
+    make(em.volume / folder, old="123")
+    make(home / "here", a_log="1")
+    words = ["sync", "up", "here", folder, "--delete", "--exclude", "a_log"]
+    ended, shown = on_terminal(*EMASYNC, *words, home=home, env=em.login, when={QUESTION: b"n\n"})
+    text = shown.decode().replace("\r\n", " ")
+    assert ended == 1
+    assert "EMPTY (1 left out by filters)" in text
+    assert "this machine (here)" in text
+    assert f"the EM ({folder})" in text
+    result = emasync(em, home, *words)
+    assert "the filters leave none of the files of the source" in result.stderr

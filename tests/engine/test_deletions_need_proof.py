@@ -29,7 +29,7 @@ def errors(report: TransferReport) -> dict[str, str]:
     return {str(one.path): type(one.error).__name__ for one in report.failed}
 
 
-# Sabotage: leave out `_check_source`: the target of a mistyped source is emptied, and the report is fine.
+# Sabotage: leave out `check_there`: the target of a mistyped source is emptied, and the report is fine.
 @pytest.mark.parametrize("remote", ["resluts", "results/deeper", "RESULTS"])
 async def test_a_remote_folder_that_is_not_there_is_not_found_and_nothing_is_deleted(
     tmp_path: Path, remote: str
@@ -42,7 +42,7 @@ async def test_a_remote_folder_that_is_not_there_is_not_found_and_nothing_is_del
     assert tree(here) == HERE
 
 
-# Sabotage: leave out `_check_folder`.
+# Sabotage: leave out `check_no_file`.
 @pytest.mark.parametrize("remote", ["f", "f/below"])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, remote: str, way: str) -> None:
@@ -55,13 +55,13 @@ async def test_a_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, remote: 
     assert tree(here) == HERE
 
 
-# Sabotage: leave out `_check_local`.
+# Sabotage: leave out `_check_local` (sides.py).
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_local_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, way: str) -> None:
     write(tmp_path, {"file": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1"), {"d/a": b"1"})
-        with pytest.raises(ValueError, match="is a file, and a sync takes folders"):
+        with pytest.raises(ValueError, match="is a file, where a folder is meant"):
             await (
                 em.sync_up(tmp_path / "file", "d", delete=True) if way == "up" else em.sync_down("d", tmp_path / "file")
             )
@@ -132,7 +132,7 @@ async def test_a_sync_up_over_an_unlisted_folder_deletes_nothing_there_and_says_
 
 
 async def test_what_is_asked_for_in_an_unlisted_folder_is_an_error_and_not_missing(tmp_path: Path) -> None:
-    # Sabotage: ask `is_folder` alone in `_check_source`.
+    # Sabotage: ask `is_folder` alone in `check_there`.
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1"), {"d/e/remote.txt": b"3"})
         sim.faults.add(Fault("unlisted_folders", endpoint=LIST, times=None))
@@ -312,3 +312,26 @@ async def test_a_delete_that_answers_200_with_an_error_is_no_success() -> None:
             await em.files.delete("a.txt")
         assert isinstance(caught.value, EMError)
         assert tree(there) == {"a.txt": b"1"}
+
+
+# Sabotage: leave the look at an empty text out of `local_folder`: an unset variable is the current folder.
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_an_empty_local_path_is_misuse_and_not_the_current_folder(way: str) -> None:
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        write(sim.volume("client1"), {"d/a": b"1"})
+        with pytest.raises(ValueError, match="empty path"):
+            await (em.sync_up("", "d", delete=True) if way == "up" else em.sync_down("d", "", delete=True))
+
+
+# Sabotage: `check_no_parent` returns at once: files are sent to where no listing shows them.
+async def test_a_destination_that_leads_out_of_its_folder_is_misuse(tmp_path: Path) -> None:
+    here = write(tmp_path / "here", {"a": b"1"})
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        for make in (
+            lambda: em.sync_up(here, "d/../e"),
+            lambda: em.sync_down("d/../e", here),
+            lambda: em.uplink(f"{here}/", dest="../x"),
+        ):
+            with pytest.raises(ValueError, match="leads out of its folder"):
+                await make()
+        assert calls(sim, "em/files/uplink") == []

@@ -103,7 +103,7 @@ def test_a_destination_that_was_moved_away_is_not_one_whose_files_are_gone(tmp_p
         remove_file(out, RemotePath("a.bin"), pin=pin)
 
 
-# Sabotage: leave `pin.set` out of `_scan_if_there`: a sync that only deletes does so in the canary folder.
+# Sabotage: leave `pin.set` out of `scan_if_there`: a sync that only deletes does so in the canary folder.
 async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_left_alone(tmp_path: Path) -> None:
     out = write(tmp_path / "out", {"extra.bin": b"x"})
     canary = write(tmp_path / "canary", {"extra.bin": b"mine"})
@@ -119,7 +119,7 @@ async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_l
         assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
 
 
-# Sabotage: leave `suppress(OSError)` out of `_scan_if_there`: the sync raises, and no report says which folder it was.
+# Sabotage: leave `suppress(OSError)` out of `scan_if_there`: the sync raises, and no report says which folder it was.
 async def test_a_destination_that_cannot_be_opened_is_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
