@@ -327,11 +327,10 @@ async def test_an_empty_local_path_is_misuse_and_not_the_current_folder(way: str
 async def test_a_destination_that_leads_out_of_its_folder_is_misuse(tmp_path: Path) -> None:
     here = write(tmp_path / "here", {"a": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
-        for make in (
-            lambda: em.sync_up(here, "d/../e"),
-            lambda: em.sync_down("d/../e", here),
-            lambda: em.uplink(f"{here}/", dest="../x"),
-        ):
-            with pytest.raises(ValueError, match="leads out of its folder"):
-                await make()
+        with pytest.raises(ValueError, match="leads out of its folder"):
+            await em.sync_up(here, "d/../e")
+        with pytest.raises(ValueError, match="leads out of its folder"):
+            await em.sync_down("d/../e", here)
+        with pytest.raises(ValueError, match="leads out of its folder"):
+            await em.uplink(f"{here}/", dest="../x")
         assert calls(sim, "em/files/uplink") == []

@@ -39,6 +39,7 @@ _BREAKS: Final[Mapping[str, tuple[FaultKind, ...]]] = {
     LOGIN: ("error_500", "html_502", "retry_after"),
 }
 _LIES: Final = ("wrong_hash", "wrong_size")
+_READ_FOR_PROOF: Final = 4  # files of a listing that an uplink reads at most, to find out how tags are computed
 _STORED: Final = ("commit_then_drop",)  # the work was done: no reason to send again
 
 
@@ -302,7 +303,12 @@ def _ours(error: Exception) -> bool:
 def _stormy(log: list[LoggedRequest], report: TransferReport, schedule: Schedule, struck: int) -> list[str]:
     """I7, but for the pace of probes, which `swift` has changed."""
     items = len(report.outcomes) if schedule.way == "down" else max(1, len({_folder(name) for name in schedule.files}))
-    return [one for one in storm(log, items=items, budget=struck + 1) if "probes" not in one]
+    moving = log if schedule.way == "down" else [one for one in log if one.path != DOWN]
+    found = [one for one in storm(moving, items=items, budget=struck + 1) if "probes" not in one]
+    reads, lists = len(log) - len(moving), sum(one.path == LIST for one in log)
+    if reads > _READ_FOR_PROOF * lists + struck:
+        found.append(f"I7 {reads} files were read for proof, with {lists} listings")
+    return found
 
 
 def _doubtful(schedule: Schedule) -> bool:

@@ -230,7 +230,7 @@ LISTINGS = (
     _for_listing("entry-a-number", lambda entries: entries.append(5), JUNK),
     _for_listing("entry-without-a-name", lambda entries: entries.append({"type": "file", "size": "1"}), JUNK),
     _for_listing("entry-with-an-empty-name", lambda entries: entries.append({"type": "file", "name": ""}), JUNK),
-    _for_listing("folder-that-holds-a-text", lambda entries: entries.append({"name": "d", "contents": "x"}), JUNK),
+    _for_listing("folder-that-holds-a-text", lambda entries: entries.append({"name": "d", "contents": "x"}), "done"),
     _for_listing(
         "sizes-of-no-use",
         lambda entries: entries.extend(

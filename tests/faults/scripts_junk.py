@@ -162,7 +162,9 @@ JUNK_FRAMES = (
     Script(name="junk-for-a-chunk-size", play=_chunked(b"xyz"), ends=every(f"{JUNK}|{DEAD}", "done"), sort="input"),
     Script(name="negative-chunk-size", play=_chunked(b"-5"), ends=every(f"{JUNK}|{DEAD}", "done"), sort="input"),
     Script(name="huge-chunk-size", play=_chunked(b"F" * 32), ends=every(f"{JUNK}|{DEAD}", "done"), sort="input"),
-    Script(name="chunk-size-beyond-the-body", play=_chunked(b"FFFFFF"), ends=every(DEAD, "done"), sort="input"),
+    Script(
+        name="chunk-size-beyond-the-body", play=_chunked(b"FFFFFF"), ends=every(f"{JUNK}|{DEAD}", "done"), sort="input"
+    ),
     Script(
         name="chunk-size-too-small", play=_chunk_too_small, ends=every(f"{JUNK}|{DEAD}|{WRONG}", "done"), sort="input"
     ),

@@ -178,11 +178,14 @@ async def listed_trial(names: Sequence[Hostile], ground: Ground, *, sync: bool) 
     journal = ground.folder.parent / f"{ground.folder.name}.journal"
     async with lying(liar) as em:
         if sync:
-            report = await em.sync_down("box", ground.dest, delete=True, journal=journal)
+            try:
+                report = await em.sync_down("box", ground.dest, delete=True, allow_empty_source=True, journal=journal)
+            except ValueError:  # a name that makes a file of the folder itself: misuse, and nothing is touched
+                named = {normal(f"{folder}/{hostile.name}") for hostile in names}
+                return ground.outside() if "box" in named else ["a sync is called misuse without a reason"]
         else:
             report = await em.downlink([""], into=ground.dest, journal=journal)
     wanted = {normal(f"{folder}/{hostile.name}"): hostile for hostile in names}
-    wanted.pop("box", None)  # a file that is named as its folder is the folder to a sync
     return judge(report, wanted, ground) + ground.outside()
 
 

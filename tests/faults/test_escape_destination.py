@@ -114,7 +114,7 @@ async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_l
             out.symlink_to(canary)
 
     async with Simulator(USERS) as sim, connect(sim) as em:
-        report = await em.sync_down("", out, delete=True, on_event=swap)
+        report = await em.sync_down("", out, delete=True, allow_empty_source=True, on_event=swap)
         assert (canary / "extra.bin").read_bytes() == b"mine"
         assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
 
