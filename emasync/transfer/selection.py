@@ -143,7 +143,7 @@ class _Listing:
             return
         if isinstance(asked, Glob) or (is_pattern(asked) and not self._tree.is_folder(asked)):
             below = PathPattern.of(asked).base
-        elif RemotePath(asked) in self._tree:
+        elif RemotePath(asked) and RemotePath(asked) in self._tree:  # a file named "." is not the whole volume
             return
         else:
             below = RemotePath(asked)
