@@ -140,7 +140,7 @@ class PodWatch(AsyncIterator[PodStatus]):
             text = f"the EM has shown no pod for {GRACE_S:.0f} s though it was seen before; how it ended is unknown"
             return PodVanishedError(f"{tracker.awaited} has vanished: {text}", pod=status)
         if self._step is Step.REPLACED:
-            text = "the EM shows the pod of another run; how it ended is unknown"
+            text = "the EM shows a pod with another start, of another run or restarted; how it ended is unknown"
             return PodVanishedError(f"{tracker.awaited} was replaced: {text}", pod=status)
         return UnknownOutcomeError(
             f"{tracker.awaited} must have ended by now (its max_duration and 15 min are over), and no status of the EM "

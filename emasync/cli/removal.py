@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Sequence
 
 from emasync.cli.remote import Chosen, choose_matching, choose_named, without_doubles
-from emasync.errors import UnsafePathError
+from emasync.errors import ProtocolError, UnsafePathError
 from emasync.model import FileTree, Glob, RemotePath, safe
-from emasync.model.glob import is_pattern, means_contents
+from emasync.model.glob import PathPattern, is_pattern, means_contents
 
 
 def choose_removals(tree: FileTree, asked: Sequence[str | Glob], *, literal: bool) -> list[Chosen]:
@@ -41,18 +41,22 @@ def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]
         return [choose_named(tree, asked)]
     if means_contents(asked):
         raise ValueError(f"{safe(asked)}: a pattern selects files, no folders; leave out the slash at its end")
+    _check_listed(tree, asked)
     return choose_matching(tree, asked)
 
 
 def _check_unmistakable(tree: FileTree, path: RemotePath, *, is_folder: bool) -> None:
     """UnsafePathError where deleting `path` could delete something else: a listing can hold any name."""
-    reason = None
-    if ".." in path.parts:
-        reason = "it leads out of its folder"
-    elif not path or (tree.is_folder(path) and not is_folder):
-        reason = "a folder is called the same"
-    elif (trimmed := path.strip()) != path and (trimmed in tree or tree.is_folder(trimmed)):
-        reason = f"without the blanks at its ends it is {safe(trimmed)}, which is there too"
+    reason = tree.mistakable(path, folder=is_folder)
     if reason is not None:
         text = f"{safe(path)} is not deleted: {reason}, and the EM may take one for the other; nothing was deleted"
         raise UnsafePathError(text, name=path, reason=reason)
+
+
+def _check_listed(tree: FileTree, pattern: Glob | str) -> None:
+    """ProtocolError where a folder in which the pattern may match is not listed: not all that it selects is known."""
+    base = PathPattern.of(pattern).base
+    for folder in sorted(tree.unknown_folders):
+        if folder == base or folder.below(base) or base.below(folder):
+            text = f"the EM's listing does not give the contents of {safe(folder)}"
+            raise ProtocolError(f"{text}: what {safe(pattern)} selects there is not known; nothing was deleted")

@@ -26,8 +26,9 @@ def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None, unchang
     except FileNotFoundError:
         return
     try:
-        if unchanged is not None:
-            unchanged.check(folder, parts[-1], path=root.joinpath(*parts))
+        if unchanged is not None and not unchanged.check(folder, parts[-1], path=root.joinpath(*parts)):
+            os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)  # FileNotFoundError: it is gone already
+            raise unchanged.changed(root.joinpath(*parts))  # a link to nowhere, which was not there before
         os.unlink(parts[-1], dir_fd=folder)
     except FileNotFoundError:
         pass

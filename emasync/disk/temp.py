@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emasync.disk.entries import fsync_folder
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.folder import Pin, leads_to, open_folder
 from emasync.disk.names import TEMP_PREFIX
@@ -147,7 +148,7 @@ class TempFile(io.FileIO):
                 with suppress(OSError):  # what was written was flushed by the first close
                     os.close(held)
             if self.target.durable and flush_folder:
-                os.fsync(folder)
+                fsync_folder(folder)
         return self.target.path
 
     def discard(self) -> None:

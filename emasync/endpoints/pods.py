@@ -158,9 +158,9 @@ class Pods:
         try:
             await self._caller.json(call)
         except UnknownOutcomeError:
-            self._remember(run)
+            self._remember(run, replaces=False)  # it may never have arrived
             raise
-        return self._remember(run)
+        return self._remember(run, replaces=True)
 
     async def _look_before(self) -> PodStatus | None:
         try:
@@ -170,14 +170,14 @@ class Pods:
         except EMError:
             return None
 
-    def _remember(self, run: PodRun) -> PodRun:
-        """Make `run` the one that was started last; the runs before it have been stopped by it."""
+    def _remember(self, run: PodRun, *, replaces: bool) -> PodRun:
+        """Make `run` the one that was asked for last. If it `replaces`, the runs before it have been stopped by it."""
         if self._last_run is not None and run.before is not None:  # a look like any other: perhaps at that run's end
             now_s = self._clock()
             RunTracker(self._last_run, evidence=self._evidence_of(self._last_run), now_s=now_s).observe(
                 run.before, now_s=now_s
             )
-        for _, evidence in self._evidence:
+        for _, evidence in self._evidence if replaces else ():
             evidence.replaced = True
         self._last_run = run
         self._evidence_of(run)

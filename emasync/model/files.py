@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.paths import RemotePath, matches
+from emasync.model.text import safe
 
 
 class FileTree:
@@ -105,6 +106,19 @@ class FileTree:
         """Whether `path` is a folder of the listing; the root always is."""
         wanted = RemotePath(path)
         return not wanted or wanted in self.folders or self._files.holds_files_below(wanted)
+
+    def mistakable(self, path: str, *, folder: bool = False) -> str | None:
+        """Why deleting the file (or `folder`) at `path` could delete something else, since a listing can hold any name;
+        None if it cannot, as far as the listing tells."""
+        wanted = RemotePath(path)
+        if ".." in wanted.parts:
+            return "it leads out of its folder"
+        if not wanted or (not folder and self.is_folder(wanted)):
+            return "a folder is called the same"
+        trimmed = wanted.strip()
+        if trimmed != wanted and (trimmed in self or self.is_folder(trimmed)):
+            return f"without the blanks at its ends it is {safe(trimmed)}, which is there too"
+        return None
 
     def below(self, folder: str) -> list[FileEntry]:
         """All files inside `folder`, at any depth."""

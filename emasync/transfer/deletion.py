@@ -14,7 +14,7 @@ from pathlib import Path
 
 from emasync.caller import Account
 from emasync.disk import Fingerprint, Unchanged, remove_file
-from emasync.errors import DeletionRefusedError, EMError, TargetChangedError, UnknownOutcomeError
+from emasync.errors import DeletionRefusedError, EMError, ProtocolError, TargetChangedError, UnknownOutcomeError
 from emasync.model import (
     Direction,
     FileTree,
@@ -118,7 +118,10 @@ class Deletion:
                 await self._fail(
                     path, EMError(f"{safe(self.there / path)}: not deleted, the EM cannot list: {failure}")
                 )
-            elif fresh.is_known(self.there / path) and (self.there / path) not in fresh:
+            elif not fresh.is_known(self.there / path):
+                text = f"{safe(self.there / path)}: not deleted, the EM's listing no longer tells whether it is there"
+                await self._fail(path, ProtocolError(text))
+            elif (self.there / path) not in fresh:
                 await self._gone_already(path)
             else:
                 await self._settle(path, partial(self._delete_one_there, path, fresh))

@@ -1,7 +1,7 @@
 """Taking up what an earlier run left: which files of a plan need not be moved again.
 
-Owns: carrying out what `resume` and `verdicts` decide, with the disk, the journal and one listing.
-May import ledger, resume, verdicts, packing and below.
+Owns: carrying out what `resume` and `verification` decide, with the disk, the journal and one listing.
+May import ledger, resume, verification, packing and below.
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
             await run.refuse(plan, Direction.UPLINK)
             return
         await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
-        if unknown := tree.unknown_below(there):
+        above = tree.unknown_above(there)
+        if unknown := tree.unknown_below(there) if above is None else [above]:
             named = ", ".join(safe(folder) for folder in unknown[:3])
             run.roster.note(f"the listing does not give the contents of {named}: nothing there is compared or deleted")
         await _settle_still(run, sides, decisions)

@@ -39,7 +39,7 @@ class TagCompatibility:
         self._clock = clock
         self._state = TagState.UNKNOWN
         self._learned_at = 0.0
-        self._mismatched: set[str] = set()
+        self._mismatched: dict[str, float] = {}  # and when
 
     @property
     def state(self) -> TagState:
@@ -74,7 +74,9 @@ class TagCompatibility:
         One file changes nothing: it may have been changed and changed back. A second one makes an unknown rule an
         incompatible one, and a confirmed rule an unknown one, which is to be found out again.
         """
-        self._mismatched.add(path)
+        now = self._clock()
+        recent = {known: at for known, at in self._mismatched.items() if 0 <= now - at < _LIFETIME_S}
+        self._mismatched = {**recent, path: now}
         if len(self._mismatched) < _FILES_TO_REFUTE:
             return
         if self.state is TagState.CONFIRMED:

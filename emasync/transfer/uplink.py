@@ -1,6 +1,6 @@
 """Many files up: rounds of calls, and a listing that says what of them arrived.
 
-Owns: the rounds, when the volume is listed, and each file's end. May import send, verdicts, pool, plan and below.
+Owns: the rounds, when the volume is listed, and each file's end. May import send, verification, pool, plan and below.
 Knows nothing of how one call is sent, nor of sources on disk (the plan has them).
 """
 

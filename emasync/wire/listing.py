@@ -30,7 +30,7 @@ class Listing:
     def __init__(self, limits: Limits, *, only: Collection[str] | None = None) -> None:
         self._room = self._most = limits.listing_entries
         self._only = None if only is None else frozenset(RemotePath(path) for path in only)
-        self._names = None if only is None else {path.rpartition("/")[2] for path in only}
+        self._names = None if self._only is None else {path.name for path in self._only}
         self._files = FileTable()
         self._files.new_folder()  # the root
         self._parents = array("I", (ROOT,))

@@ -68,10 +68,8 @@ def uplink_receipt(reply: Any) -> UplinkReceipt:
 def images(reply: Any) -> list[Image]:
     """``{"data": [...]}``: strings, or objects that carry the name under one of the usual keys."""
     data = _object(reply, "image list").get("data")
-    if data is None:
-        return []
     if not isinstance(data, list):
-        raise ProtocolError("the image list is not a list")
+        raise ProtocolError("the answer holds no list of images", detail=said(reply))
     return [_image(element) for element in data]
 
 
@@ -105,13 +103,16 @@ def nodes(reply: Any) -> list[NodeStatus]:
 def pod_status(reply: Any) -> PodStatus:
     """``{"data": {"state": {...}}}``; no ``data`` or an empty ``state`` is PodPhase.NONE.
 
-    An answer that names an ``error`` says nothing of the pod: ProtocolError.
+    An answer of another shape, or one that names an ``error`` or a ``detail``, says nothing of a pod: ProtocolError.
     """
     answer = _object(reply, "pod status")
     if answer.get("error"):
         raise ProtocolError("the pod status answer is an error, not a status", detail=str(answer["error"]))
-    data = answer.get("data")
-    state = data.get("state") if isinstance(data, dict) else None
+    data = answer.get("data") or None  # whatever is empty says that there is none
+    state = (data.get("state") or None) if isinstance(data, dict) else None
+    says_nothing = answer.get("detail") or not isinstance(data, dict | None) or not isinstance(state, dict | None)
+    if says_nothing or (isinstance(data, dict) and data.get("error")):
+        raise ProtocolError("the pod status answer says nothing of a pod", detail=said(answer))
     if not isinstance(state, dict) or not any(value is not None for value in state.values()):
         return PodStatus(phase=PodPhase.NONE, raw=state if isinstance(state, dict) else {})
     key = next((key for key in _PHASES if state.get(key) is not None), None)

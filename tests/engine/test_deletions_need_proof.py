@@ -17,7 +17,10 @@ from emasync import (
     TransferReport,
     UnknownOutcomeError,
 )
+from emasync.disk import Unchanged, fingerprint, remove_file
+from emasync.model import Direction, FileEntry, FileTree, RemotePath
 from emasync.simulator import Fault, FaultKind, Simulator
+from emasync.transfer.compare import LocalFile, compare
 from tests.contract.stage import USERS, calls, connect, tree, write
 from tests.engine.truth_stage import SWIFT
 
@@ -334,3 +337,49 @@ async def test_a_destination_that_leads_out_of_its_folder_is_misuse(tmp_path: Pa
         with pytest.raises(ValueError, match="leads out of its folder"):
             await em.uplink(f"{here}/", dest="../x")
         assert calls(sim, "em/files/uplink") == []
+
+
+# Sabotage: leave `mistakable` out of `compare`: a listed name reaches a file outside of the folder, or another one.
+@pytest.mark.parametrize(
+    ("name", "why"), [("../important", "leads out"), ("a ", "without the blanks"), ("b", "a folder")]
+)
+def test_a_sync_deletes_no_file_that_the_em_may_take_for_another_one(name: str, why: str) -> None:
+    files = [FileEntry(path=RemotePath(f"d/{one}"), size=1) for one in (name, "a", "b/c")]
+    local = [LocalFile(path=RemotePath(one), size=1) for one in ("a", "b/c")]
+    decisions = compare(local, FileTree(files), direction=Direction.UPLINK, folder="d", unknown="keep", delete=True)
+    (one,) = [one for one in decisions if one.path == name]
+    assert one.action == "conflict"
+    assert why in one.reason or "folder" in one.reason
+
+
+# Sabotage: leave the look at `is_known` out of `_delete_there`: "changed", of a file that nothing is known of.
+async def test_a_file_whose_folder_is_no_longer_listed_is_not_deleted_and_not_called_changed(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        there = write(sim.volume("client1") / "d", {"old.txt": b"1"})
+        sim.faults.add(Fault("unlisted_folders", endpoint=LIST, times=None, after=1))
+        report = await em.sync_up(tmp_path / "here", "d", delete=True, allow_empty_source=True)
+        assert errors(report) == {"d/old.txt": "ProtocolError"}
+        assert tree(there) == {"old.txt": b"1"}
+
+
+# Sabotage: look at the folders below alone for the note of `sync_up`.
+async def test_a_sync_up_into_a_folder_that_is_not_listed_says_so(tmp_path: Path) -> None:
+    here = write(tmp_path / "here", {"new.txt": b"1"})
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        write(sim.volume("client1"), {"a/b/old.txt": b"1"})
+        sim.faults.add(Fault("unlisted_folders", endpoint=LIST))
+        report = await em.sync_up(here, "a/b", delete=True)
+    assert any("does not give the contents of a:" in note for note in report.notes)
+
+
+# Sabotage: go on to `os.unlink` whatever `check` says in `remove_file`: a link that was put in its place is removed.
+def test_a_link_to_nowhere_in_the_place_of_a_file_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, {"x": b"1"})
+    seen = Unchanged(fingerprint=fingerprint(str(tmp_path / "x")))
+    (tmp_path / "x").unlink()
+    remove_file(tmp_path, RemotePath("x"), unchanged=seen)  # gone already
+    (tmp_path / "x").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(TargetChangedError):
+        remove_file(tmp_path, RemotePath("x"), unchanged=seen)
+    assert (tmp_path / "x").is_symlink()

@@ -16,7 +16,7 @@ BAD = {"data": {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}}
 
 
 async def test_each_method_is_one_call_but_a_run_which_looks_first() -> None:
-    fake = FakeEM()
+    fake = FakeEM(answers={"em/pod/image/list": [{"data": []}]})
     caller = fake.caller()
     images, pods = Images(caller, Volume()), Pods(caller, Volume())
     await images.build("i", dockerfile="d")

@@ -85,10 +85,12 @@ def test_an_image_is_a_string_or_an_object_with_one_of_the_usual_keys(element: A
     assert image.raw == (element if isinstance(element, dict) else {"name": element})
 
 
-def test_no_images_is_an_empty_list_and_an_object_is_none() -> None:
-    assert replies.images({"data": None}) == []
-    with pytest.raises(ProtocolError, match="image list"):
-        replies.images({"data": {}})
+# Sabotage: `if data is None: return []`: an answer that lists nothing means that there are no images.
+@pytest.mark.parametrize("reply", [{}, {"data": None}, {"data": {}}, {"message": "later"}])
+def test_only_a_list_is_a_list_of_images(reply: object) -> None:
+    assert replies.images({"data": []}) == []
+    with pytest.raises(ProtocolError, match="no list of images"):
+        replies.images(reply)
 
 
 def test_nodes_are_ready_not_ready_or_unknown() -> None:
@@ -113,11 +115,26 @@ def test_nodes_are_ready_not_ready_or_unknown() -> None:
         {"data": {"state": None}},
         {"data": {"state": {}}},
         {"data": {"state": {"waiting": None, "running": None}}},
-        {"data": {"state": "none"}},
     ],
 )
 def test_an_empty_state_is_no_pod(reply: object) -> None:
     assert replies.pod_status(reply).phase is PodPhase.NONE
+
+
+# Sabotage: leave `says_nothing` out of `pod_status`: a running pod is "none", is replaced, or has vanished.
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"data": {"state": "none"}},
+        {"data": "x"},
+        {"data": [1]},
+        {"detail": "throttled"},
+        {"data": {"error": "kube api down"}},
+    ],
+)
+def test_an_answer_that_says_nothing_of_a_pod_is_no_status(reply: object) -> None:
+    with pytest.raises(ProtocolError, match="nothing of a pod"):
+        replies.pod_status(reply)
 
 
 def test_a_running_pod_has_a_start_in_utc() -> None:
