@@ -14,9 +14,9 @@ from tests.faults.random_drawing import drawn
 from tests.faults.random_schedules import Sum, series
 
 
-# sabotage: one file whose bytes differ from its tag refutes the rule (`TagRule`); a sync deletes without asking
-# `FileTree.is_known`; an empty source needs no consent; a
-# row of the journal is compared with the tag that was listed before the transfer only (`resume_action`).
+# Sabotage, each alone: `_FILES_TO_REFUTE = 1`; an empty source needs no consent (`agree`); `unchanged=` left out of
+# `_items_down`; no look at the fresh listing in `_delete_one_there`; `check_success` returns at once. Deletions in
+# folders that are not listed are guarded twice (`compare`, and a folder that cannot be fetched fails): it takes both.
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_schedule_of_changes_and_false_answers_ends_without_a_lie_a_loss_or_a_guess(
     seed: int, tmp_path: Path
