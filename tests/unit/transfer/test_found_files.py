@@ -34,7 +34,7 @@ def test_some_of_them_are_chosen_by_file_and_by_path() -> None:
 
 def test_items_have_their_place_on_the_em() -> None:
     # Sabotage: `chosen` takes positions of the scan for those of the items.
-    items = FoundItems(FoundFiles(FOUND), dest=RemotePath("run-1")).chosen([3, 1]).chosen([1])
+    items = FoundItems(FoundFiles(FOUND), dest=RemotePath("run-1")).chosen([1, 3]).chosen([0])
     one = FOUND[1]
     assert items == (UplinkItem(before=one.before, remote=RemotePath("run-1/d/é"), fingerprint=one.fingerprint),)
     assert (items.remote(0), items.size(0)) == ("run-1/d/é", 2**40)
