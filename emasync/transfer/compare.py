@@ -70,9 +70,8 @@ def compare(
     Files that only the target has are deleted if `delete`, but for those of which the listing does not know whether the
     source has them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted.
     The caller deletes last, only if nothing failed or was refused (what a scan could not read looks deleted). What
-    `filters` leave out is no part of either side. A file here against a folder there, on a downlink a name that is
-    unsafe or one that this disk may merge with another, and a file of the EM whose name it may take for that of another
-    one when it is to be deleted (`FileTree.mistakable`), is a conflict.
+    `filters` leave out is no part of either side. A file here against a folder there, and on a downlink a name that is
+    unsafe or one that this disk may merge with another, is a conflict.
     """
     sieve, top = filters or Filters(), RemotePath(folder)
     takes = None if sieve.take_all else sieve.takes
@@ -88,11 +87,8 @@ def compare(
             action, reason = "conflict", conflicts[path]
         elif unlisted is not None:
             action, reason = _not_listed(unlisted, direction=direction)
-        elif source is None and not delete:
-            action, reason = "keep", f"{_EXTRA}; delete was not asked for"
         elif source is None:
-            unsafe = tree.mistakable(top / path) if direction is Direction.UPLINK else None
-            action, reason = ("delete", _EXTRA) if unsafe is None else ("conflict", f"{_EXTRA}, not deleted: {unsafe}")
+            action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
         elif mine is None or theirs is None:
             action, reason = "copy", NEW
         else:

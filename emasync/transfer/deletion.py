@@ -14,7 +14,14 @@ from pathlib import Path
 
 from emasync.caller import Account
 from emasync.disk import Fingerprint, Unchanged, remove_file
-from emasync.errors import DeletionRefusedError, EMError, ProtocolError, TargetChangedError, UnknownOutcomeError
+from emasync.errors import (
+    DeletionRefusedError,
+    EMError,
+    ProtocolError,
+    TargetChangedError,
+    UnknownOutcomeError,
+    UnsafePathError,
+)
 from emasync.model import (
     Direction,
     FileTree,
@@ -128,6 +135,9 @@ class Deletion:
 
     async def _delete_one_there(self, path: RemotePath, fresh: FileTree) -> None:
         remote = self.there / path
+        if (why := fresh.mistakable(remote)) is not None:  # a listing can hold any name
+            text = f"{safe(remote)} is not deleted: {why}, and the EM may take one for the other"
+            raise UnsafePathError(text, name=remote, reason=why)
         if fresh.get(remote) != self.tree.get(remote):
             raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
         if await self.run.link.threads.run(os.path.lexists, self.here / path):

@@ -18,10 +18,10 @@ from emasync import (
     UnknownOutcomeError,
 )
 from emasync.disk import Unchanged, fingerprint, remove_file
-from emasync.model import Direction, FileEntry, FileTree, RemotePath
+from emasync.model import RemotePath
 from emasync.simulator import Fault, FaultKind, Simulator
-from emasync.transfer.compare import LocalFile, compare
 from tests.contract.stage import USERS, calls, connect, tree, write
+from tests.engine.test_truth_odd_values import also_listed
 from tests.engine.truth_stage import SWIFT
 
 LIST, DELETE = "em/files/list", "em/files/delete"
@@ -339,17 +339,19 @@ async def test_a_destination_that_leads_out_of_its_folder_is_misuse(tmp_path: Pa
         assert calls(sim, "em/files/uplink") == []
 
 
-# Sabotage: leave `mistakable` out of `compare`: a listed name reaches a file outside of the folder, or another one.
-@pytest.mark.parametrize(
-    ("name", "why"), [("../important", "leads out"), ("a ", "without the blanks"), ("b", "a folder")]
-)
-def test_a_sync_deletes_no_file_that_the_em_may_take_for_another_one(name: str, why: str) -> None:
-    files = [FileEntry(path=RemotePath(f"d/{one}"), size=1) for one in (name, "a", "b/c")]
-    local = [LocalFile(path=RemotePath(one), size=1) for one in ("a", "b/c")]
-    decisions = compare(local, FileTree(files), direction=Direction.UPLINK, folder="d", unknown="keep", delete=True)
-    (one,) = [one for one in decisions if one.path == name]
-    assert one.action == "conflict"
-    assert why in one.reason or "folder" in one.reason
+# Sabotage: leave `mistakable` out of `_delete_one_there`: a listed name reaches another file than the listed one.
+@pytest.mark.parametrize(("name", "why"), [("../important", "leads out"), ("a ", "without the blanks")])
+async def test_a_sync_deletes_no_file_that_the_em_may_take_for_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    also_listed(monkeypatch, {"type": "file", "name": name, "size": "1", "hash": 1})
+    here = write(tmp_path / "here", {"a": b"1"})
+    async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
+        there = write(sim.volume("client1"), {"a": b"1", "extra": b"2"})
+        report = await em.sync_up(here, "", delete=True)
+        assert errors(report) == {name: "UnsafePathError"}
+        assert why in str(report.failed[0].error)
+        assert tree(there) == {"a": b"1"}
 
 
 # Sabotage: leave the look at `is_known` out of `_delete_there`: "changed", of a file that nothing is known of.
