@@ -19,7 +19,7 @@ Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
     +-- IntegrityError        bytes arrived, but not the right ones
     +-- UnsafePathError       a name that must not become a path; also a ValueError
     +-- SourceChangedError    a local file changed while it was read
-    +-- TargetChangedError    what a sync was to replace or delete changed since it was compared: it was kept
+    +-- TargetChangedError    what was to be replaced or deleted changed since it was looked at: it was kept
     +-- DeletionRefusedError  a sync would have deleted what nobody agreed to: .side, .files, .bytes
     +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
     |   +-- PodVanishedError  the run's pod is shown no more: how it ended is unknown; also an UnknownOutcomeError
@@ -181,8 +181,8 @@ class SourceChangedError(EMError):
 
 
 class TargetChangedError(EMError):
-    """A file that a sync was to replace or delete is no longer as it was when it was compared. It was kept as it is;
-    the same sync again compares it anew."""
+    """What a sync or a removal was to replace or delete is no longer as it was when it was looked at. It was kept as it
+    is; the same sync, or removal, looks at it anew."""
 
 
 class DeletionRefusedError(EMError):

@@ -64,7 +64,7 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
     failed: list[BaseException] = []
     for one in chosen:
         try:
-            await at.em.files.delete(one.path)
+            await at.em.files.delete(one.path, expected=one.files)
         except (AuthError, BusyError, UnreachableError):
             raise  # the others would fare no better
         except (EMError, ValueError) as error:  # ValueError: a name that cannot be asked for

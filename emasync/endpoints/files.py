@@ -7,7 +7,7 @@ Owns: listing, deleting, reading one file. May import caller and below. Many fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,10 +18,11 @@ from emasync.errors import (
     EMError,
     IntegrityError,
     NotFoundError,
+    TargetChangedError,
     TooLargeError,
     UnknownOutcomeError,
 )
-from emasync.model import FileTree, safe
+from emasync.model import FileEntry, FileTree, safe
 from emasync.transport import Reply
 from emasync.wire import calls
 from emasync.wire.downlink import DownlinkFacts, open_reader, verify
@@ -95,14 +96,27 @@ class Files:
         call = calls.list_files(self._volume)
         return await self._caller.run(call, lambda reply: reply.listing(only=only), account=account)
 
-    async def delete(self, path: str, *, account: Account | None = None) -> None:
+    async def delete(
+        self,
+        path: str,
+        *,
+        expected: Collection[FileEntry] | None = None,
+        relist: Callable[[], Awaitable[FileTree]] | None = None,
+        account: Account | None = None,
+    ) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
         BadRequestError or NotFoundError when it is not there. When an answer is lost the volume is listed: a path that
         a listing knows to be gone counts as deleted; UnknownOutcomeError where no listing tells. ValueError for the
         root of the volume.
+
+        `expected`: the files that are to go, as a listing showed them (``[entry]``, or all those in the folder). Then a
+        deletion whose answer was lost is repeated only while a listing shows nothing else at `path`: TargetChangedError
+        where it does, for that was written since. Without it, what the first listing after the loss shows is expected.
+        `relist` makes that listing, for callers that have a use for it; without it `list` does.
         """
         lost: UnknownOutcomeError | None = None
+        meant = None if expected is None else frozenset(expected)
         for _ in range(_DELETE_ROUNDS):
             refused: BadRequestError | None = None
             try:
@@ -119,23 +133,22 @@ class Files:
                 refused = error
             else:
                 return
-            gone = await self._gone(path, account)
-            if gone is None:
+            try:
+                tree = await (self.list(account=account) if relist is None else relist())
+            except EMError:
                 break
-            if gone:
+            if not tree.is_known(path) or tree.unknown_below(path):
+                break
+            there = frozenset(tree.below(path) if tree.is_folder(path) else filter(None, [tree.get(path)]))
+            if not there and not tree.is_folder(path):
                 return
             if refused is not None:
                 raise refused
+            meant = there if meant is None else meant
+            if not there <= meant:
+                raise TargetChangedError(f"{safe(path)} changed on the EM while it was being deleted; it was kept")
         assert lost is not None
         raise lost
-
-    async def _gone(self, path: str, account: Account | None) -> bool | None:
-        """Whether a listing shows that there is nothing at `path`; None where none can be had, or it does not tell."""
-        try:
-            tree = await self.list(account=account)
-        except EMError:
-            return None
-        return path not in tree and not tree.is_folder(path) if tree.is_known(path) else None
 
     async def read(self, path: str, *, account: Account | None = None, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.

@@ -79,6 +79,15 @@ class OutcomeLog:
             action=OutcomeAction.DELETE if flags & _DELETED else OutcomeAction.TRANSFER,
         )
 
+    def path_at(self, index: int) -> RemotePath:
+        """The path of that outcome alone."""
+        if (whole := self._whole.get(index)) is not None:
+            return whole.path
+        begin = self._ends[index - 1] if index else 0
+        flags, length = self._packed[begin + 2], _HEAD.unpack_from(self._packed, begin)[-1]
+        at = begin + _HEAD.size + (_DIGEST_BYTES if flags & _HASHED else 0)
+        return RemotePath(_decoded(self._packed[at : at + length]))
+
     def _pack(self, one: Outcome) -> bytes | None:
         """The record of `one`; None for what no record holds."""
         digest = b"" if one.sha256 is None else _digest(one.sha256)

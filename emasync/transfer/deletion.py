@@ -34,6 +34,7 @@ from emasync.model import (
     safe,
 )
 from emasync.transfer.engine import Run
+from emasync.transfer.ledger import Ending
 from emasync.transfer.plan import DownlinkItem, prefix
 
 Confirm = Callable[[SyncSummary], Awaitable[bool]]
@@ -90,7 +91,7 @@ class Deletion:
 
     def register(self) -> None:
         """Have these files expected by the report, whatever ends the sync."""
-        expected = (DownlinkItem(remote=self.there / path, place=path) for path in self.paths)
+        expected = [DownlinkItem(remote=self.there / path, place=path) for path in self.paths]
         self.run.roster.expect(expected, below=prefix(self.here))
 
     async def carry_out(self) -> None:
@@ -100,8 +101,7 @@ class Deletion:
             return
         if not self.run.roster.all_good:
             self.run.roster.note(f"{len(paths)} files were not deleted, because other files failed")
-            skipped = (self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths)
-            await self.run.roster.refuse(skipped)
+            await self._end(*(self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths))
         elif self.direction is Direction.UPLINK:
             await self._delete_there(paths)
         else:
@@ -114,37 +114,45 @@ class Deletion:
         await self.run.link.threads.run(remove)
 
     async def _delete_there(self, paths: list[RemotePath]) -> None:
-        """Transfers and a question took time: what is deleted is what a listing made now still shows as it was."""
-        failure: EMError | None = None
-        try:
+        """Transfers and a question took time: what is deleted is what a listing made now still shows as it was. One
+        that is made on the way, because an answer was lost, holds for the rest."""
+        fresh = self.tree
+
+        async def relist() -> FileTree:
+            nonlocal fresh
             fresh = await self.run.listing.fresh()
+            return fresh
+
+        try:
+            await relist()
         except EMError as error:
-            failure = error
+            for path in paths:
+                await self._fail(path, EMError(f"{safe(self.there / path)}: not deleted, the EM cannot list: {error}"))
+            return
         for path in paths:
-            if failure is not None:
-                await self._fail(
-                    path, EMError(f"{safe(self.there / path)}: not deleted, the EM cannot list: {failure}")
-                )
-            elif not fresh.is_known(self.there / path):
+            if not fresh.is_known(self.there / path):
                 text = f"{safe(self.there / path)}: not deleted, the EM's listing no longer tells whether it is there"
                 await self._fail(path, ProtocolError(text))
             elif (self.there / path) not in fresh:
                 await self._gone_already(path)
             else:
-                await self._settle(path, partial(self._delete_one_there, path, fresh))
+                await self._settle(path, partial(self._delete_one_there, path, fresh, relist))
 
-    async def _delete_one_there(self, path: RemotePath, fresh: FileTree) -> None:
+    async def _delete_one_there(
+        self, path: RemotePath, fresh: FileTree, relist: Callable[[], Awaitable[FileTree]]
+    ) -> None:
         remote = self.there / path
         if (why := fresh.mistakable(remote)) is not None:  # a listing can hold any name
             text = f"{safe(remote)} is not deleted: {why}, and the EM may take one for the other"
             raise UnsafePathError(text, name=remote, reason=why)
-        if fresh.get(remote) != self.tree.get(remote):
+        entry = fresh[remote]
+        if entry != self.tree.get(remote):
             raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
         if await self.run.link.threads.run(os.path.lexists, self.here / path):
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
         mine = Account(parent=self.run.account)
         try:
-            await self.run.link.files.delete(remote, account=mine)
+            await self.run.link.files.delete(remote, expected=[entry], relist=relist, account=mine)
         finally:
             if mine.requests:
                 self.run.roster.sent([remote])  # a deadline that cuts it off leaves it unknown
@@ -159,14 +167,17 @@ class Deletion:
             return
         else:
             outcome = self._outcome(path, OutcomeState.DONE, reason=_DELETED)
-        await self.run.roster.refuse([outcome])
+        await self._end(outcome)
 
     async def _fail(self, path: RemotePath, error: Exception) -> None:
-        await self.run.roster.refuse([self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error)])
+        await self._end(self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error))
 
     async def _gone_already(self, path: RemotePath) -> None:
         reason = "gone from the EM before it was to be deleted"
-        await self.run.roster.refuse([self._outcome(path, OutcomeState.SKIPPED, reason=reason)])
+        await self._end(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
+
+    async def _end(self, *outcomes: Outcome) -> None:
+        await self.run.roster.settle([Ending(outcome=outcome, remember=False) for outcome in outcomes])
 
     def _outcome(
         self, path: RemotePath, state: OutcomeState, *, reason: str, error: Exception | None = None

@@ -28,7 +28,7 @@ from emasync.transfer.listings import SharedListing
 from emasync.transfer.open_files import Places
 from emasync.transfer.packing import pack_again, plan_uplink
 from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, check_no_parent, prefix
-from emasync.transfer.pool import run_pool, taken
+from emasync.transfer.pool import run_pool
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.roster import Roster
 from emasync.transfer.selection import plan_downlink
@@ -83,7 +83,6 @@ class Run:
         )
         calls = deque(resumed)
         self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
-        del plan, resumed  # unless the caller keeps them, files leave memory once they are settled
         await self.ledger.intend(
             Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
         )
@@ -104,12 +103,10 @@ class Run:
         self.roster.expect(plan.items, below=before)
         await self.refuse(plan, Direction.DOWNLINK, into=into)
         by_size = self.options.verify == "size"
-        resumed = await resume_downlink(
+        items = await resume_downlink(
             self.link, plan, into=into, roster=self.roster, ledger=self.ledger, by_size=by_size
         )
-        items = deque(resumed)
-        self._announce(Direction.DOWNLINK, DownlinkPlan(items=resumed, refused=plan.refused), calls=len(items))
-        del plan, resumed  # as in `send`
+        self._announce(Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), calls=len(items))
         await self.ledger.intend(
             Item(remote=item.remote, place=before + item.place, size=item.entry.size if item.entry else None)
             for item in items
@@ -132,7 +129,7 @@ class Run:
                 self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
 
-        await run_pool(taken(items), one, workers=max(1, min(self.options.workers, len(items))))
+        await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
 
     async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
         """The end of one file, which waits and is tried again where no more files can be opened."""

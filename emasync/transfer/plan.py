@@ -233,6 +233,13 @@ class ListedItems(LazySequence[DownlinkItem]):
         )
 
 
+def chosen(items: Sequence[DownlinkItem], positions: Sequence[int]) -> Sequence[DownlinkItem]:
+    """The items at these positions, in that order; packed, if `items` are."""
+    if isinstance(items, ListedItems):
+        return items.chosen(positions)
+    return tuple(items[position] for position in positions)
+
+
 def check_no_parent(path: RemotePath) -> None:
     """ValueError for a destination with ``..``: what it means is the server's business, and no listing shows it."""
     if ".." in path.parts:

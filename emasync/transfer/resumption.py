@@ -6,6 +6,7 @@ May import ledger, resume, verification, packing and below.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from emasync.transfer.ledger import Ending, Ledger
 from emasync.transfer.link import Link
 from emasync.transfer.listings import SharedListing
 from emasync.transfer.packing import pack_again
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, UplinkCall, UplinkItem, UplinkPlan, prefix
+from emasync.transfer.plan import DownlinkItem, DownlinkPlan, UplinkCall, UplinkItem, UplinkPlan, chosen, prefix
 from emasync.transfer.resume import Action, Resume, resume_action
 from emasync.transfer.roster import Roster
 from emasync.transfer.verification import verify_sent
@@ -119,8 +120,8 @@ async def resume_downlink(
     known = [before + item.place for item in plan.items if item.remote in rows]
     facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
     endings: list[Ending] = []
-    left: list[DownlinkItem] = []
-    for item in plan.items:
+    left = array("I")  # positions: the items of very many files are not made at once
+    for position, item in enumerate(plan.items):
         row, place = rows.get(item.remote), before + item.place
         resume = resume_action(
             row,
@@ -133,11 +134,11 @@ async def resume_downlink(
         if row is not None and resume.action is Action.KEEP:
             endings.append(_kept(item.remote, place, Direction.DOWNLINK, row, resume))
         else:
-            left.append(item)
+            left.append(position)
     if any(ending.outcome.verified is Verified.SIZE for ending in endings) and link.tags.incompatible:
         roster.note(_KEPT_BY_SIZE)
     await roster.settle(endings)
-    return tuple(left)
+    return chosen(plan.items, left)
 
 
 def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume: Resume) -> Ending:

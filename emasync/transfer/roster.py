@@ -7,7 +7,7 @@ May import events, ledger, link.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import anyio
@@ -30,7 +30,8 @@ class Expected(Protocol):
 
 
 class Roster:
-    """Hands outcomes to `results`, from which the Transfer is read. Memory: the item of each file still expected."""
+    """Hands outcomes to `results`, from which the Transfer is read. Memory: what is under way; what is expected is kept
+    as the sequence it came in, for a plan of very many files makes its items only when they are asked for."""
 
     def __init__(
         self,
@@ -44,14 +45,14 @@ class Roster:
         self._direction = direction
         self._options = options
         self._ledger = ledger
-        self._expected: dict[str, dict[RemotePath, Expected]] = {}  # by what stands before the local paths
+        self._expected: list[tuple[str, Sequence[Expected]]] = []  # and what stands before their local paths
+        self._unasked: list[range] = []  # of the outcomes: those that `refuse` settled
         self._sends: dict[RemotePath, int] = {}
         self._moved: dict[RemotePath, int] = {}  # payload bytes, in all attempts, of files that are not settled yet
 
-    def expect(self, files: Iterable[Expected], *, below: str = "") -> None:
-        """These will be settled; their local paths begin with `below`."""
-        known = {file.remote: file for file in files}
-        self._expected.setdefault(below, {}).update(known)  # from a dict, whose size is known: half the room
+    def expect(self, files: Sequence[Expected], *, below: str = "") -> None:
+        """These will be settled; their local paths begin with `below`. `files` is kept, and may be walked again."""
+        self._expected.append((below, files))
 
     def sent(self, paths: Iterable[RemotePath]) -> None:
         """These have left (once more): if nothing more is heard of them, they are unknown, not failed."""
@@ -88,18 +89,32 @@ class Roster:
         return not ends.of(OutcomeState.FAILED) and not ends.of(OutcomeState.UNKNOWN)
 
     async def refuse(self, outcomes: Iterable[Outcome]) -> None:
-        """Files that the plan refused: settled, and not remembered."""
+        """Files that are not among those expected: settled, and not remembered. One of them may have the path of an
+        expected file (the second of two that go to the same place), which is settled apart."""
+        begin = len(self._results.outcomes)
         for outcome in outcomes:  # tens of thousands, when a sync finds nothing to do
             self._settled(outcome)
+        self._unasked.append(range(begin, len(self._results.outcomes)))
 
     async def abandon(self, error: EMError) -> None:
         """Settle all that is still expected: the transfer ends here, because of `error`."""
-        rest = [(one.remote, below + one.place) for below, files in self._expected.items() for one in files.values()]
-        await self.settle([Ending(outcome=self._abandoned(path, place, error)) for path, place in rest])
+        settled = set(self._paths_settled())
+        rest = {
+            one.remote: below + one.place
+            for below, files in self._expected
+            for one in files
+            if one.remote not in settled
+        }
+        await self.settle([Ending(outcome=self._abandoned(path, place, error)) for path, place in rest.items()])
+
+    def _paths_settled(self) -> Iterator[RemotePath]:
+        """Of the expected files."""
+        begin, outcomes = 0, self._results.outcomes
+        for unasked in (*self._unasked, range(len(outcomes), len(outcomes))):
+            yield from map(outcomes.path_at, range(begin, unasked.start))
+            begin = unasked.stop
 
     def _settled(self, outcome: Outcome) -> None:
-        for files in self._expected.values():
-            files.pop(outcome.path, None)
         self._sends.pop(outcome.path, None)
         if self._options.on_event is not None:
             self._options.tell(Settled(outcome=outcome))

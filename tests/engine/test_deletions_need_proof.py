@@ -232,6 +232,27 @@ async def test_what_changed_on_the_em_while_the_sync_ran_is_not_deleted(tmp_path
         assert tree(there) == {"new.txt": b"1", "work.txt": b"new", "old.txt": b"1"}
 
 
+# Sabotage, each alone: no `expected=` in `_delete_one_there` (a.txt); no `relist=` there, or `relist` without
+# `nonlocal` (b.txt).
+async def test_what_is_written_while_the_answer_of_a_deletion_is_lost_is_not_deleted(tmp_path: Path) -> None:
+    here = write(tmp_path / "here", {"kept.txt": b"1"})
+    faults = [Fault("commit_then_drop", endpoint=DELETE)]
+    async with Simulator(USERS, faults=faults) as sim, connect(sim, settings=SWIFT) as em:
+        there = write(sim.volume("client1") / "d", {"kept.txt": b"1", "a.txt": b"old", "b.txt": b"old", "c.txt": b"c"})
+        deletion = sim.gate(DELETE)
+        async with em.sync_up(here, "d", delete=True) as transfer:
+            await deletion.arrived()
+            listing = sim.gate(LIST)
+            deletion.open()
+            await listing.arrived()
+            write(there, {"a.txt": b"written again", "b.txt": b"rewritten"})
+            listing.open()
+            assert [outcome async for outcome in transfer]
+        assert errors(transfer.report) == {"d/a.txt": "TargetChangedError", "d/b.txt": "TargetChangedError"}
+        assert tree(there) == {"kept.txt": b"1", "a.txt": b"written again", "b.txt": b"rewritten"}
+        assert len(calls(sim, DELETE)) == 2
+
+
 async def test_without_a_listing_after_the_transfers_nothing_is_deleted(tmp_path: Path) -> None:
     # Sabotage: go on with the first listing where the second cannot be had.
     here = write(tmp_path / "here", {})

@@ -60,8 +60,11 @@ async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) ->
 async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path: Path) -> None:
     asked: list[RemotePath] = []
 
+    async def no_look() -> FileTree:
+        raise AssertionError("no answer was lost")
+
     class Files:
-        async def delete(self, path: str, *, account: Account) -> None:
+        async def delete(self, path: str, *, expected: object, relist: object, account: Account) -> None:
             if left:
                 account.charge(requests=1)
             await anyio.sleep_forever()  # for its turn, or for the answer
@@ -84,7 +87,7 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
             seen={},
         )
         with anyio.move_on_after(0.2):
-            await deletion._delete_one_there(RemotePath("extra.bin"), tree)
+            await deletion._delete_one_there(RemotePath("extra.bin"), tree, no_look)
     assert asked == (["d/extra.bin"] if left else [])
     assert whole.requests == int(left)
 

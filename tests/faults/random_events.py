@@ -7,6 +7,8 @@ Knows nothing of emasync. Each boundary of a call has random numbers of its own,
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import errno
 import os
 import random
 import time
@@ -22,6 +24,8 @@ from tests.faults.random_history import Actor, History, Request, below, joined
 NAMES: Final = ("a", "b", "c.bin", "s/d", "s/t/e", "u/f")
 _SIZES: Final = (4, 4, 4, 8, 12)
 _OURS: Final = ".emasync-"
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_CWD, _NO_REPLACE, _EXCHANGE = -100, 1, 2  # of renameat2(2), which Python does not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +110,39 @@ class LocalFolder:
         new.write_bytes(data)
         self._mtime_ns = max(time.time_ns(), self._mtime_ns + 1)
         os.utime(new, ns=(self._mtime_ns, self._mtime_ns))
-        new.replace(place)
+        self._met(path, _put(new, place))
         self._known[path] = data
         self._history.record("local", path, data, actor)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
-        (self.root / path).unlink()
+        away = self.root.parent / "edited"
+        (self.root / path).rename(away)
+        self._met(path, away.read_bytes())
+        away.unlink()
         del self._known[path]
         self._history.record("local", path, None, "other")
+
+    def _met(self, path: str, data: bytes | None) -> None:
+        """What a person's change found at `path`: emasync may have put it there since the last look. Only the change
+        itself can tell, for emasync does not wait: where one file's next attempt is waited for, another goes on."""
+        if data is not None and data != self._known.get(path):
+            self._history.record("local", path, data, "client")
+            self._history.note(f"  local {path} = {data[:5]!r} by the client, just before a person")
+
+
+def _put(new: Path, place: Path) -> bytes | None:
+    """Put `new` at `place`; the bytes of the file that was there at that very moment."""
+    while True:
+        for flag, error in ((_EXCHANGE, errno.ENOENT), (_NO_REPLACE, errno.EEXIST)):
+            if _LIBC.renameat2(_CWD, os.fsencode(new), _CWD, os.fsencode(place), flag) == 0:
+                if flag == _NO_REPLACE:
+                    return None
+                old = new.read_bytes()
+                new.unlink()
+                return old
+            if (code := ctypes.get_errno()) != error:
+                raise OSError(code, os.strerror(code), str(place))
 
 
 def _files_below(folder: str, before: str = "") -> Iterator[tuple[str, str]]:

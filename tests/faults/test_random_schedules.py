@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.random_drawing import drawn
+from tests.faults.random_events import LocalFolder
+from tests.faults.random_history import History
 from tests.faults.random_schedules import Sum, series
 
 
@@ -43,3 +45,17 @@ def test_random_schedules_are_the_same_each_time_and_of_all_kinds() -> None:
     for what in ("pod", "flicker", "person", "silent", "hollow", "lost", "damage", "stored", "refuse", "lag", "revert"):
         assert sum(getattr(step.temper, what) > 0 for step in steps) >= 20, what
     assert sum(step.temper.cancel_at is not None for step in steps) >= 20
+
+
+# Sabotage: `_met` records nothing: a file that came whole was then never here, and "done" is called a lie.
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_person_who_changes_a_file_meets_what_the_client_has_just_put_there(tmp_path: Path, removed: bool) -> None:
+    history = History()
+    folder = LocalFolder(tmp_path / "here", history)
+    folder.write("a", b"old", "start")
+    (tmp_path / "here/a").write_bytes(b"came")  # and nobody has looked since
+    folder.remove("a") if removed else folder.write("a", b"edited")
+    seen = [(one.data, one.actor) for one in history.all_of("local", "a")]
+    assert seen == [(b"old", "start"), (b"came", "client"), (None if removed else b"edited", "other")]
+    folder.observe()
+    assert len(history.all_of("local", "a")) == 3

@@ -17,10 +17,12 @@ from emasync.errors import (
     NotFoundError,
     ProtocolError,
     ServerError,
+    TargetChangedError,
     TooLargeError,
     UnknownOutcomeError,
     UnreachableError,
 )
+from emasync.model import FileEntry, RemotePath
 from emasync.wire.calls import Volume
 from tests.unit.fake_em import FakeEM
 
@@ -97,6 +99,68 @@ async def test_a_folder_that_is_still_listed_was_not_deleted() -> None:
     tree = {"data": [{"type": "directory", "name": "a", "contents": []}]}
     fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [tree]})
     await files(fake).delete("a")
+    assert fake.count(DELETE) == 2
+
+
+def volume(*names: str, folder: str | None = None, size: int = 1) -> dict[str, object]:
+    entries = [{"type": "file", "name": name, "size": str(size)} for name in names]
+    return {"data": entries if folder is None else [{"type": "directory", "name": folder, "contents": entries}]}
+
+
+def entry(path: str, size: int = 1) -> FileEntry:
+    return FileEntry(path=RemotePath(path), size=size)
+
+
+# Sabotage: in `delete`, leave out `if not there <= meant`: what a pod has written meanwhile is deleted, too.
+@pytest.mark.parametrize(
+    ("path", "expected", "listing"),
+    [
+        ("a", [entry("a")], volume("a", size=2)),
+        ("a", [entry("a")], volume("b", folder="a")),
+        ("d", [entry("d/a")], volume("a", "b", folder="d")),
+        ("d", [], volume("a", folder="d")),
+        ("d", [entry("d/a")], volume("d")),
+    ],
+)
+async def test_a_delete_in_doubt_is_not_repeated_on_what_was_written_since(
+    path: str, expected: list[FileEntry], listing: dict[str, object]
+) -> None:
+    fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [listing]})
+    with pytest.raises(TargetChangedError, match=f"{path} changed on the EM while it was being deleted; it was kept"):
+        await files(fake).delete(path, expected=expected)
+    assert fake.count(DELETE) == 1
+
+
+async def test_a_delete_in_doubt_of_a_folder_whose_contents_are_not_listed_is_unknown() -> None:
+    # Sabotage: leave `or tree.unknown_below(path)` out.
+    fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [{"data": [{"type": "directory", "name": "d"}]}]})
+    with pytest.raises(UnknownOutcomeError):
+        await files(fake).delete("d")
+    assert fake.count(DELETE) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "listing"),
+    [
+        ("a", [entry("a")], volume("a")),
+        ("d", [entry("d/a"), entry("d/b")], volume("a", folder="d")),  # a part of it is gone already
+        ("d", [], volume(folder="d")),
+    ],
+)
+async def test_a_delete_in_doubt_is_repeated_while_it_is_what_was_meant(
+    path: str, expected: list[FileEntry], listing: dict[str, object]
+) -> None:
+    # Sabotage: compare `there` with `meant` by `==` alone.
+    fake = FakeEM(answers={DELETE: [RESET, {}], LIST: [listing]})
+    await files(fake).delete(path, expected=expected)
+    assert fake.count(DELETE) == 2
+
+
+async def test_without_expectation_the_first_listing_after_a_lost_answer_says_what_is_meant() -> None:
+    # Sabotage: leave `meant = there if meant is None` out.
+    fake = FakeEM(answers={DELETE: [RESET, RESET, {}], LIST: [volume("a"), volume("a", size=2)]})
+    with pytest.raises(TargetChangedError):
+        await files(fake).delete("a")
     assert fake.count(DELETE) == 2
 
 

@@ -54,6 +54,10 @@ def test_every_outcome_comes_back_as_it_was(given_: list[Outcome]) -> None:
     assert kept == tuple(given_)
     assert [kept[-1 - index] for index in range(len(given_))] == given_[::-1]
     assert all(type(one.path) is RemotePath for one in kept)
+    log = OutcomeLog()
+    for one in given_:
+        log.append(one)
+    assert [log.path_at(index) for index in range(len(log))] == [one.path for one in given_]
     for state in OutcomeState:
         assert list(kept.of(state)) == [one for one in given_ if one.state is state]
         assert kept.of(state).bytes == sum(one.bytes for one in given_ if one.state is state)

@@ -60,7 +60,7 @@ async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancel
 async def test_what_never_left_has_failed_and_what_left_is_unknown(results: Results) -> None:
     # Sabotage: _abandoned does not look at what was sent.
     roster = roster_of(results, SlowLedger())
-    roster.expect((item(name) for name in "abc"), below="here/")
+    roster.expect([item(name) for name in "abc"], below="here/")
     roster.sent([RemotePath("b")])
     await roster.settle([Ending(outcome=outcome("c"))])
     await roster.abandon(EMError("over"))
@@ -68,3 +68,14 @@ async def test_what_never_left_has_failed_and_what_left_is_unknown(results: Resu
     assert states == {"a": OutcomeState.FAILED, "b": OutcomeState.UNKNOWN, "c": OutcomeState.DONE}
     places = {one.path: one.place for one in Outcomes(results.outcomes)}
     assert places == {"a": "here/a", "b": "here/b", "c": "c"}
+
+
+async def test_a_refused_file_with_the_path_of_an_expected_one_does_not_settle_that(results: Results) -> None:
+    # Sabotage: `refuse` does not note in `_unasked` what it settled.
+    roster = roster_of(results, SlowLedger())
+    roster.expect([item("a"), item("b")])
+    twin = Outcome(path=RemotePath("a"), place="other/a", direction=Direction.UPLINK, state=OutcomeState.FAILED)
+    await roster.refuse([twin])
+    await roster.settle([Ending(outcome=outcome("b"))])
+    await roster.abandon(EMError("over"))
+    assert [(one.path, one.place) for one in Outcomes(results.outcomes)] == [("a", "other/a"), ("b", "b"), ("a", "a")]
