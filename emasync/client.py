@@ -17,25 +17,27 @@ from types import TracebackType
 import aiohttp
 import anyio
 
-from emasync.caller import Caller
+from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileThreads
-from emasync.endpoints import Files, Images, Pods
+from emasync.http import Transport
+from emasync.http.bandwidth import Pace
+from emasync.http.limiter import state as lane_memory
+from emasync.http.limiter.limiter import Lane
+from emasync.http.pipeline import Caller
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
-from emasync.transfer import engine, lane_memory, sync
+from emasync.transfer import engine, sync
+from emasync.transfer.context import Link, Options
 from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
-from emasync.transfer.journal_rows import journal_scope
-from emasync.transfer.lane import Lane
 from emasync.transfer.ledger import OptionalJournal
-from emasync.transfer.link import Link, Options
-from emasync.transfer.pace import Pace
-from emasync.transfer.plan import DownlinkPlan, Order, UplinkPlan
-from emasync.transfer.pool import nap
+from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
+from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
-from emasync.transport import Transport
-from emasync.wire import calls, replies
+from emasync.transfer.worker_pool import nap
+from emasync.wire import requests as calls
+from emasync.wire import responses as replies
 
 
 class Client:
@@ -226,7 +228,7 @@ class Client:
     ) -> UplinkPlan:
         """What `uplink` would do, as a value: which files in which calls, and what is refused. Sends nothing.
 
-        `plan.describe()` says it in a line; `emasync.transfer.saved_plan` writes and reads it as JSON lines.
+        `plan.describe()` says it in a line; `emasync.transfer.planning.plan_file` writes and reads it as JSON lines.
         """
         options = self._options(None, None, None, None, None, include=include, exclude=exclude)
         return await engine.uplink_plan(self._opened, sources, dest=dest, options=options)

@@ -21,7 +21,7 @@ from emasync.cli.options import Asked, option, with_em
 from emasync.cli.origins import Origins, check_complete, find_origins, password
 from emasync.cli.out import Out
 from emasync.cli.profiles import save_profile
-from emasync.transport import check_base_url
+from emasync.http import check_base_url
 
 
 @click.command("login")

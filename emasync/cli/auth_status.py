@@ -16,8 +16,8 @@ from emasync.cli.job import finish
 from emasync.cli.options import Asked, with_em
 from emasync.cli.origins import Origins, check_complete, find_origins, password
 from emasync.cli.out import Out
+from emasync.http import check_base_url
 from emasync.model import Token
-from emasync.transport import check_base_url
 
 
 @click.command("status")

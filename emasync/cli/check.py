@@ -15,7 +15,7 @@ from emasync.cli.job import At, run_on_em
 from emasync.cli.options import Asked, option, with_em
 from emasync.cli.out import escape_name
 from emasync.model import SyncDecision
-from emasync.transfer.compare import NEW
+from emasync.transfer.planning.diff import NEW
 
 _SIGNS = {
     "=": "the same",

@@ -14,7 +14,7 @@ from emasync.cli.job import finish
 from emasync.cli.options import Asked, with_em
 from emasync.cli.out import Out
 from emasync.cli.profiles import save_profile
-from emasync.transport import check_base_url
+from emasync.http import check_base_url
 
 _KEYS = ("ca", "keyring", "password_file", "url", "username", "volume")
 

@@ -16,7 +16,7 @@ from emasync.cli.options import Asked, with_em
 from emasync.cli.origins import Value, find_origins, settings_of
 from emasync.cli.out import Out
 from emasync.config import profile_file
-from emasync.transport import check_base_url
+from emasync.http import check_base_url
 
 
 @click.command("show")

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emasync.auth import TokenStore
 from emasync.cli.job import start_logging
 from emasync.cli.options import Asked
 from emasync.cli.origins import Origins, tls
 from emasync.config import Limits, Timeouts
+from emasync.http import Transport
+from emasync.http.auth import TokenStore
 from emasync.model import Token
-from emasync.transport import Transport
-from emasync.wire.calls import Call
+from emasync.wire.requests import Call
 
 _ANSWER_S = 20.0
 

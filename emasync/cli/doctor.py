@@ -19,8 +19,8 @@ from emasync.cli.origins import Origins, check_complete, find_origins, password
 from emasync.cli.out import Out
 from emasync.config import Settings
 from emasync.errors import EMError
-from emasync.transport import check_base_url
-from emasync.wire import calls
+from emasync.http import check_base_url
+from emasync.wire import requests as calls
 
 _MARKS = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL", Level.NONE: "-   "}
 

@@ -13,15 +13,15 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
+from emasync.api.files import Content, verify_content
 from emasync.cli.direct import Answer, Direct
 from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
 from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.config import Limits
-from emasync.endpoints.files import Content, verify_content
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
 from emasync.model import FileEntry, FileTree, Token
-from emasync.wire import calls
+from emasync.wire import requests as calls
 from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0

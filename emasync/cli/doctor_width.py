@@ -11,7 +11,7 @@ import anyio
 
 from emasync.cli.direct import Answer, Direct
 from emasync.errors import BusyError, EMError
-from emasync.wire import calls
+from emasync.wire import requests as calls
 
 _PAUSE_S, _PATIENCE_S = 0.5, 20.0
 _ROUNDS = (2, 4, 8, 16, 32)

@@ -24,8 +24,8 @@ from emasync.cli.wishes import Wishes, with_wishes
 from emasync.disk import is_there
 from emasync.errors import EMError
 from emasync.model import Glob, Overwrite
-from emasync.transfer.plan import DownlinkPlan, Order, Refused
-from emasync.transfer.selection import needs_listing
+from emasync.transfer.planning.plan import DownlinkPlan, Order, Refused
+from emasync.transfer.planning.selection import needs_listing
 
 
 @click.command("down")

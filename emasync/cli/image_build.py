@@ -95,8 +95,8 @@ async def _build(at: At, *, name: str, dockerfile: str, folder: RemotePath, base
 def _plan(context: Path, dockerfile: str) -> _Plan:
     """Reads the disk: run it in a thread."""
     from emasync.cli.preflight import build_faults, excluded, read_dockerfile
-    from emasync.transfer.filters import Filters
-    from emasync.transfer.sources import scan
+    from emasync.transfer.planning.filters import Filters
+    from emasync.transfer.planning.scan import scan
 
     if not context.is_dir():
         return _Plan(bases=(), faults=[f"{context} is no folder of this machine; give --context DIR"], exclude=())

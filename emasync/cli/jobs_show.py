@@ -18,8 +18,8 @@ from emasync.cli.options import option
 from emasync.cli.out import Out
 from emasync.cli.resumable import resume_command, why_not_resumable
 from emasync.cli.show import size
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import Tally
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import Tally
 
 
 @click.command("show")

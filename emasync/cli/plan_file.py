@@ -14,8 +14,8 @@ from typing import TypeVar
 import click
 
 from emasync.cli.options import F, option
-from emasync.transfer.plan import DownlinkPlan, UplinkPlan, prefix
-from emasync.transfer.saved_plan import dump_plan, load_plan
+from emasync.transfer.planning.plan import DownlinkPlan, UplinkPlan, prefix
+from emasync.transfer.planning.plan_file import dump_plan, load_plan
 
 P = TypeVar("P", UplinkPlan, DownlinkPlan)
 _VERBS = {UplinkPlan: "up", DownlinkPlan: "down"}

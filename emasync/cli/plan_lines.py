@@ -17,7 +17,7 @@ from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.errors import EMError
 from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport, safe
-from emasync.transfer.plan import DownlinkPlan, Refused, UplinkPlan
+from emasync.transfer.planning.plan import DownlinkPlan, Refused, UplinkPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from emasync.api.pod_watch import PodWatch
 from emasync.cli import pod_capture
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import At, run_on_em
@@ -22,7 +23,6 @@ from emasync.cli.pod_run_file import forget_run, keep_run
 from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
 from emasync.errors import AuthError, EMError, UnknownOutcomeError
 from emasync.model import Node, PodPhase, PodRun, PodStatus
-from emasync.watch import PodWatch
 
 
 class Moment(click.ParamType[datetime]):

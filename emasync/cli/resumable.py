@@ -12,7 +12,7 @@ import click
 
 from emasync.cli.joblog import JobLog, Record
 from emasync.model import safe
-from emasync.transfer.journal import unfinished
+from emasync.transfer.state.journal import unfinished
 
 _APPLY = "--apply="
 

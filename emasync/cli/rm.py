@@ -21,7 +21,7 @@ from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
 from emasync.errors import AuthError, BusyError, EMError, UnreachableError
 from emasync.model import Glob, safe
-from emasync.wire import calls
+from emasync.wire import requests as calls
 
 _NAMED = 10
 

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from emasync.http.limiter.aimd import LaneChanged
+from emasync.http.limiter.scheduler import LaneWaiting
 from emasync.model import Outcome, RemotePath
 from emasync.transfer.events import (
     Event,
@@ -19,8 +21,6 @@ from emasync.transfer.events import (
     Settled,
     Started,
 )
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transfer.lane_width import LaneChanged
 
 _WINDOW_S = 15.0  # over which the speed is told: long enough to be calm, short enough to be true
 _SAMPLES_S = 0.5

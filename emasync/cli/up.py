@@ -19,7 +19,7 @@ from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
 from emasync.cli.remote import paths_or_globs, with_glob
 from emasync.cli.wishes import Wishes, with_wishes
 from emasync.model import Glob, Overwrite
-from emasync.transfer.plan import UplinkItem, UplinkPlan
+from emasync.transfer.planning.plan import UplinkItem, UplinkPlan
 
 
 @click.command("up")

@@ -4,12 +4,11 @@ Owns: everything between bytes and a disk. May import errors, model, config and 
 Knows nothing of HTTP, retries or plans.
 """
 
+from emasync.disk.atomic_file import Unchanged
+from emasync.disk.directory import Pin, flush_folder
+from emasync.disk.executor import FileThreads
 from emasync.disk.fingerprint import Fingerprint
-from emasync.disk.folder import Pin, flush_folder
-from emasync.disk.names import TEMP_PREFIX, local_parts, name_problem, twin_key
-from emasync.disk.remove import remove_file
-from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
-from emasync.disk.source import (
+from emasync.disk.reader import (
     Digest,
     Small,
     Source,
@@ -19,9 +18,10 @@ from emasync.disk.source import (
     read_small,
     reading,
 )
+from emasync.disk.remove import remove_file
+from emasync.disk.safe_paths import TEMP_PREFIX, local_parts, name_problem, twin_key
 from emasync.disk.sweep import sweep
-from emasync.disk.temp import Unchanged
-from emasync.disk.threads import FileThreads
+from emasync.disk.writer import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
 
 __all__ = [
     "Digest",

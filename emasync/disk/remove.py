@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emasync.disk.folder import Pin, find_folder
-from emasync.disk.names import local_parts
-from emasync.disk.temp import Unchanged
+from emasync.disk.atomic_file import Unchanged
+from emasync.disk.directory import Pin, find_folder
+from emasync.disk.safe_paths import local_parts
 from emasync.model import RemotePath
 
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from emasync.disk.folder import find_folder
-from emasync.disk.names import TEMP_PREFIX
+from emasync.disk.directory import find_folder
+from emasync.disk.safe_paths import TEMP_PREFIX
 from emasync.errors import UnsafePathError
 
 _YOUNG_S = 0.1  # between being made and being locked a file is nobody's; that takes microseconds

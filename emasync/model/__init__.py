@@ -22,10 +22,10 @@ from emasync.model.outcome import (
     Verified,
     Verify,
 )
-from emasync.model.outcomes import OutcomeLog, Outcomes
 from emasync.model.paths import RemotePath
 from emasync.model.pods import Node, NodeStatus, PodPhase, PodRun, PodStatus
 from emasync.model.report import TransferReport
+from emasync.model.result_store import OutcomeLog, Outcomes
 from emasync.model.text import safe
 from emasync.model.token import Token
 

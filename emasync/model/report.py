@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from emasync.errors import EMError
 from emasync.model.outcome import Outcome, OutcomeAction, OutcomeState, SyncDecision
-from emasync.model.outcomes import Outcomes
+from emasync.model.result_store import Outcomes
 from emasync.model.text import safe
 
 _WORTH_ADVICE_S = 5.0

@@ -6,13 +6,13 @@ Stands beside the client and may import wire, model and errors only; needs no ne
         ...  # sim.url, sim.volume("client1"), sim.requests
 """
 
-from emasync.simulator.box import Simulator
+from emasync.simulator.breakpoints import Gate, Stage
 from emasync.simulator.clock import Clock, RealClock, VirtualClock
+from emasync.simulator.config import LoggedRequest
 from emasync.simulator.faults import Fault, FaultKind, FaultList
-from emasync.simulator.gates import Gate, Stage
 from emasync.simulator.pods import Behaviour, PodContext
-from emasync.simulator.rules import LoggedRequest
-from emasync.simulator.world import Generation
+from emasync.simulator.simulator import Simulator
+from emasync.simulator.state import Generation
 
 __all__ = [
     "Behaviour",

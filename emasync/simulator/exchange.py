@@ -14,14 +14,14 @@ from urllib.parse import parse_qsl
 import anyio
 from aiohttp import web
 
-from emasync.simulator.answers import RefusedError, SeveredError, bad_token, busy, error, invalid, reply
+from emasync.simulator.breakpoints import Gates, Stage
 from emasync.simulator.clock import Clock
+from emasync.simulator.config import LoggedRequest, Rules
 from emasync.simulator.faults import Fault, FaultKind
-from emasync.simulator.gates import Gates, Stage
 from emasync.simulator.multipart import MultipartError, MultipartParser, PartBegin, PartData, boundary_of
-from emasync.simulator.rules import LoggedRequest, Rules
+from emasync.simulator.responses import RefusedError, SeveredError, bad_token, busy, error, invalid, reply
+from emasync.simulator.state import Account, Lock
 from emasync.simulator.volume import Volume
-from emasync.simulator.world import Account, Lock
 
 _PIECE = 256 * 1024
 _EARLY = 64 * 1024  # how much of a body `busy_during` reads, unless the fault says

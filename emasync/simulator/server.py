@@ -15,14 +15,14 @@ from functools import partial
 import anyio
 from aiohttp import web
 
-from emasync.simulator.answers import RefusedError, SeveredError, bad_token, busy, error, page, reply
+from emasync.simulator.breakpoints import Gates
 from emasync.simulator.clock import Clock
-from emasync.simulator.crew import Crew
+from emasync.simulator.config import LoggedRequest, Rules
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.faults import FaultList
-from emasync.simulator.gates import Gates
-from emasync.simulator.rules import LoggedRequest, Rules
-from emasync.simulator.world import World
+from emasync.simulator.pod_runner import Crew
+from emasync.simulator.responses import RefusedError, SeveredError, bad_token, busy, error, page, reply
+from emasync.simulator.state import World
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emasync.caller import Account
 from emasync.disk import Fingerprint, Unchanged, remove_file
 from emasync.errors import (
     DeletionRefusedError,
@@ -22,6 +21,7 @@ from emasync.errors import (
     UnknownOutcomeError,
     UnsafePathError,
 )
+from emasync.http.pipeline import Account
 from emasync.model import (
     Direction,
     FileTree,
@@ -35,7 +35,7 @@ from emasync.model import (
 )
 from emasync.transfer.engine import Run
 from emasync.transfer.ledger import Ending
-from emasync.transfer.plan import DownlinkItem, prefix
+from emasync.transfer.planning.plan import DownlinkItem, prefix
 
 Confirm = Callable[[SyncSummary], Awaitable[bool]]
 """Asked once, before anything moves, where a sync would delete files; False ends it."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from emasync.disk import Digest, FileThreads, digest_file
 from emasync.errors import EMError
 from emasync.model import RemotePath
-from emasync.transfer.hash_cache import Digests, HashCache, Hashed, open_hash_cache
 from emasync.transfer.open_files import Places
-from emasync.transfer.plan import Found
-from emasync.transfer.pool import run_pool
+from emasync.transfer.planning.plan import Found
+from emasync.transfer.state.hash_cache import Digests, HashCache, Hashed, open_hash_cache
+from emasync.transfer.worker_pool import run_pool
 
 _log = logging.getLogger("emasync")
 _READERS = 4

@@ -14,27 +14,35 @@ from pathlib import Path
 
 import anyio
 
-from emasync.caller import Account
 from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
+from emasync.http.pipeline import Account
 from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.transfer.context import Link, Options
+from emasync.transfer.downlink import Fetch
 from emasync.transfer.events import Ear, Noted, Planned
-from emasync.transfer.fetch import Fetch
-from emasync.transfer.filters import Filters
-from emasync.transfer.journal import open_journal
 from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
-from emasync.transfer.link import Link, Options
-from emasync.transfer.listings import SharedListing
 from emasync.transfer.open_files import Places
-from emasync.transfer.packing import pack_again, plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, check_no_parent, prefix
-from emasync.transfer.pool import run_pool
+from emasync.transfer.planning.filters import Filters
+from emasync.transfer.planning.packing import pack_again, plan_uplink
+from emasync.transfer.planning.plan import (
+    DownlinkItem,
+    DownlinkPlan,
+    Refused,
+    UplinkItem,
+    UplinkPlan,
+    check_no_parent,
+    prefix,
+)
+from emasync.transfer.planning.scan import Scan, scan
+from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
-from emasync.transfer.roster import Roster
-from emasync.transfer.selection import plan_downlink
-from emasync.transfer.sources import Scan, scan
+from emasync.transfer.shared_listing import SharedListing
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.tracker import Roster
 from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
+from emasync.transfer.worker_pool import run_pool
 
 _SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
 _FALL_BACK = (

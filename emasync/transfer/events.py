@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import anyio
 
+from emasync.http.limiter.aimd import LaneChanged
+from emasync.http.limiter.scheduler import LaneWaiting
 from emasync.model import Direction, Outcome, RemotePath, Verified
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transfer.lane_width import LaneChanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from emasync.model import Direction, Outcome, RemotePath, safe
 from emasync.transfer.facts import FileFacts
-from emasync.transfer.journal import Journal
-from emasync.transfer.journal_rows import Intent, Key, Row, Settled
+from emasync.transfer.state.journal import Journal
+from emasync.transfer.state.schema import Intent, Key, Row, Settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from emasync.model import Direction, FileEntry, Verified
 from emasync.transfer.facts import FileFacts, signed64
-from emasync.transfer.journal_rows import ItemState, Row
+from emasync.transfer.state.schema import ItemState, Row
 from emasync.transfer.tag_compatibility import TagState
 
 _PROVEN = (Verified.SIZE, Verified.TAG, Verified.SHA256)  # a count says nothing of one file

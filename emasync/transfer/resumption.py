@@ -13,14 +13,22 @@ from pathlib import Path
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.journal_rows import Row
+from emasync.transfer.context import Link
 from emasync.transfer.ledger import Ending, Ledger
-from emasync.transfer.link import Link
-from emasync.transfer.listings import SharedListing
-from emasync.transfer.packing import pack_again
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, UplinkCall, UplinkItem, UplinkPlan, chosen, prefix
+from emasync.transfer.planning.packing import pack_again
+from emasync.transfer.planning.plan import (
+    DownlinkItem,
+    DownlinkPlan,
+    UplinkCall,
+    UplinkItem,
+    UplinkPlan,
+    chosen,
+    prefix,
+)
 from emasync.transfer.resume import Action, Resume, resume_action
-from emasync.transfer.roster import Roster
+from emasync.transfer.shared_listing import SharedListing
+from emasync.transfer.state.schema import Row
+from emasync.transfer.tracker import Roster
 from emasync.transfer.verification import verify_sent
 
 _EARLIER = "an earlier run has done it"

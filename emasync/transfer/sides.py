@@ -19,11 +19,11 @@ import anyio
 from emasync.disk import Pin
 from emasync.errors import NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
+from emasync.transfer.context import Options
 from emasync.transfer.engine import Run
-from emasync.transfer.filters import Filters
-from emasync.transfer.link import Options
-from emasync.transfer.plan import Found, check_no_parent
-from emasync.transfer.sources import Scan, scan, scan_folder
+from emasync.transfer.planning.filters import Filters
+from emasync.transfer.planning.plan import Found, check_no_parent
+from emasync.transfer.planning.scan import Scan, scan, scan_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,12 +24,12 @@ from emasync.model import (
     Verified,
     safe,
 )
-from emasync.transfer.compare import SAME_CONTENT, UNKNOWN_CONTENT, LocalFile, compare, without_deletions
+from emasync.transfer.context import Link, Options
 from emasync.transfer.deletion import Confirm, Deletion, agree
 from emasync.transfer.digests import content_tags
 from emasync.transfer.engine import Run, plan_scan, transfer
-from emasync.transfer.link import Link, Options
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
+from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, LocalFile, compare, without_deletions
+from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sides import (
     Sides,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import nsmallest
 
-from emasync.caller import Account
-from emasync.endpoints.files import ReadFile
+from emasync.api.files import ReadFile
 from emasync.errors import AuthError, BusyError, EMError
+from emasync.http.pipeline import Account
 from emasync.model import FileEntry, FileTree
-from emasync.transfer.link import Link
+from emasync.transfer.context import Link
 from emasync.wire.content_tag import content_tag
 
 _LARGEST = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags

@@ -14,7 +14,7 @@ from types import TracebackType
 import anyio
 import anyio.lowlevel
 
-from emasync.caller import Account
+from emasync.http.pipeline import Account
 from emasync.model import Outcome, OutcomeLog, Outcomes, OutcomeState, SyncDecision, TransferReport
 
 

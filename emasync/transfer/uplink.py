@@ -15,22 +15,22 @@ from dataclasses import replace
 
 import anyio
 
-from emasync.caller import Account
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
+from emasync.http.pipeline import Account
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.transfer.context import Link, Options
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.ledger import Ending, Ledger
-from emasync.transfer.link import Link, Options
 from emasync.transfer.open_files import Places
-from emasync.transfer.packing import pack_again
-from emasync.transfer.plan import UplinkCall, UplinkItem
-from emasync.transfer.pool import run_pool, taken
-from emasync.transfer.roster import Roster
-from emasync.transfer.send import CallEnd, Sender, Sent, halves
+from emasync.transfer.planning.packing import pack_again
+from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.tracker import Roster
+from emasync.transfer.uplink_request import CallEnd, Sender, Sent, halves
 from emasync.transfer.verification import Verdict, verify_sent
+from emasync.transfer.worker_pool import run_pool, taken
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing

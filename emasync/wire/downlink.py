@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from emasync.config import Limits
 from emasync.errors import IntegrityError, ProtocolError
 from emasync.model import Verified
-from emasync.wire.envelope import DownlinkFacts, EnvelopeReader
+from emasync.wire.json_envelope import DownlinkFacts, EnvelopeReader
 
 __all__ = ["DownlinkFacts", "DownlinkReader", "EnvelopeReader", "RawReader", "open_reader", "verify"]
 

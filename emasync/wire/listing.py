@@ -13,7 +13,7 @@ from typing import Any, Final
 from emasync.config import Limits
 from emasync.errors import ProtocolError
 from emasync.model import FileTable, FileTree, RemotePath
-from emasync.wire.replies import said, whole
+from emasync.wire.responses import said, whole
 
 ROOT: Final = 0
 """The number of the folder that holds all others."""

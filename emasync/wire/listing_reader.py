@@ -16,7 +16,7 @@ from emasync.errors import ProtocolError
 from emasync.model import FileTree
 from emasync.wire.json_reply import parse_text, utf8_decoder, value_end
 from emasync.wire.listing import ROOT, Listing, no_listing
-from emasync.wire.replies import check_success
+from emasync.wire.responses import check_success
 
 Redact = Callable[[str, Any], Any]
 """What is kept of a value that was parsed from that text: it may repeat a secret."""

@@ -24,7 +24,7 @@ from emasync import (
     TimedOutError,
     UnknownOutcomeError,
 )
-from emasync.endpoints import Pods
+from emasync.api import Pods
 from emasync.simulator import Fault, PodContext, Simulator, VirtualClock
 from tests.contract.stage import Simulate, calls, connect
 

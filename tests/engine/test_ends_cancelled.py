@@ -17,10 +17,10 @@ import pytest
 
 from emasync import Client, OutcomeState, Settings, Transfer
 from emasync.disk import SmallSave
+from emasync.http.limiter.aimd import LanePolicy
+from emasync.http.limiter.limiter import Lane
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import OnEvent
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.contract.stage import PASSWORD, QUICK, USER, USERS, some_bytes, tree, write
 from tests.engine.ends_steps import Steps, watching
 from tests.engine.ends_ways import (

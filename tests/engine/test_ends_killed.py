@@ -23,9 +23,9 @@ import pytest
 
 from emasync.model import Direction
 from emasync.simulator import LoggedRequest, Simulator
-from emasync.simulator.rules import Knobs
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import ItemState
+from emasync.simulator.config import Knobs
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import ItemState
 from tests.cli.child import environment
 from tests.contract.stage import PASSWORD, USER, USERS, tree, write
 

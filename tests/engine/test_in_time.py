@@ -15,8 +15,8 @@ from emasync import OutcomeState, Settings
 from emasync.model import Direction
 from emasync.simulator import Simulator
 from emasync.transfer.events import Confirmed, Event
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import ItemState
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import ItemState
 from tests.contract.stage import QUICK, USERS, calls, connect, tree, write
 
 UPLINK, LIST, DOWNLINK = "em/files/uplink", "em/files/list", "em/files/downlink"

@@ -11,10 +11,10 @@ import anyio
 import pytest
 
 from emasync import Client, Transfer, UnreachableError
+from emasync.http.limiter.aimd import LaneChanged
+from emasync.http.limiter.scheduler import LaneWaiting
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Confirmed, Event, Forwarding, Planned, Progress, Settled, Started
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transfer.lane_width import LaneChanged
 from tests.contract.stage import USERS, connect
 from tests.engine.truth_stage import SWIFT, assert_nothing_is_left, before, hashes, many
 

@@ -13,8 +13,8 @@ from emasync.errors import AuthError
 from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
 from emasync.transfer.engine import Run
+from emasync.transfer.planning.scan import Scan
 from emasync.transfer.sides import look_at_both
-from emasync.transfer.sources import Scan
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import SWIFT, hashes, many
 from tests.faults.checker import read_journal

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.caller import Account
 from emasync.disk import FileThreads
 from emasync.errors import UnknownOutcomeError
+from emasync.http.pipeline import Account
 from emasync.model import Direction, FileEntry, FileTree, OutcomeState, RemotePath
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.deletion import Deletion

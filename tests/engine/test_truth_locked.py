@@ -9,10 +9,10 @@ import pytest
 
 from emasync import Client, Limits, RetryPolicy, Settings
 from emasync.config import MIB
+from emasync.http.limiter.scheduler import LaneWaiting
+from emasync.http.upload import Upload
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Event
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transport.upload import Upload
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import assert_nothing_is_left, before
 

@@ -11,7 +11,7 @@ import pytest
 
 from emasync import OutcomeState, Settings, TimedOutError
 from emasync.simulator import Fault, FaultKind, Simulator
-from emasync.simulator.rules import ENVELOPE
+from emasync.simulator.config import ENVELOPE
 from emasync.transfer.events import Confirmed, Event, Forwarding, Planned, Progress, Settled, Started
 from tests.contract.stage import USERS, calls, connect, some_bytes
 from tests.engine.truth_stage import SWIFT, assert_nothing_is_left, before, hashes, many, times_sent

@@ -46,7 +46,7 @@ def disguise(path: Path, data: bytes) -> None:
 async def test_10_000_unchanged_files_cost_one_listing_each_way_and_a_disguised_change_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.hash_cache._TICK_NS", 0)  # believe the hashes of files this young
+    monkeypatch.setattr("emasync.transfer.state.hash_cache._TICK_NS", 0)  # believe the hashes of files this young
     source = many(tmp_path / "source", 10_000, size=8, parts=20)
     async with Simulator(USERS) as sim, connect(sim, settings=swift(state_dir=tmp_path / "state")) as em:
         many(sim.volume("client1") / "d", 10_000, size=8, parts=20)

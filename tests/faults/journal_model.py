@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from emasync.model import Direction, FileEntry, OutcomeState, RemotePath, Verified
-from emasync.transfer.journal import Journal, open_journal
-from emasync.transfer.journal_rows import Intent, ItemState, Key, Settled, journal_scope
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.sqlite_thread import Grouping
+from emasync.transfer.state.journal import Journal, open_journal
+from emasync.transfer.state.schema import Intent, ItemState, Key, Settled, journal_scope
+from emasync.transfer.state.sqlite_thread import Grouping
 from emasync.transfer.tag_compatibility import TagState
-from tests.unit.transfer.journal_samples import Facts
+from tests.unit.transfer.state.journal_samples import Facts
 
 T = TypeVar("T")
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from emasync import ProtocolError
-from emasync.disk.names import name_problem
-from emasync.transfer.plan import DownlinkPlan
-from emasync.transfer.saved_plan import dump_plan, load_plan
-from emasync.transfer.selection import plan_downlink
+from emasync.disk.safe_paths import name_problem
+from emasync.transfer.planning.plan import DownlinkPlan
+from emasync.transfer.planning.plan_file import dump_plan, load_plan
+from emasync.transfer.planning.selection import plan_downlink
 from tests.faults.properties import Property
 from tests.unit.wire.listings import file_tree
 

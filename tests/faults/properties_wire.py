@@ -25,12 +25,12 @@ from hypothesis import strategies as st
 from emasync import EMError, ProtocolError, Verified
 from emasync.config import Limits
 from emasync.model import safe
-from emasync.wire import calls
-from emasync.wire.base64_stream import Base64Stream
+from emasync.wire import requests as calls
+from emasync.wire.base64_decoder import Base64Stream
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import open_reader, verify
+from emasync.wire.error_mapping import refusal, retry_after_s
 from emasync.wire.jwt import lifetime_s
-from emasync.wire.refusals import refusal, retry_after_s
 from tests.faults.properties import Property
 
 _NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

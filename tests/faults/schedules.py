@@ -17,10 +17,10 @@ from typing import Any, Final, Literal
 from unittest.mock import patch
 
 from emasync import Client, Outcome, RetryPolicy, Settings, TransferReport
+from emasync.http.limiter.aimd import LanePolicy
+from emasync.http.limiter.limiter import Lane
 from emasync.simulator import Fault, FaultKind, LoggedRequest, Simulator
 from emasync.transfer.events import Event, Retrying, Settled
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.faults.checker import Run, changed, sha256, snapshot, storm, tree, violations
 
 Way = Literal["up", "down"]

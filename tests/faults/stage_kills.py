@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import anyio
 
-from emasync.disk.save import SMALL
+from emasync.disk.writer import SMALL
 from emasync.simulator import LoggedRequest, Simulator
 from tests.faults.checker import Run, read_journal, sha256, tree, violations
 from tests.faults.stage_local import USER, Ended, an_em, emasync, journals, some_files, started

@@ -63,7 +63,7 @@ async def at_the_temporary_name(ground: Ground) -> list[str]:
     planted = ground.dest / "results" / "run" / f".emasync-{'0' * 16}.part"
     planted.parent.mkdir(parents=True)
     planted.symlink_to(ground.out / "canary")
-    with patch("emasync.disk.temp.secrets.token_hex", return_value="0" * 16):
+    with patch("emasync.disk.atomic_file.secrets.token_hex", return_value="0" * 16):
         async with lying(_liar()) as em:
             report = await em.downlink(["results"], into=ground.dest)
     wrong = [] if planted.is_symlink() else ["the planted link is gone"]

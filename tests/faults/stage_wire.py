@@ -17,8 +17,8 @@ from typing import TypeAlias
 from unittest import mock
 
 from emasync import Client, EMError, Limits, RetryPolicy, Settings, Timeouts, TransferReport
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
+from emasync.http.limiter.aimd import LanePolicy
+from emasync.http.limiter.limiter import Lane
 from tests.faults.checker import Run, residue, sha256, tree, violations
 from tests.faults.raw_server import RawEM, Target
 from tests.faults.scripts import Script

@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 from unittest import mock
 
 from emasync import Client, Limits, RetryPolicy, Settings, TransferReport
+from emasync.http.limiter.aimd import LanePolicy
+from emasync.http.limiter.limiter import Lane
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Progress, Started
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.faults.checker import Run, sha256, storm, tree, violations
 
 UP, DOWN, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"

@@ -20,8 +20,8 @@ import pytest
 
 from emasync import Direction, Outcome, OutcomeState, RemotePath, TransferReport
 from emasync.disk import fingerprint
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import Intent, Key, Settled
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import Intent, Key, Settled
 from tests.faults import checker
 from tests.faults.checker import Run, changed, leaks, residue, sha256, snapshot, storm, tree, violations
 

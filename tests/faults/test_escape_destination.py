@@ -10,12 +10,12 @@ import pytest
 from emasync import RemotePath
 from emasync.cli.plan_file import save_plan
 from emasync.disk import Pin, remove_file
-from emasync.disk.folder import open_folder
+from emasync.disk.directory import open_folder
 from emasync.errors import UnsafePathError
 from emasync.model import OutcomeState
 from emasync.simulator import Simulator
 from emasync.transfer.events import Confirmed, Planned, Settled
-from emasync.transfer.plan import UplinkPlan
+from emasync.transfer.planning.plan import UplinkPlan
 from tests.contract.stage import USERS, connect, write
 
 

@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from emasync import Client, RetryPolicy, Settings
+from emasync.http.limiter.limiter import Lane
 from emasync.simulator import Fault, LoggedRequest, Simulator
-from emasync.transfer.lane import Lane
 from tests.faults.checker import Run, storm, violations
 from tests.faults.stage_local import PASSWORD, USER, an_em, some_files
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emasync.transport.secrets import Secrets
-from emasync.wire import calls
+from emasync.http.redaction import Secrets
+from emasync.wire import requests as calls
 from tests.faults.checker import leaks
 from tests.faults.origins import ACCESS, AUTH_MODES, MODES, NETRC, PASSWORD, Echo, forbidden, proxies
 from tests.faults.stage_secrets import SECRETS, call_trial

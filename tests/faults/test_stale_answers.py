@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from emasync import Client, Settings
-from tests.unit.transport.peer import Line, serving
+from tests.unit.http.peer import Line, serving
 
 _NAMES = "abcdefgh"
 _EVIL = b"EVIL" * 25

@@ -9,14 +9,14 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from emasync.caller import Caller
 from emasync.config import RetryPolicy
 from emasync.errors import BusyError, EMError
-from emasync.gate import Priority
+from emasync.http import Body, Transport
+from emasync.http.limiter.permit import Priority
+from emasync.http.pipeline import Caller
 from emasync.model import FileTree
-from emasync.transport import Body, Transport
-from emasync.wire.calls import Call
-from emasync.wire.replies import check_success
+from emasync.wire.requests import Call
+from emasync.wire.responses import check_success
 from tests.unit.wire.listings import read_listing
 
 Answer = Any

@@ -6,7 +6,7 @@ import pytest
 
 from emasync.cli.preflight import build_faults, excluded, read_dockerfile
 from emasync.model import RemotePath
-from emasync.transfer.filters import Filters
+from emasync.transfer.planning.filters import Filters
 
 
 def faults(text: str, *names: str) -> list[str]:

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from emasync.cli.progress import Bars, Lines, clock_text
 from emasync.cli.tally import Tally
+from emasync.http.limiter.scheduler import LaneWaiting
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Forwarding, Planned, Progress, Settled, Started
-from emasync.transfer.lane_core import LaneWaiting
 
 UP = Direction.UPLINK
 A, B = RemotePath("a.bin"), RemotePath("b.bin")

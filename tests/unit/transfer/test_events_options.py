@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from emasync.transfer.context import Options
 from emasync.transfer.events import Event, Noted
-from emasync.transfer.link import Options
 
 GOOD: dict[str, Any] = {"workers": 1, "overwrite": "replace", "verify": "content"}
 

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
-from emasync.transfer.journal import Journal, open_journal, unfinished
 from emasync.transfer.ledger import Ending, Item, Ledger, journal_lost
+from emasync.transfer.state.journal import Journal, open_journal, unfinished
 
 PATH = RemotePath("a/b")
 

@@ -16,8 +16,8 @@ from emasync.disk import FileThreads, digest_file
 from emasync.errors import UnreachableError
 from emasync.transfer import digests
 from emasync.transfer.open_files import ALONE_WAITS_S, Places
-from emasync.transfer.pool import run_pool
-from emasync.transfer.sources import scan
+from emasync.transfer.planning.scan import scan
+from emasync.transfer.worker_pool import run_pool
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE)
 Result = Exception | None

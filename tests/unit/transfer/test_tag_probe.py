@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from emasync.caller import Account
-from emasync.endpoints.files import ReadFile
+from emasync.api.files import ReadFile
 from emasync.errors import AuthError, NotFoundError
+from emasync.http.pipeline import Account
 from emasync.model import FileEntry, FileTree, RemotePath
 from emasync.transfer.tag_compatibility import TagCompatibility, TagState
 from emasync.transfer.tag_probe import probe_tags

@@ -9,8 +9,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from emasync.caller import Account
 from emasync.errors import AuthError
+from emasync.http.pipeline import Account
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.transfer import Results, Transfer, Work
 

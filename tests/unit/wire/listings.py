@@ -11,7 +11,7 @@ from emasync.errors import ProtocolError
 from emasync.model import FileEntry, FileTree, RemotePath
 from emasync.wire.json_reply import parse_text
 from emasync.wire.listing_reader import ListingReader
-from emasync.wire.replies import check_success, whole
+from emasync.wire.responses import check_success, whole
 
 
 def read_listing(

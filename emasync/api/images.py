@@ -1,0 +1,40 @@
+"""`em.images`: building, loading and listing Docker images on the EM.
+
+Owns: these three calls. May import caller and below.
+"""
+
+from __future__ import annotations
+
+from emasync.http.pipeline import Caller
+from emasync.model import Image
+from emasync.wire import requests as calls
+from emasync.wire import responses as replies
+
+
+class Images:
+    """The user's images. Built by `Client`; not meant to be made by hand."""
+
+    def __init__(self, caller: Caller, volume: calls.Volume) -> None:
+        self._caller = caller
+        self._volume = volume
+
+    async def build(self, image: str, *, dockerfile: str, context: str = ".") -> None:
+        """Build `image` from a Dockerfile and a context folder in the volume (``em/pod/image/build``).
+
+        The build has no network; the server adds the user's name in front of the image's. It may take long (up to two
+        hours are waited). BuildFailedError carries the last log lines. UnknownOutcomeError when the answer was lost:
+        it is never sent twice. Cancellation does not stop the build on the EM.
+        """
+        await self._caller.json(calls.build_image(self._volume, image, dockerfile=dockerfile, context=context))
+
+    async def load(self, image: str, *, tarfile: str) -> None:
+        """Load an image from a tar in the volume (``em/pod/image/load``).
+
+        The image in the tar must be tagged with the user's name as prefix (``client1-echo-test``), or the EM takes it
+        and never runs it. ImageLoadError, UnknownOutcomeError and cancellation as in `build`.
+        """
+        await self._caller.json(calls.load_image(self._volume, image, tarfile=tarfile))
+
+    async def list(self) -> list[Image]:
+        """The images this user may run (``em/pod/image/list``)."""
+        return replies.images(await self._caller.json(calls.list_images(self._volume)))

@@ -1,0 +1,1 @@
+"""The simulator's endpoints: one module for each group of API calls."""

@@ -1,0 +1,239 @@
+"""What a sync has to do: two sides compared file by file, with the reason for each decision.
+
+Owns: when two files count as the same, and what may be deleted. May import model, errors and the rules for names.
+Pure: no I/O, no event loop. Whether the server's tags are to be believed, and what a journal knows, is told to it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Literal, Protocol
+
+from emasync.disk.safe_paths import local_parts, twin_key
+from emasync.errors import UnsafePathError
+from emasync.model import (
+    Direction,
+    FileEntry,
+    FileTable,
+    FileTree,
+    RemotePath,
+    SyncAction,
+    SyncDecision,
+    SyncDecisions,
+    safe,
+)
+from emasync.transfer.planning.collisions import Hashes, folders_above
+from emasync.transfer.planning.filters import Filters
+
+_EXTRA = "not at the source"
+SAME_CONTENT = "same content"
+"""The reason of files whose tags are equal."""
+UNKNOWN_CONTENT = "same size, content unknown"
+"""The reason of files that nothing tells apart."""
+NO_SIZE = "the EM lists no size"
+NEW = "new"
+"""The reason of files that only the source has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A file here: its path below the synced folder, size in bytes, and content tag where it was computed."""
+
+    path: RemotePath
+    size: int
+    tag: int | None = None
+
+
+def compare(
+    local: Iterable[LocalFile],
+    tree: FileTree,
+    *,
+    direction: Direction,
+    folder: str = "",
+    tags_confirmed: bool = False,
+    known: Callable[[RemotePath], bool | None] | None = None,
+    unknown: Literal["keep", "copy"] = "keep",
+    delete: bool = False,
+    max_delete: int | None = None,
+    filters: Filters | None = None,
+) -> SyncDecisions:
+    """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the source.
+
+    Files of the same size are told apart by content tag if `tags_confirmed` (the server was seen to compute tags as
+    `emasync.wire.content_tag` does) and both have one. Otherwise `known(path)` decides: True, what we last moved is
+    still on both sides; False, one side has changed since; None, never moved. For None `unknown` decides: `keep`
+    trusts the size (the reason says so), `copy` does not.
+
+    Files that only the target has are deleted if `delete`, but for those of which the listing does not know whether the
+    source has them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted.
+    The caller deletes last, only if nothing failed or was refused (what a scan could not read looks deleted). What
+    `filters` leave out is no part of either side. A file here against a folder there, and on a downlink a name that is
+    unsafe or one that this disk may merge with another, is a conflict.
+    """
+    sieve, top = filters or Filters(), RemotePath(folder)
+    takes = None if sieve.take_all else sieve.takes
+    here, there = _Here(local, takes=takes), _There(tree, top, takes=takes)
+    conflicts = _conflicts(here, there, direction=direction)
+    decisions = SyncDecisions()
+    for path in sorted(chain(here, (path for path in there if path not in here))):
+        mine, theirs = here.get(path), there.get(path)
+        source = mine if direction is Direction.UPLINK else theirs
+        action: SyncAction
+        unlisted = tree.unknown_above(top / path) if theirs is None else None
+        if path in conflicts:
+            action, reason = "conflict", conflicts[path]
+        elif unlisted is not None:
+            action, reason = _not_listed(unlisted, direction=direction)
+        elif source is None:
+            action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
+        elif mine is None or theirs is None:
+            action, reason = "copy", NEW
+        else:
+            action, reason = _differ(mine, theirs, tags_confirmed=tags_confirmed, known=known, unknown=unknown)
+        size = (source.size or 0) if source is not None and action == "copy" else 0
+        compared = unlisted is None and reason not in (UNKNOWN_CONTENT, NO_SIZE)
+        decisions.append(path, action, reason, size=size, compared=compared)
+    return _guarded(decisions, max_delete)
+
+
+Takes = Callable[[RemotePath], bool]
+
+
+class _Side(Protocol):
+    """The files of one side by their paths below the synced folder; an entry of each is made when it is asked for."""
+
+    def __iter__(self) -> Iterator[RemotePath]: ...
+    def __contains__(self, path: object) -> bool: ...
+    def get(self, path: RemotePath) -> FileEntry | None: ...
+
+
+class _Here:
+    """What is here, filters applied."""
+
+    def __init__(self, local: Iterable[LocalFile], *, takes: Takes | None) -> None:
+        self._files = FileTable.of(
+            FileEntry(path=file.path, size=file.size, content_tag=file.tag)
+            for file in local
+            if takes is None or takes(file.path)
+        )
+
+    def __iter__(self) -> Iterator[RemotePath]:
+        return self._files.paths()
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._files.get(path) is not None
+
+    def get(self, path: RemotePath) -> FileEntry | None:
+        return self._files.get(path)
+
+
+class _There:
+    """What is in a folder of the listing, filters applied. The paths of the entries are those in the listing."""
+
+    def __init__(self, tree: FileTree, folder: RemotePath, *, takes: Takes | None) -> None:
+        self._tree, self._folder, self._takes = tree, folder, takes
+
+    def __iter__(self) -> Iterator[RemotePath]:
+        start, takes = len(self._folder) + 1 if self._folder else 0, self._takes
+        for full in self._tree.table.paths_below(self._folder):
+            path = RemotePath(full[start:]) if start else full
+            if takes is None or takes(path):
+                yield path
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, RemotePath) and self.get(path) is not None
+
+    def get(self, path: RemotePath) -> FileEntry | None:
+        if self._takes is not None and not self._takes(path):
+            return None
+        return self._tree.table.get(self._folder / path)
+
+
+def _not_listed(folder: RemotePath, *, direction: Direction) -> tuple[Literal["copy", "keep"], str]:
+    """What to do with a local file of which the EM's listing does not say whether it is there."""
+    where = safe(folder) if folder else "the volume"
+    action: Literal["copy", "keep"] = "copy" if direction is Direction.UPLINK else "keep"
+    return action, f"the listing does not give the contents of {where}"
+
+
+def _differ(
+    mine: FileEntry,
+    theirs: FileEntry,
+    *,
+    tags_confirmed: bool,
+    known: Callable[[RemotePath], bool | None] | None,
+    unknown: Literal["keep", "copy"],
+) -> tuple[Literal["copy", "keep"], str]:
+    if theirs.size is None:
+        return "copy", NO_SIZE
+    if mine.size != theirs.size:
+        return "copy", "size differs"
+    if tags_confirmed and mine.content_tag is not None and theirs.content_tag is not None:
+        return ("keep", SAME_CONTENT) if mine.content_tag == theirs.content_tag else ("copy", "content differs")
+    verdict = known(mine.path) if known is not None else None
+    if verdict is None:
+        return unknown, UNKNOWN_CONTENT
+    return ("keep", "same size, unchanged since moved") if verdict else ("copy", "same size, changed since moved")
+
+
+def _conflicts(here: _Side, there: _Side, *, direction: Direction) -> dict[RemotePath, str]:
+    """Why nothing can be done about a path, for those of which that is so."""
+    found: dict[RemotePath, str] = {}
+    for files, others, side in ((here, there, "on the EM"), (there, here, "here")):
+        needed = folders_above(others)
+        clashing = [path for path in files if path in needed]
+        for path in clashing:
+            found[path] = f"it is a folder {side}"
+        blocked = frozenset(clashing)
+        for other in others if blocked else ():
+            if blocker := next((folder for folder in _above(other) if folder in blocked), None):
+                found[other] = f"{safe(blocker)} is a file {'here' if side == 'on the EM' else 'on the EM'}"
+    if direction is Direction.DOWNLINK:
+        found |= {path: reason for path, reason in _unsaveable(here, there) if path not in found}
+    return found
+
+
+def _above(path: RemotePath) -> Iterator[RemotePath]:
+    while path := path.parent:
+        yield path
+
+
+def _unsaveable(here: _Side, there: _Side) -> Iterator[tuple[RemotePath, str]]:
+    """The files of the EM that must not be saved here under their names."""
+
+    def new() -> Iterator[RemotePath]:
+        return (path for path in there if path not in here)
+
+    if next(new(), None) is None:
+        return
+    hashes = Hashes()
+    deque(hashes.passing(map(twin_key, chain(here, new()))), maxlen=0)
+    suspects = frozenset(hashes.suspects())
+    first: dict[str, RemotePath] = {}  # what is here keeps its place
+    for position, path in enumerate(chain(here, new())):
+        if path not in here:
+            try:
+                local_parts(path)
+            except UnsafePathError as error:
+                yield path, f"the name {error.reason}"
+                continue
+        if position in suspects and (other := first.setdefault(twin_key(path), path)) != path and path not in here:
+            yield path, f"differs only by case or accents from {safe(other)}"
+
+
+def _guarded(decisions: SyncDecisions, max_delete: int | None) -> SyncDecisions:
+    deletes = 0 if max_delete is None else sum(1 for _ in decisions.paths_to("delete"))
+    if max_delete is None or deletes <= max_delete:
+        return decisions
+    why = f"{deletes:,} deletions are more than the {max_delete:,} allowed"
+    return SyncDecisions(without_deletions(decisions, why))
+
+
+def without_deletions(decisions: Iterable[SyncDecision], why: str) -> Iterator[SyncDecision]:
+    """`decisions` with a conflict in the place of each deletion."""
+    reason = f"{_EXTRA}; {why}, so there are none"
+    for decision in decisions:
+        yield replace(decision, action="conflict", reason=reason) if decision.action == "delete" else decision

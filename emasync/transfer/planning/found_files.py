@@ -1,0 +1,152 @@
+"""`FoundFiles`: the local files of a scan, in about 60 bytes and the name of each.
+
+Owns: how a found file is packed. May import the plan's nouns, model and the fingerprint of a local file. Pure.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+
+from emasync.disk.fingerprint import Fingerprint
+from emasync.model import LazySequence, RemotePath
+from emasync.transfer.planning.plan import Found, UplinkItem
+
+
+class FoundLog:
+    """Found files as a scan meets them; append only. A folder's texts are kept once for all of its files."""
+
+    __slots__ = ("_ends", "_folder_of", "_names", "_numbers", "_prints", "befores", "folders")
+
+    def __init__(self) -> None:
+        self.befores: list[str] = []  # of each folder: what stands before a name in a local path
+        self.folders: list[str] = []  # of each folder: where it lies below the destination
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._folder_of = array("I")
+        self._names = bytearray()
+        self._ends = array("Q")
+        self._prints = bytearray()
+
+    def append(self, before: str, relative: RemotePath, fingerprint: Fingerprint) -> None:
+        """One more file."""
+        folder, _, name = relative.rpartition("/")
+        if (number := self._numbers.get((before, folder))) is None:
+            number = self._numbers[before, folder] = len(self.befores)
+            self.befores.append(before)
+            self.folders.append(folder)
+        self._folder_of.append(number)
+        self._names += name.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._names))
+        self._prints += fingerprint
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def name(self, position: int) -> str:
+        """The name of the file at `position`."""
+        begin = self._ends[position - 1] if position else 0
+        return self._names[begin : self._ends[position]].decode("utf-8", "surrogatepass")
+
+    def folder_number(self, position: int) -> int:
+        """The number of its folder."""
+        return self._folder_of[position]
+
+    def relative(self, position: int) -> str:
+        """Where it is to land below the destination."""
+        folder, name = self.folders[self._folder_of[position]], self.name(position)
+        return f"{folder}/{name}" if folder else name
+
+    def before(self, position: int) -> str:
+        """What stands before its name in its local path."""
+        return self.befores[self._folder_of[position]]
+
+    def fingerprint(self, position: int) -> Fingerprint:
+        """What tells that it was not touched."""
+        begin = position * Fingerprint.WIDTH
+        return Fingerprint.packed(bytes(self._prints[begin : begin + Fingerprint.WIDTH]))
+
+    def size(self, position: int) -> int:
+        """Its bytes."""
+        return Fingerprint.size_in(self._prints, position * Fingerprint.WIDTH)
+
+
+class FoundFiles(LazySequence[Found]):
+    """A tuple of `Found` in all but memory: each is made anew when it is asked for."""
+
+    __slots__ = ("_at", "log")
+
+    def __init__(self, files: Iterable[Found] | FoundLog = (), *, at: Sequence[int] | None = None) -> None:
+        if not isinstance(files, FoundLog):
+            log = FoundLog()
+            for one in files:
+                log.append(one.before, one.relative, one.fingerprint)
+            files = log
+        self.log = files
+        self._at: Sequence[int] = range(len(files)) if at is None else at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def _made(self, position: int) -> Found:
+        return self._found(self._at[position])
+
+    def _found(self, at: int) -> Found:
+        log = self.log
+        return Found(before=log.before(at), relative=RemotePath(log.relative(at)), fingerprint=log.fingerprint(at))
+
+    def __iter__(self) -> Iterator[Found]:
+        return map(self._found, self._at)
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Where they are in the log."""
+        return self._at
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders that hold them, below the destination."""
+        return {self.log.folders[number] for number in {self.log.folder_number(at) for at in self._at}}
+
+    def where(self, wanted: Callable[[Found], bool]) -> FoundFiles:
+        """Those of which `wanted` says yes."""
+        return FoundFiles(self.log, at=array("I", (at for at in self._at if wanted(self._found(at)))))
+
+    def within(self, relative: Container[str]) -> FoundFiles:
+        """Those whose relative path is among these."""
+        return FoundFiles(self.log, at=array("I", (at for at in self._at if self.log.relative(at) in relative)))
+
+
+class FoundItems(LazySequence[UplinkItem]):
+    """Found files as items of a plan, in any order: a tuple of `UplinkItem` in all but memory."""
+
+    __slots__ = ("_at", "_log", "_root")
+
+    def __init__(self, found: FoundFiles, *, dest: RemotePath, at: Sequence[int] | None = None) -> None:
+        self._log = found.log
+        self._root = dest
+        self._at = found.positions if at is None else at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def _made(self, position: int) -> UplinkItem:
+        log, at = self._log, self._at[position]
+        return UplinkItem(
+            before=log.before(at), remote=RemotePath(self.remote(position)), fingerprint=log.fingerprint(at)
+        )
+
+    def remote(self, position: int) -> str:
+        """The path on the EM of the item at `position`."""
+        relative = self._log.relative(self._at[position])
+        return f"{self._root}/{relative}" if self._root else relative
+
+    def size(self, position: int) -> int:
+        """Bytes of the item at `position`."""
+        return self._log.size(self._at[position])
+
+    def chosen(self, positions: Iterable[int]) -> FoundItems:
+        """The items at these positions, in that order."""
+        chosen = FoundItems.__new__(FoundItems)
+        chosen._log, chosen._root = self._log, self._root
+        chosen._at = array("I", (self._at[position] for position in positions))
+        return chosen

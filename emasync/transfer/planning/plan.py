@@ -1,0 +1,275 @@
+"""What a transfer will do, as values: printable before, savable, and applied later by the engine.
+
+Owns: the nouns of a plan, their sums, and local paths as text (`prefix`). May import model, errors and the fingerprint
+of a local file.
+Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `selection`, their JSON in `saved_plan`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+from emasync.disk.atomic_file import Unchanged
+from emasync.disk.fingerprint import Fingerprint
+from emasync.errors import EMError
+from emasync.model import FileEntry, FileTable, LazySequence, RemotePath
+
+Order = Literal["largest", "smallest", "listed", "name"]
+"""In which order files come down; `largest` keeps the workers evenly busy to the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A local file of a scan: `before` is what stands before its name in its path as text (see `prefix`), one text for
+    all files of a folder; `relative` is where it is to land below the destination, under the same name."""
+
+    before: str
+    relative: RemotePath
+    fingerprint: Fingerprint
+
+    @property
+    def place(self) -> str:
+        """Its path as text."""
+        return self.before + self.relative.rpartition("/")[2]
+
+    @property
+    def local(self) -> Path:
+        """`place` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
+        return Path(self.place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkItem:
+    """One file to send. `before` is as in `Found`; `name` its local name, where that is not the remote one's.
+    `fingerprint` is what it was when planned: another one when it is read voids the item."""
+
+    before: str
+    remote: RemotePath
+    fingerprint: Fingerprint
+    name: str | None = None
+
+    @classmethod
+    def at(cls, place: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
+        """The item for the file at `place` (a path as text)."""
+        cut = place.rfind("/") + 1
+        name = place[cut:] if place[cut:] != remote.name else None
+        return cls(before=place[:cut], remote=remote, fingerprint=fingerprint, name=name)
+
+    @property
+    def place(self) -> str:
+        """Its path as text."""
+        return self.before + (self.remote.rpartition("/")[2] if self.name is None else self.name)
+
+    @property
+    def local(self) -> Path:
+        """`place` as a Path."""
+        return Path(self.place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkCall:
+    """One request: files of one folder `dest`, largest first. `wire_bytes`: an upper bound of the body's length."""
+
+    dest: RemotePath
+    items: Sequence[UplinkItem]
+    wire_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files alone."""
+        return sum(item.fingerprint.size for item in self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownlinkItem:
+    """One file to fetch. `place` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry` is
+    its line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here; a
+    file that is another one by now is kept."""
+
+    remote: RemotePath
+    place: RemotePath
+    entry: FileEntry | None = None
+    unchanged: Unchanged | None = None
+
+    @property
+    def local(self) -> Path:
+        """`place` as a Path."""
+        return Path(self.place)
+
+    @property
+    def bytes(self) -> int:
+        """Its listed size; 0 where none is known."""
+        return (self.entry.size or 0) if self.entry is not None else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file (or folder, or source) that will not be moved; `error` says why.
+
+    `remote` is its place on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
+    file here: as found for an uplink, relative to the destination for a downlink, None where there is none.
+    """
+
+    remote: RemotePath
+    local: Path | None
+    error: EMError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkPlan:
+    """Calls in the order they should start (largest first), what is refused, and `notes` a person should read."""
+
+    calls: tuple[UplinkCall, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> Sequence[UplinkItem]:
+        """The files of all calls, in order."""
+        return _ItemsOf(self.calls)
+
+    @property
+    def files(self) -> int:
+        """How many files will be sent."""
+        return sum(len(call.items) for call in self.calls)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files to send, multipart overhead not counted."""
+        return sum(call.bytes for call in self.calls)
+
+    def describe(self) -> str:
+        """One line: ``37 files, 9 calls, 12.3 MB, 2 refused``."""
+        return _line(self.files, _counted(len(self.calls), "call"), self.bytes, self.refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownlinkPlan:
+    """Files in the order they should start, what is refused, and `notes` a person should read."""
+
+    items: Sequence[DownlinkItem] = ()
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """How many files will be fetched."""
+        return len(self.items)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files whose size is listed."""
+        sizes = self.items.sizes if isinstance(self.items, ListedItems) else (item.bytes for item in self.items)
+        return sum(sizes)
+
+    def describe(self) -> str:
+        """One line: ``37 files, 37 calls, 12.3 MB``; a downlink call carries one file."""
+        return _line(self.files, _counted(self.files, "call"), self.bytes, self.refused)
+
+
+class _ItemsOf(LazySequence[UplinkItem]):
+    """The items of several calls as one sequence."""
+
+    __slots__ = ("_calls", "_ends")
+
+    def __init__(self, calls: Sequence[UplinkCall]) -> None:
+        self._calls = calls
+        self._ends = list(accumulate(len(call.items) for call in calls))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _made(self, position: int) -> UplinkItem:
+        number = bisect_right(self._ends, position)
+        return self._calls[number].items[position - (self._ends[number - 1] if number else 0)]
+
+    def __iter__(self) -> Iterator[UplinkItem]:
+        return (item for call in self._calls for item in call.items)
+
+
+class ListedItems(LazySequence[DownlinkItem]):
+    """Files of a listing as items of a plan, in any order: a tuple of `DownlinkItem` in all but memory. Each has its
+    position in `files`, and how many characters of its path are not part of its place."""
+
+    __slots__ = ("_cuts", "_files", "_positions")
+
+    def __init__(self, files: FileTable, *, positions: array[int], cuts: array[int]) -> None:
+        self._files = files
+        self._positions = positions
+        self._cuts = cuts
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def _made(self, position: int) -> DownlinkItem:
+        entry = self._files.entry(self._positions[position])
+        return DownlinkItem(remote=entry.path, place=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
+
+    def remote(self, position: int) -> str:
+        """The path on the EM of the item at `position`."""
+        return self._files.path(self._positions[position])
+
+    def place(self, position: int) -> str:
+        """Where the item at `position` lands."""
+        return self.remote(position)[self._cuts[position] :]
+
+    @property
+    def sizes(self) -> Iterator[int]:
+        """The listed bytes of each; 0 where none are known."""
+        return (max(0, self._files.size(at)) for at in self._positions)
+
+    def chosen(self, positions: Sequence[int]) -> ListedItems:
+        """The items at these positions, in that order."""
+        return ListedItems(
+            self._files,
+            positions=array("I", (self._positions[position] for position in positions)),
+            cuts=array("I", (self._cuts[position] for position in positions)),
+        )
+
+
+def chosen(items: Sequence[DownlinkItem], positions: Sequence[int]) -> Sequence[DownlinkItem]:
+    """The items at these positions, in that order; packed, if `items` are."""
+    if isinstance(items, ListedItems):
+        return items.chosen(positions)
+    return tuple(items[position] for position in positions)
+
+
+def check_no_parent(path: RemotePath) -> None:
+    """ValueError for a destination with ``..``: what it means is the server's business, and no listing shows it."""
+    if ".." in path.parts:
+        raise ValueError(f"{path!r} leads out of its folder; name the folder of the volume without ..")
+
+
+def prefix(folder: Path) -> str:
+    """What stands before a name in the text of its path in `folder`: "" for the current one, else it ends in a slash.
+    As text a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""
+    text = str(folder)
+    return "" if text == "." else text if text.endswith("/") else f"{text}/"
+
+
+def _line(files: int, calls: str, size: int, refused: Iterable[Refused]) -> str:
+    parts = [_counted(files, "file"), calls, _size(size)]
+    if count := sum(1 for _ in refused):
+        parts.append(f"{count:,} refused")
+    return ", ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    value, unit = size / 1000, "kB"
+    for bigger in ("MB", "GB", "TB"):
+        if value < 999.95:  # what would print as 1000.0
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:.1f} {unit}"

@@ -1,0 +1,223 @@
+"""One uplink call: send it, and say what is known of each of its files after it.
+
+Owns: the single call with its progress, and what each kind of failure means for the files in it.
+May import link, plan, roster, body and below. Whether files arrived is not decided here but by a listing, in `uplink`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from emasync.errors import (
+    BadRequestError,
+    EMError,
+    ServerError,
+    SourceChangedError,
+    TooLargeError,
+    UnknownOutcomeError,
+    UnsafePathError,
+    is_out_of_files,
+)
+from emasync.http import Reply
+from emasync.http.pipeline import Account
+from emasync.model import Direction
+from emasync.transfer.context import Link, Options
+from emasync.transfer.events import Forwarding, Progress, Started
+from emasync.transfer.planning.plan import UplinkCall, UplinkItem
+from emasync.transfer.tracker import Roster
+from emasync.transfer.uplink_body import UplinkBody
+from emasync.wire import requests as calls
+from emasync.wire.responses import UplinkReceipt, uplink_receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
+    `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
+    (500). `why` is what the last listing said against it; `listed` is False where that listing does not say what is in
+    the file's folder."""
+
+    item: UplinkItem
+    receipt: bool
+    sha256: str | None
+    tag: int | None
+    whole: bool = True
+    refused: bool = False
+    seconds: float = 0.0
+    busy_s: float = 0.0
+    why: str = ""
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnd:
+    """What became of one call. `sent` may have arrived and need a look; `unsent` did not leave and may be sent in
+    another call; `failed` are final. `split`: the call was too large, its files go again in halves. `short`: no more
+    files could be opened, for which of the unsent ones, and the error of that."""
+
+    sent: tuple[Sent, ...] = ()
+    unsent: Sequence[UplinkItem] = ()
+    failed: tuple[tuple[UplinkItem, Exception], ...] = ()
+    split: bool = False
+    short: tuple[Sequence[UplinkItem], Exception] | None = None
+
+    def without_short(self) -> CallEnd:
+        """The same, the files of `short` failed with its error."""
+        if self.short is None:
+            return self
+        culprits, error = self.short
+        unsent = tuple(item for item in self.unsent if item not in culprits)
+        return replace(self, unsent=unsent, failed=tuple((item, error) for item in culprits), short=None)
+
+
+class Sender:
+    """Sends calls, one at a time per task."""
+
+    def __init__(
+        self,
+        link: Link,
+        options: Options,
+        *,
+        roster: Roster,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link = link
+        self._options = options
+        self._roster = roster
+        self._clock = clock
+        self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
+
+    async def send(self, call: UplinkCall, *, account: Account) -> CallEnd:
+        """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
+
+        The roster is told what leaves. Cancellation drops the connection and closes the files.
+        """
+        if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
+            return CallEnd(unsent=call.items, split=True)
+        mine = Account(parent=account)
+        began = self._clock()
+        bodies: list[UplinkBody] = []
+
+        def body() -> UplinkBody:
+            self._roster.sent(item.remote for item in call.items)
+            bodies.append(self._body(call))
+            return bodies[-1]
+
+        async def read(reply: Reply) -> UplinkReceipt:
+            return uplink_receipt(await reply.json())
+
+        refused = False
+        try:
+            receipt = await self._link.caller.run(
+                calls.uplink(), read, body=body, size=call.bytes, account=mine, raise_shortage=True
+            )
+        except UnknownOutcomeError as error:
+            counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
+        except (EMError, OSError) as error:
+            return self._failed(call, error, bodies[-1] if bodies else None)
+        else:
+            counted = receipt.file_count is None or receipt.file_count == len(call.items)
+        last = bodies[-1]
+        took, busy_s = self._clock() - began, mine.busy_s
+        return CallEnd(
+            sent=tuple(
+                Sent(
+                    item=item,
+                    receipt=counted,
+                    refused=refused,
+                    sha256=last.sha256.get(index),
+                    tag=last.tags.get(index),
+                    seconds=took,
+                    busy_s=busy_s,
+                )
+                for index, item in enumerate(call.items)
+            )
+        )
+
+    def _failed(self, call: UplinkCall, error: Exception, body: UplinkBody | None) -> CallEnd:
+        if _too_many(error):
+            self._learn(call, error)
+            if len(call.items) > 1:
+                return CallEnd(unsent=call.items, split=True)
+        if body is not None and body.reading is not None and _of_a_file(error):
+            culprit = call.items[body.reading]
+            before, after = call.items[: body.reading], call.items[body.reading + 1 :]
+            doubtful = tuple(
+                Sent(
+                    item=item,
+                    receipt=False,
+                    sha256=body.sha256.get(index),
+                    tag=body.tags.get(index),
+                    whole=False,
+                )
+                for index, item in enumerate(before)
+            )
+            end = CallEnd(sent=doubtful, unsent=(culprit, *after), short=((culprit,), error))
+            return end if is_out_of_files(error) else end.without_short()
+        if is_out_of_files(error):
+            return CallEnd(unsent=call.items, short=(call.items, error))
+        return CallEnd(failed=tuple((item, error) for item in call.items))
+
+    def _learn(self, call: UplinkCall, error: Exception) -> None:
+        """Send no more calls as large as one that was too large; where one file was too many, it was not the count."""
+        if isinstance(error, TooLargeError):
+            self._max_bytes = min(self._max_bytes, call.bytes - 1)
+        elif len(call.items) == 1:
+            self._max_files = math.inf
+        else:
+            self._max_files = min(self._max_files, len(call.items) - 1)
+
+    def _body(self, call: UplinkCall) -> UplinkBody:
+        handed: dict[int, int] = {}
+        heard = self._options.on_event is not None  # else a thousand small files need no events made
+        for item in call.items if heard else ():
+            size = item.fingerprint.size
+            self._options.tell(
+                Started(
+                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._roster.sends(item.remote)
+                )
+            )
+
+        def progress(index: int, done: int) -> None:
+            item = call.items[index]
+            self._roster.moved(item.remote, done - handed.get(index, 0))
+            handed[index] = done
+            if not heard:
+                return
+            size = item.fingerprint.size
+            self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
+
+        def handed_over() -> None:
+            self._options.tell(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
+
+        return UplinkBody(
+            call.items,
+            fields=calls.uplink_fields(self._link.volume, call.dest),
+            threads=self._link.threads,
+            pace=self._link.up,
+            on_progress=progress,
+            on_sent=handed_over,
+        )
+
+
+def halves(call: UplinkCall) -> tuple[UplinkCall, UplinkCall]:
+    """`call` as two, for a server that takes fewer files or bytes in one."""
+    middle = len(call.items) // 2
+    first, second = call.items[:middle], call.items[middle:]
+    return replace(call, items=first), replace(call, items=second)
+
+
+def _of_a_file(error: Exception) -> bool:
+    """Whether reading a local file raised it, and not the server or the connection."""
+    local = isinstance(error, OSError) and not isinstance(error, EMError)
+    return local or isinstance(error, SourceChangedError | UnsafePathError)
+
+
+def _too_many(error: Exception) -> bool:
+    """Whether smaller calls may pass: a size limit, or the bare 400 of a limit on the number of parts."""
+    if isinstance(error, TooLargeError):
+        return True
+    return isinstance(error, BadRequestError) and error.status == 400 and error.code is None and not error.fields
