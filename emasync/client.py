@@ -22,7 +22,7 @@ from emasync.config import Settings, login_from_env
 from emasync.disk import FileThreads
 from emasync.http import Transport
 from emasync.http.bandwidth import Pace
-from emasync.http.limiter import state as lane_memory
+from emasync.http.limiter import state as limiter_state
 from emasync.http.limiter.limiter import Lane
 from emasync.http.pipeline import Caller
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
@@ -36,8 +36,8 @@ from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.worker_pool import nap
-from emasync.wire import requests as calls
-from emasync.wire import responses as replies
+from emasync.wire import requests
+from emasync.wire import responses
 
 
 class Client:
@@ -64,7 +64,7 @@ class Client:
             raise ValueError("user name or password is not valid UTF-8: no request can carry it")
         self.settings = settings or Settings()
         self.username = username
-        self._volume = calls.Volume(name=volume, fields=self.settings.volume_fields)
+        self._volume = requests.Volume(name=volume, fields=self.settings.volume_fields)
         self._transport = Transport(
             url,
             timeouts=self.settings.timeouts,
@@ -139,18 +139,18 @@ class Client:
     async def _recall(self, threads: FileThreads) -> None:
         """Start with the width that this EM bore last time."""
         if self._state is not None:
-            self._lane.recall(await threads.run(partial(lane_memory.recall, self._state, self.url, now=time.time())))
+            self._lane.recall(await threads.run(partial(limiter_state.recall, self._state, self.url, now=time.time())))
 
     async def _remember(self, threads: FileThreads) -> None:
         """Keep what was learned of this EM's lock; nothing is written where nothing was refused."""
         memory = self._lane.memory(learned_at=time.time())
         if self._state is not None and memory.ceiling is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(lane_memory.remember, self._state, self.url, memory)
+                await threads.run(limiter_state.remember, self._state, self.url, memory)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""
-        return replies.nodes(await self._caller.json(calls.nodes_status()))
+        return responses.nodes(await self._caller.json(requests.nodes_status()))
 
     def uplink(
         self,
@@ -342,7 +342,7 @@ class Client:
         return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
 
     async def _probe(self) -> bool:
-        return await self._caller.probe(calls.pod_status(self._volume))
+        return await self._caller.probe(requests.pod_status(self._volume))
 
     @property
     def _opened(self) -> Link:

@@ -24,7 +24,7 @@ from emasync.errors import (
 from emasync.http import Reply
 from emasync.http.pipeline import Account, Caller
 from emasync.model import FileEntry, FileTree, safe
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.downlink import DownlinkFacts, open_reader, verify
 
 _DELETE_ROUNDS = 3
@@ -78,7 +78,7 @@ class ReadFile:
 class Files:
     """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
 
-    def __init__(self, caller: Caller, volume: calls.Volume, *, limits: Limits) -> None:
+    def __init__(self, caller: Caller, volume: requests.Volume, *, limits: Limits) -> None:
         self._caller = caller
         self._volume = volume
         self._limits = limits
@@ -93,7 +93,7 @@ class Files:
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        call = calls.list_files(self._volume)
+        call = requests.list_files(self._volume)
         return await self._caller.run(call, lambda reply: reply.listing(only=only), account=account)
 
     async def delete(
@@ -120,7 +120,7 @@ class Files:
         for _ in range(_DELETE_ROUNDS):
             refused: BadRequestError | None = None
             try:
-                await self._caller.json(calls.delete(self._volume, path), account=account)
+                await self._caller.json(requests.delete(self._volume, path), account=account)
             except UnknownOutcomeError as error:
                 lost = error
             except NotFoundError:
@@ -176,7 +176,7 @@ class Files:
             verify_content(content, hashlib.sha256(data).hexdigest())
             return ReadFile(data=data, claims=content.facts)
 
-        return await self._caller.run(calls.downlink(self._volume, path), read, account=account)
+        return await self._caller.run(requests.downlink(self._volume, path), read, account=account)
 
     def _too_large(self, path: str) -> TooLargeError:
         return TooLargeError(
@@ -194,7 +194,7 @@ class Files:
         connection.
         """
         async with (
-            self._caller.open(calls.downlink(self._volume, path)) as reply,
+            self._caller.open(requests.downlink(self._volume, path)) as reply,
             aclosing(_verified(Content(reply, self._limits))) as chunks,
         ):
             yield chunks

@@ -19,8 +19,8 @@ from emasync.errors import AuthError, EMError, UnknownOutcomeError
 from emasync.http.pipeline import Caller
 from emasync.model import Node, PodRun, PodStatus
 from emasync.model.pods import run_duration_s
-from emasync.wire import requests as calls
-from emasync.wire import responses as replies
+from emasync.wire import requests
+from emasync.wire import responses
 
 _OUTAGE_S: Final = 120.0
 _REMEMBERED: Final = 16  # runs whose evidence is kept
@@ -36,7 +36,7 @@ class Pods:
     def __init__(
         self,
         caller: Caller,
-        volume: calls.Volume,
+        volume: requests.Volume,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -72,7 +72,7 @@ class Pods:
         handle. One look at the status comes first, unless `before` is what a look has just shown; a look that fails
         (but for AuthError) does not prevent the run.
         """
-        call = calls.run_pod(
+        call = requests.run_pod(
             self._volume,
             image,
             node=node,
@@ -100,7 +100,7 @@ class Pods:
 
     async def status(self) -> PodStatus:
         """One look (``em/pod/status``). PodPhase.NONE when there is no pod."""
-        return replies.pod_status(await self._caller.json(calls.pod_status(self._volume)))
+        return responses.pod_status(await self._caller.json(requests.pod_status(self._volume)))
 
     def watch(self, run: PodRun | None = None, *, interval: float = 2.0) -> PodWatch:
         """Yield the status of `run` at once and on every change, until the pod has ended or can never start.
@@ -149,13 +149,13 @@ class Pods:
             node=Node(node),
             pod_name=self.pod_name,
             before=before,
-            max_duration_s=run_duration_s(calls.minutes(max_duration)),
+            max_duration_s=run_duration_s(requests.minutes(max_duration)),
             scheduled_time=scheduled_time,
             asked_at=self._wall_clock(),
             asked_monotonic_s=self._clock(),
         )
 
-    async def _start(self, call: calls.Call, run: PodRun) -> PodRun:
+    async def _start(self, call: requests.Call, run: PodRun) -> PodRun:
         try:
             await self._caller.json(call)
         except UnknownOutcomeError:

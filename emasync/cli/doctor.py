@@ -20,7 +20,7 @@ from emasync.cli.out import Out
 from emasync.config import Settings
 from emasync.errors import EMError
 from emasync.http import check_base_url
-from emasync.wire import requests as calls
+from emasync.wire import requests
 
 _MARKS = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL", Level.NONE: "-   "}
 
@@ -69,7 +69,7 @@ def _doctor(asked: Asked, out: Out, *, learn: bool) -> ExitCode:
 
 
 async def _examine(asked: Asked, origins: Origins, secret: str, tell: Tell, *, learn: bool) -> EMError | None:
-    volume = calls.Volume(name=origins.get("volume"), fields=Settings().volume_fields)
+    volume = requests.Volume(name=origins.get("volume"), fields=Settings().volume_fields)
     async with direct(asked, origins, password=secret) as em:
         return await examine(em, tell, insecure=asked.insecure, volume=volume, learn=learn)
 

@@ -21,7 +21,7 @@ from emasync.cli.show import size
 from emasync.config import Limits
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
 from emasync.model import FileEntry, FileTree, Token
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0
@@ -58,7 +58,7 @@ class Finding:
 Tell = Callable[[Finding], None]
 
 
-async def examine(em: Direct, tell: Tell, *, insecure: bool, volume: calls.Volume, learn: bool) -> EMError | None:
+async def examine(em: Direct, tell: Tell, *, insecure: bool, volume: requests.Volume, learn: bool) -> EMError | None:
     """Make all checks and tell each as it is done. Returns the first failure; without a log-in nothing is asked."""
     try:
         token = await em.token()
@@ -149,7 +149,7 @@ def _clock(answer: Answer) -> Finding:
 class _Checks:
     """The checks that need a log-in, in order; what one learns (the listing) the next may use."""
 
-    def __init__(self, em: Direct, volume: calls.Volume) -> None:
+    def __init__(self, em: Direct, volume: requests.Volume) -> None:
         self._em = em
         self._volume = volume
         self._tree: FileTree | None = None
@@ -165,18 +165,18 @@ class _Checks:
         return [*checks, ("width", self.width)] if learn else checks
 
     async def round_trip(self) -> Finding:
-        await ask_patiently(self._em, calls.pod_status(self._volume))
-        answer = await ask_patiently(self._em, calls.pod_status(self._volume))  # the connection is there now
+        await ask_patiently(self._em, requests.pod_status(self._volume))
+        answer = await ask_patiently(self._em, requests.pod_status(self._volume))  # the connection is there now
         return _row("round trip", f"{answer.seconds * 1000:.0f} ms for a pod's status")
 
     async def generation(self) -> Finding:
-        if not await self._has(calls.nodes_status()):
+        if not await self._has(requests.nodes_status()):
             return _row("generation", "seed (2025): no node list, JSON downlinks")
-        if await self._has(calls.Call(kind=calls.Kind.READ, method="GET", path="em/pvc/list")):
+        if await self._has(requests.Call(kind=requests.Kind.READ, method="GET", path="em/pvc/list")):
             return _row("generation", "2026: nodes, named volumes, raw downlinks")
         return _row("generation", "December 2025: nodes, named pods, raw downlinks")
 
-    async def _has(self, call: calls.Call) -> bool:
+    async def _has(self, call: requests.Call) -> bool:
         try:
             await ask_patiently(self._em, call)
         except NotFoundError:
@@ -184,7 +184,7 @@ class _Checks:
         return True
 
     async def listing(self) -> Finding:
-        answer = await ask_patiently(self._em, calls.list_files(self._volume))
+        answer = await ask_patiently(self._em, requests.list_files(self._volume))
         tree: FileTree = answer.json
         self._tree = tree
         text = f"{len(tree)} files, {size(tree.total_size)}, in {answer.seconds:.2f} s"
@@ -215,7 +215,7 @@ class _Checks:
     async def _tag_differs(self, entries: Sequence[FileEntry]) -> Finding:
         """No file that was read has the listed tag. One may have been rewritten between listing and read: only what a
         second listing shows unchanged counts, and one file alone says little."""
-        answer = await ask_patiently(self._em, calls.list_files(self._volume))
+        answer = await ask_patiently(self._em, requests.list_files(self._volume))
         tree: FileTree = answer.json
         same = [escape_name(entry.path) for entry in entries if tree.get(entry.path) == entry]
         if len(same) < _TAG_FILES:
@@ -227,7 +227,7 @@ class _Checks:
 
     async def _read(self, entry: FileEntry) -> bytes:
         token = await self._em.token()
-        async with self._em.transport.send(calls.downlink(self._volume, entry.path), token=token.access) as reply:
+        async with self._em.transport.send(requests.downlink(self._volume, entry.path), token=token.access) as reply:
             content = Content(reply, Limits(), expected_size=entry.size)
             parts = []
             while chunk := await content.receive():

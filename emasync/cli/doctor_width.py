@@ -11,7 +11,7 @@ import anyio
 
 from emasync.cli.direct import Answer, Direct
 from emasync.errors import BusyError, EMError
-from emasync.wire import requests as calls
+from emasync.wire import requests
 
 _PAUSE_S, _PATIENCE_S = 0.5, 20.0
 _ROUNDS = (2, 4, 8, 16, 32)
@@ -26,7 +26,7 @@ class Width:
     refused: int | None
 
 
-async def ask_patiently(em: Direct, call: calls.Call) -> Answer:
+async def ask_patiently(em: Direct, call: requests.Call) -> Answer:
     """Ask again while the EM is busy, for 20 s; then BusyError."""
     deadline = anyio.current_time() + _PATIENCE_S
     while True:
@@ -38,13 +38,13 @@ async def ask_patiently(em: Direct, call: calls.Call) -> Answer:
         await anyio.sleep(_PAUSE_S)
 
 
-async def refused_of(em: Direct, volume: calls.Volume, count: int) -> int:
+async def refused_of(em: Direct, volume: requests.Volume, count: int) -> int:
     """How many of `count` calls at once the EM refuses as busy. One of them is a listing: it keeps the EM longest."""
-    await ask_patiently(em, calls.pod_status(volume))
+    await ask_patiently(em, requests.pod_status(volume))
     refused: list[EMError] = []
     failed: list[EMError] = []
 
-    async def ask(call: calls.Call) -> None:
+    async def ask(call: requests.Call) -> None:
         try:
             await em.ask(call)
         except BusyError as error:
@@ -53,15 +53,15 @@ async def refused_of(em: Direct, volume: calls.Volume, count: int) -> int:
             failed.append(error)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask, calls.list_files(volume))
+        tasks.start_soon(ask, requests.list_files(volume))
         for _ in range(count - 1):
-            tasks.start_soon(ask, calls.pod_status(volume))
+            tasks.start_soon(ask, requests.pod_status(volume))
     if failed:
         raise failed[0]
     return len(refused)
 
 
-async def measure_width(em: Direct, volume: calls.Volume) -> Width:
+async def measure_width(em: Direct, volume: requests.Volume) -> Width:
     """Twice as many calls at once in each round until some are refused, then the border between; at most 32 at once."""
     taken, refused = 1, None
     for count in _ROUNDS:

@@ -21,7 +21,7 @@ from emasync.cli.removal import choose_removals
 from emasync.cli.show import size
 from emasync.errors import AuthError, BusyError, EMError, UnreachableError
 from emasync.model import Glob, safe
-from emasync.wire import requests as calls
+from emasync.wire import requests
 
 _NAMED = 10
 
@@ -79,7 +79,7 @@ async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool)
 def _check_name(one: Chosen) -> None:
     """ValueError, before anything is deleted, for a name that no request can carry."""
     try:
-        calls.delete(calls.Volume(), one.path)
+        requests.delete(requests.Volume(), one.path)
     except ValueError as error:
         hint = "nothing was deleted; delete the folder it lies in, or rename it with a pod"
         raise ValueError(f"{error}: {hint}") from None

@@ -26,8 +26,8 @@ from emasync.errors import (
 )
 from emasync.model import Token
 from emasync.wire import jwt
-from emasync.wire import requests as calls
-from emasync.wire import responses as replies
+from emasync.wire import requests
+from emasync.wire import responses
 
 _NO_REFRESH = (AuthError, BadRequestError, ForbiddenError, NotFoundError, ProtocolError, ServerError)
 _PASSING = (BusyError, ProtocolError, ServerError, TimedOutError, UnreachableError)
@@ -45,7 +45,7 @@ class TokenStore:
         username: str,
         password: str,
         *,
-        exchange: Callable[[calls.Call], Awaitable[Any]],
+        exchange: Callable[[requests.Call], Awaitable[Any]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.username = username
@@ -100,7 +100,7 @@ class TokenStore:
     async def _renew(self, old: Token) -> Token:
         if old.refresh is not None:
             try:
-                return self._keep(await self._exchange(calls.refresh(old.refresh)), refresh=old.refresh)
+                return self._keep(await self._exchange(requests.refresh(old.refresh)), refresh=old.refresh)
             except _NO_REFRESH:
                 pass  # spent, expired, or not known to this generation: log in instead
         return await self._log_in()
@@ -109,7 +109,7 @@ class TokenStore:
         if self._denied is not None:
             raise AuthError(str(self._denied), call=self._denied.call, status=401, detail=self._denied.detail)
         try:
-            reply = await self._exchange(calls.log_in(self.username, self._password))
+            reply = await self._exchange(requests.log_in(self.username, self._password))
         except AuthError as error:
             self._denied = AuthError(
                 f"the EM refuses the log-in of {self.username!r}: {error.detail or 'no reason given'}; "
@@ -123,7 +123,7 @@ class TokenStore:
         raise self._denied
 
     def _keep(self, reply: Any, *, refresh: str | None = None) -> Token:
-        access, newer = replies.tokens(reply)
+        access, newer = responses.tokens(reply)
         self._rest_until = -math.inf
         self._token = Token(
             access=access,

@@ -24,10 +24,10 @@ from emasync.simulator.clock import Clock, RealClock
 from emasync.simulator.config import Knobs, LoggedRequest, Rules
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.faults import Fault, FaultList
-from emasync.simulator.handlers import auth_handler as auth_calls
-from emasync.simulator.handlers import files_handler as file_calls
-from emasync.simulator.handlers import images_handler as image_calls
-from emasync.simulator.handlers import pods_handler as pod_calls
+from emasync.simulator.handlers import auth_handler
+from emasync.simulator.handlers import files_handler
+from emasync.simulator.handlers import images_handler
+from emasync.simulator.handlers import pods_handler
 from emasync.simulator.handlers.downlink_handler import downlink
 from emasync.simulator.handlers.uplink_handler import uplink
 from emasync.simulator.pod_runner import Crew, write_downlink
@@ -185,27 +185,27 @@ def _routes(sim: Simulator, world: World, crew: Crew) -> dict[str, Route]:
         return await downlink(ex, shown_name=sim.downlink_filename)
 
     async def run(ex: Exchange) -> web.StreamResponse:
-        return await pod_calls.run(ex, partial(sim.launch, crew, ex.account.name), crew.stop_pod)
+        return await pods_handler.run(ex, partial(sim.launch, crew, ex.account.name), crew.stop_pod)
 
     get, post = ("GET",), ("POST",)
     read = ("GET", "POST") if sim.rules.generation == "pvc" else get
     routes = {
         "auth/": Route(
-            methods=post, handler=partial(auth_calls.log_in, world=world, with_refresh=sim.rules.refresh_tokens)
+            methods=post, handler=partial(auth_handler.log_in, world=world, with_refresh=sim.rules.refresh_tokens)
         ),
-        "auth/refresh": Route(methods=post, handler=partial(auth_calls.refresh, world=world)),
+        "auth/refresh": Route(methods=post, handler=partial(auth_handler.refresh, world=world)),
         "em/files/uplink": Route(methods=post, handler=partial(uplink, staging=world.staging)),
-        "em/files/list": Route(methods=read, handler=file_calls.list_files),
+        "em/files/list": Route(methods=read, handler=files_handler.list_files),
         "em/files/downlink": Route(methods=get, handler=send_file),
-        "em/files/delete": Route(methods=post, handler=file_calls.delete),
-        "em/pod/image/build": Route(methods=post, handler=image_calls.build),
-        "em/pod/image/load": Route(methods=post, handler=image_calls.load),
-        "em/pod/image/list": Route(methods=get, handler=image_calls.list_images),
+        "em/files/delete": Route(methods=post, handler=files_handler.delete),
+        "em/pod/image/build": Route(methods=post, handler=images_handler.build),
+        "em/pod/image/load": Route(methods=post, handler=images_handler.load),
+        "em/pod/image/list": Route(methods=get, handler=images_handler.list_images),
         "em/pod/run": Route(methods=post, handler=run),
-        "em/pod/status": Route(methods=read, handler=pod_calls.status),
+        "em/pod/status": Route(methods=read, handler=pods_handler.status),
     }
     if sim.rules.later:
-        routes["em/nodes/status"] = Route(methods=get, handler=pod_calls.nodes)
+        routes["em/nodes/status"] = Route(methods=get, handler=pods_handler.nodes)
     if sim.rules.generation == "pvc":
-        routes["em/pvc/list"] = Route(methods=read, handler=file_calls.list_volumes)
+        routes["em/pvc/list"] = Route(methods=read, handler=files_handler.list_volumes)
     return routes

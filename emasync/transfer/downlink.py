@@ -26,7 +26,7 @@ from emasync.transfer.ledger import Ending
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.downlink import DownlinkFacts, verify
 
 _BATCH = MIB // 2  # what goes to the file threads at a time; a file has two such buffers
@@ -201,7 +201,7 @@ class Fetch:
                 self._check_claims(content, save)
             return _Landed(save, content.facts)
 
-        call = calls.downlink(self._link.volume, item.remote)
+        call = requests.downlink(self._link.volume, item.remote)
         return await self._link.caller.run(call, read, account=account, raise_shortage=True)
 
     async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:

@@ -29,7 +29,7 @@ from emasync.transfer.events import Forwarding, Progress, Started
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tracker import Roster
 from emasync.transfer.uplink_body import UplinkBody
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.responses import UplinkReceipt, uplink_receipt
 
 
@@ -112,7 +112,7 @@ class Sender:
         refused = False
         try:
             receipt = await self._link.caller.run(
-                calls.uplink(), read, body=body, size=call.bytes, account=mine, raise_shortage=True
+                requests.uplink(), read, body=body, size=call.bytes, account=mine, raise_shortage=True
             )
         except UnknownOutcomeError as error:
             counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
@@ -195,7 +195,7 @@ class Sender:
 
         return UplinkBody(
             call.items,
-            fields=calls.uplink_fields(self._link.volume, call.dest),
+            fields=requests.uplink_fields(self._link.volume, call.dest),
             threads=self._link.threads,
             pace=self._link.up,
             on_progress=progress,

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from emasync import EMError, ProtocolError, Verified
 from emasync.config import Limits
 from emasync.model import safe
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.base64_decoder import Base64Stream
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import open_reader, verify
@@ -272,7 +272,7 @@ _refusals = st.tuples(
 def _any_refusal(told: tuple[int, dict[str, str], bytes, int]) -> bool:
     status, headers, body, cut = told
     body = body[: max(0, len(body) - cut)] if cut % 3 == 0 else body
-    error = refusal(calls.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
+    error = refusal(requests.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
     text = str(error)
     assert isinstance(error, EMError)
     assert safe(text, limit=len(text) * 8 + 8) == text, "a character that a terminal obeys"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emasync.http.redaction import Secrets
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from tests.faults.checker import leaks
 from tests.faults.origins import ACCESS, AUTH_MODES, MODES, NETRC, PASSWORD, Echo, forbidden, proxies
 from tests.faults.stage_secrets import SECRETS, call_trial
@@ -65,7 +65,7 @@ async def test_what_a_server_says_back_is_seen_nowhere(
 def test_a_password_that_is_a_word_changes_no_name() -> None:
     # Sabotage: _TELLING = 1.
     secrets = Secrets()
-    secrets.of(calls.log_in("client1", "downlink"), None)
+    secrets.of(requests.log_in("client1", "downlink"), None)
     listing = {"data": [{"type": "file", "name": "downlink.txt"}]}
-    assert not secrets.repeated_in(calls.list_files(calls.Volume()), json.dumps(listing))
+    assert not secrets.repeated_in(requests.list_files(requests.Volume()), json.dumps(listing))
     assert secrets.clean(listing) == listing

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from emasync.disk import atomic_file as temp
+from emasync.disk import atomic_file
 from emasync.disk.atomic_file import Target, TempFile
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite
 
-# Sabotages: every number, text and argument of the errors in temp.py, one by one.
+# Sabotages: every number, text and argument of the errors in atomic_file.py, one by one.
 
 NAME = ".emasync-test.part"
 TAKEN = "the file exists, and overwriting it was not asked for"
@@ -148,7 +148,7 @@ def test_without_hard_links_a_file_is_put_in_place_and_replaces_nothing(
 def test_another_refusal_of_the_disk_is_told_with_its_number(tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     with pytest.raises(FileNotFoundError) as told:
-        temp._rename_noreplace(folder, "gone", "f")
+        atomic_file._rename_noreplace(folder, "gone", "f")
     os.close(folder)
     assert told.value.errno == errno.ENOENT
     assert told.value.strerror == (
@@ -161,5 +161,5 @@ def test_a_system_that_cannot_rename_without_replacing_says_what_works(
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda *args, **more: object())
     with pytest.raises(OSError, match="overwrite='replace' works") as told:
-        temp._rename_noreplace(0, "a", "b")
+        atomic_file._rename_noreplace(0, "a", "b")
     assert told.value.errno == errno.ENOTSUP

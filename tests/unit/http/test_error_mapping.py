@@ -11,11 +11,11 @@ from aioresponses import aioresponses
 from emasync import errors
 from emasync.config import Limits, Timeouts
 from emasync.http import Transport
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.requests import Volume
 
 URL = "http://em.test/em/pod/image/list"
-CALL = calls.list_images(Volume())
+CALL = requests.list_images(Volume())
 
 
 @pytest.fixture

@@ -26,16 +26,16 @@ from emasync.http import Body, Reply
 from emasync.http.limiter.permit import Priority
 from emasync.http.pipeline import Account
 from emasync.model import Node, Token
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.requests import Call, Volume
 from tests.unit.fake_em import FakeEM, FakeGate, FakePass
 
-LIST = calls.list_files(Volume())
-DELETE = calls.delete(Volume(), "a")
-UPLINK = calls.uplink()
-RUN = calls.run_pod(Volume(), "i", node=Node.FPGA, max_duration=1)
-BUILD = calls.build_image(Volume(), "i", dockerfile="d", context="c")
-DOWNLINK = calls.downlink(Volume(), "a")
+LIST = requests.list_files(Volume())
+DELETE = requests.delete(Volume(), "a")
+UPLINK = requests.uplink()
+RUN = requests.run_pod(Volume(), "i", node=Node.FPGA, max_duration=1)
+BUILD = requests.build_image(Volume(), "i", dockerfile="d", context="c")
+DOWNLINK = requests.downlink(Volume(), "a")
 
 RESET = UnreachableError("reset", sent=True)
 REFUSED = UnreachableError("no connection", sent=False)

@@ -10,11 +10,11 @@ import pytest
 
 from emasync.config import Limits, Timeouts
 from emasync.errors import NotFoundError, ProtocolError, ServerError, TimedOutError, UnreachableError
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.requests import Volume
 from tests.unit.http.peer import QUICK, Line, Script, serving, transport
 
-LIST = calls.list_files(Volume())
+LIST = requests.list_files(Volume())
 STALLS = Timeouts(connect_s=0.3, stall_s=0.05)  # for the servers that never come to an end
 
 

@@ -15,11 +15,11 @@ from emasync.errors import UnreachableError
 from emasync.http import Transport
 from emasync.http.connector import DownlinkConnector
 from emasync.http.stale import StaleAnswers
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.json_envelope import DownlinkFacts
 from tests.unit.http.peer import QUICK
 
-A = calls.downlink(calls.Volume(), "d/a")
+A = requests.downlink(requests.Volume(), "d/a")
 OWN = DownlinkFacts(filename="a", size=1, sha256="00" * 32)
 OTHER = DownlinkFacts(filename="b", size=1, sha256="11" * 32)
 

@@ -14,13 +14,13 @@ import pytest
 from emasync.config import Limits, Timeouts
 from emasync.errors import TimedOutError
 from emasync.http import Transport
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.requests import Call, Volume
 from tests.unit.http.peer import QUICK, Line, ZeroBody, serving, transport
 
-LIST = calls.list_files(Volume())
-UPLINK = calls.uplink()
-LOG_IN = calls.log_in("u", "p")
+LIST = requests.list_files(Volume())
+UPLINK = requests.uplink()
+LOG_IN = requests.log_in("u", "p")
 TICK_S = 0.02
 TIGHT = Timeouts(connect_s=0.2, stall_s=0.2, low_speed_window_s=0.1, low_speed_bytes_s=50.0, answer_s=0.2)
 """All of them together are over in less time than a steady body of the tests takes."""

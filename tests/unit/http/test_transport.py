@@ -17,13 +17,13 @@ from emasync.config import Limits, Timeouts
 from emasync.errors import AuthError, EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.http import Transport
 from emasync.http.connector import DownlinkConnector
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.requests import Volume
 from tests.unit.http.peer import QUICK, Line, Script, serving, transport
 
-LIST = calls.list_files(Volume())
-DOWN = calls.downlink(Volume(), "a")
-DELETE = calls.delete(Volume(), "a")
+LIST = requests.list_files(Volume())
+DOWN = requests.downlink(Volume(), "a")
+DELETE = requests.delete(Volume(), "a")
 SHORT = Timeouts(connect_s=0.2, answer_s=0.05)  # for the one server that never answers
 
 
@@ -58,14 +58,14 @@ async def test_a_request_asks_for_anything_uncompressed_and_says_who_asks() -> N
 
 
 async def test_without_a_token_there_is_no_authorization() -> None:
-    async with serving(obliging) as peer, transport(peer) as out, out.send(calls.log_in("u", "p")):
+    async with serving(obliging) as peer, transport(peer) as out, out.send(requests.log_in("u", "p")):
         pass
     assert field(peer.heads[0], "Authorization") == []
 
 
 async def test_a_path_arrives_as_it_was_given_whatever_it_holds() -> None:
     path = "a b/ü+c&d=é%20#?.txt"
-    async with serving(obliging) as peer, transport(peer) as out, out.send(calls.downlink(Volume(), path)):
+    async with serving(obliging) as peer, transport(peer) as out, out.send(requests.downlink(Volume(), path)):
         pass
     query = peer.heads[0].split(" ")[1].partition("?")[2]
     assert parse_qs(query, strict_parsing=True) == {"filepath": [path]}
@@ -285,13 +285,15 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__context__ or error.__cause__
 
 
-@pytest.mark.parametrize("call", [LIST, calls.log_in("client1", "pass/canary é"), calls.refresh("refresh.canary")])
+@pytest.mark.parametrize(
+    "call", [LIST, requests.log_in("client1", "pass/canary é"), requests.refresh("refresh.canary")]
+)
 @pytest.mark.parametrize(("script", "kind"), BROKEN.values(), ids=BROKEN.keys())
 async def test_no_error_carries_a_secret_anywhere_in_its_chain(
-    call: calls.Call, script: Script, kind: type[EMError]
+    call: requests.Call, script: Script, kind: type[EMError]
 ) -> None:
     # Sabotage: raise inside the handler: aiohttp's error, with the Authorization header, becomes the __context__.
-    token = None if call.kind is calls.Kind.AUTH else "token.canary"
+    token = None if call.kind is requests.Kind.AUTH else "token.canary"
     async with serving(script) as peer, transport(peer, SHORT if script is silence else QUICK) as out:
         with pytest.raises(kind) as caught:
             async with out.send(call, token=token):

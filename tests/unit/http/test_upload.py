@@ -11,10 +11,10 @@ from aiohttp.abc import AbstractStreamWriter
 from emasync.config import Timeouts
 from emasync.errors import BusyError, ProtocolError, SourceChangedError, TimedOutError, UnreachableError
 from emasync.http.upload import Upload
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from tests.unit.http.peer import Line, ZeroBody, serving, transport
 
-UPLINK = calls.uplink()
+UPLINK = requests.uplink()
 MIB = 1 << 20
 
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emasync import errors
-from emasync.wire import requests as calls
+from emasync.wire import requests
 from emasync.wire.error_mapping import refusal, retry_after_s, scrub
 from emasync.wire.requests import Volume
 
-CALL = calls.downlink(Volume(), "a.txt")
+CALL = requests.downlink(Volume(), "a.txt")
 
 
 def refused(

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from emasync.errors import ProtocolError
 from emasync.model import PodPhase
-from emasync.wire import responses as replies
+from emasync.wire import responses
 
 
 # Sabotage: `check_success` returns at once.
 @pytest.mark.parametrize("reply", [{"error": "EM_OFFLINE", "message": "link down"}, {"error": "x", "data": []}])
 def test_an_answer_that_carries_an_error_is_no_success(reply: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError, match="failed") as caught:
-        replies.check_success(reply)
+        responses.check_success(reply)
     assert reply["error"] in str(caught.value.detail)
-    replies.check_success({"error": None, "data": []})
-    replies.check_success(["error"])
+    responses.check_success({"error": None, "data": []})
+    responses.check_success(["error"])
 
 
 JSON = st.recursive(
@@ -32,7 +32,7 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-READERS = (replies.tokens, replies.uplink_receipt, replies.images, replies.nodes, replies.pod_status)
+READERS = (responses.tokens, responses.uplink_receipt, responses.images, responses.nodes, responses.pod_status)
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -60,7 +60,7 @@ def test_no_json_value_is_anything_but_read_or_a_protocol_error(read: Any, reply
     ],
 )
 def test_a_receipt_says_what_it_says(data: object, count: int | None, size: float | None) -> None:
-    receipt = replies.uplink_receipt({"message": "ok", "data": data})
+    receipt = responses.uplink_receipt({"message": "ok", "data": data})
     assert (receipt.file_count, receipt.total_size_kb) == (count, size)
 
 
@@ -80,7 +80,7 @@ def test_a_receipt_says_what_it_says(data: object, count: int | None, size: floa
     ],
 )
 def test_an_image_is_a_string_or_an_object_with_one_of_the_usual_keys(element: Any, name: str) -> None:
-    (image,) = replies.images({"data": [element]})
+    (image,) = responses.images({"data": [element]})
     assert image.name == name
     assert image.raw == (element if isinstance(element, dict) else {"name": element})
 
@@ -88,15 +88,15 @@ def test_an_image_is_a_string_or_an_object_with_one_of_the_usual_keys(element: A
 # Sabotage: `if data is None: return []`: an answer that lists nothing means that there are no images.
 @pytest.mark.parametrize("reply", [{}, {"data": None}, {"data": {}}, {"message": "later"}])
 def test_only_a_list_is_a_list_of_images(reply: object) -> None:
-    assert replies.images({"data": []}) == []
+    assert responses.images({"data": []}) == []
     with pytest.raises(ProtocolError, match="no list of images"):
-        replies.images(reply)
+        responses.images(reply)
 
 
 def test_nodes_are_ready_not_ready_or_unknown() -> None:
     found = [{"name": "fpga", "status": "True"}, {"name": "gpu", "status": "False"}, {"name": "mpu"}]
     found.append({"name": "x", "status": True})  # type: ignore[dict-item]
-    assert [(node.name, node.ready) for node in replies.nodes({"data": found})] == [
+    assert [(node.name, node.ready) for node in responses.nodes({"data": found})] == [
         ("fpga", True),
         ("gpu", False),
         ("mpu", None),
@@ -118,7 +118,7 @@ def test_nodes_are_ready_not_ready_or_unknown() -> None:
     ],
 )
 def test_an_empty_state_is_no_pod(reply: object) -> None:
-    assert replies.pod_status(reply).phase is PodPhase.NONE
+    assert responses.pod_status(reply).phase is PodPhase.NONE
 
 
 # Sabotage: leave `says_nothing` out of `pod_status`: a running pod is "none", is replaced, or has vanished.
@@ -134,11 +134,11 @@ def test_an_empty_state_is_no_pod(reply: object) -> None:
 )
 def test_an_answer_that_says_nothing_of_a_pod_is_no_status(reply: object) -> None:
     with pytest.raises(ProtocolError, match="nothing of a pod"):
-        replies.pod_status(reply)
+        responses.pod_status(reply)
 
 
 def test_a_running_pod_has_a_start_in_utc() -> None:
-    status = replies.pod_status(
+    status = responses.pod_status(
         {"data": {"state": {"waiting": None, "running": {"startedAt": "2025-11-20T12:31:12Z"}}}}
     )
     assert status.phase is PodPhase.RUNNING
@@ -149,7 +149,7 @@ def test_a_terminated_pod_has_its_facts() -> None:
     facts = {"exitCode": 137, "reason": "DeadlineExceeded", "message": "m"}
     times = {"startedAt": "2025-11-20T12:31:12", "finishedAt": "2025-11-20T14:31:12.123456789+02:00"}
     state = {"terminated": {**facts, **times}}
-    status = replies.pod_status({"data": {"state": state}})
+    status = responses.pod_status({"data": {"state": state}})
     assert (status.phase, status.exit_code, status.reason) == (PodPhase.TERMINATED, 137, "DeadlineExceeded")
     assert status.started_at is not None
     assert status.finished_at is not None
@@ -160,36 +160,36 @@ def test_a_terminated_pod_has_its_facts() -> None:
 
 def test_facts_that_cannot_be_read_are_none() -> None:
     facts = {"exitCode": "zero", "reason": 5, "message": "", "startedAt": "yesterday", "finishedAt": 7}
-    status = replies.pod_status({"data": {"state": {"terminated": facts}}})
+    status = responses.pod_status({"data": {"state": {"terminated": facts}}})
     assert (status.exit_code, status.reason, status.message, status.started_at, status.finished_at) == (None,) * 5
 
 
 @pytest.mark.parametrize(("facts", "phase"), [({}, "waiting"), ("x", "waiting"), ([], "running")])
 def test_a_state_without_facts_is_still_that_state(facts: object, phase: str) -> None:
-    assert replies.pod_status({"data": {"state": {phase: facts}}}).phase.value == phase
+    assert responses.pod_status({"data": {"state": {phase: facts}}}).phase.value == phase
 
 
 def test_a_state_this_version_has_no_word_for_is_unknown_and_kept() -> None:
-    status = replies.pod_status({"data": {"state": {"paused": {"reason": "x"}}}})
+    status = responses.pod_status({"data": {"state": {"paused": {"reason": "x"}}}})
     assert (status.phase, status.raw) == (PodPhase.UNKNOWN, {"paused": {"reason": "x"}})
 
 
 def test_tokens_are_access_and_where_given_refresh() -> None:
-    assert replies.tokens({"access": "a", "refresh": "r"}) == ("a", "r")
-    assert replies.tokens({"access": "a"}) == ("a", None)
-    assert replies.tokens({"access": "a", "refresh": 5}) == ("a", None)
+    assert responses.tokens({"access": "a", "refresh": "r"}) == ("a", "r")
+    assert responses.tokens({"access": "a"}) == ("a", None)
+    assert responses.tokens({"access": "a", "refresh": 5}) == ("a", None)
 
 
 @pytest.mark.parametrize("access", [None, "", 5, "a\r\nX: y", "é", "a\x00"])
 def test_an_access_token_that_no_header_takes_is_a_protocol_error_without_it(access: object) -> None:
     # Sabotage: take any string: a line break in it would write headers of the server's choice.
     with pytest.raises(ProtocolError, match="no usable access token"):
-        replies.tokens({"access": access})
+        responses.tokens({"access": access})
 
 
 @pytest.mark.parametrize("rest", [{}, {"data": None}, {"data": {"state": {}}}])
 def test_a_pod_status_that_names_an_error_is_not_the_status_of_no_pod(rest: dict[str, object]) -> None:
-    # Sabotage: leave the test of "error" out of replies.pod_status.
+    # Sabotage: leave the test of "error" out of responses.pod_status.
     with pytest.raises(ProtocolError, match="is an error, not a status") as caught:
-        replies.pod_status({"error": "STATUS_FAILED", "message": "x", **rest})
+        responses.pod_status({"error": "STATUS_FAILED", "message": "x", **rest})
     assert caught.value.detail == "STATUS_FAILED"
