@@ -19,15 +19,15 @@ import anyio
 
 from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
-from emasync.disk import FileThreads
+from emasync.disk import FileExecutor
 from emasync.http import Transport
 from emasync.http.bandwidth import Pace
 from emasync.http.limiter import state as limiter_state
-from emasync.http.limiter.limiter import Lane
-from emasync.http.pipeline import Caller
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
-from emasync.transfer.context import Link, Options
+from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
 from emasync.transfer.ledger import OptionalJournal
@@ -35,9 +35,8 @@ from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
-from emasync.transfer.worker_pool import nap
-from emasync.wire import requests
-from emasync.wire import responses
+from emasync.transfer.worker_pool import yielding_sleep
+from emasync.wire import requests, responses
 
 
 class Client:
@@ -75,17 +74,17 @@ class Client:
         self.url = str(self._transport.base_url)
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
-        self._lane = Lane(probe=self._probe)
-        self._caller = Caller(
+        self._lane = ConcurrencyLimiter(probe=self._probe)
+        self._caller = RequestPipeline(
             self._transport,
             username=username,
             password=password,
             gate=self._lane,
             policy=self.settings.retry,
-            sleep=nap,
+            sleep=yielding_sleep,
         )
         self._stack: AsyncExitStack | None = None
-        self._link: Link | None = None
+        self._link: TransferContext | None = None
         self.files = Files(self._caller, self._volume, limits=self.settings.limits)
         self.images = Images(self._caller, self._volume)
         self.pods = Pods(self._caller, self._volume)
@@ -105,8 +104,8 @@ class Client:
     async def __aenter__(self) -> Client:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport)
-            threads = await stack.enter_async_context(FileThreads(size=max(4, min(self.settings.workers, 16))))
-            self._link = Link(
+            threads = await stack.enter_async_context(FileExecutor(size=max(4, min(self.settings.workers, 16))))
+            self._link = TransferContext(
                 caller=self._caller,
                 files=self.files,
                 volume=self._volume,
@@ -131,20 +130,20 @@ class Client:
         if stack is not None:
             await stack.aclose()
 
-    async def _end_transfers(self, link: Link) -> None:
+    async def _end_transfers(self, link: TransferContext) -> None:
         """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
         with anyio.CancelScope(shield=True):
             await link.running.end()
 
-    async def _recall(self, threads: FileThreads) -> None:
+    async def _recall(self, threads: FileExecutor) -> None:
         """Start with the width that this EM bore last time."""
         if self._state is not None:
             self._lane.recall(await threads.run(partial(limiter_state.recall, self._state, self.url, now=time.time())))
 
-    async def _remember(self, threads: FileThreads) -> None:
+    async def _remember(self, threads: FileExecutor) -> None:
         """Keep what was learned of this EM's lock; nothing is written where nothing was refused."""
         memory = self._lane.memory(learned_at=time.time())
-        if self._state is not None and memory.ceiling is not None:
+        if self._state is not None and memory.known_limit is not None:
             with anyio.CancelScope(shield=True):
                 await threads.run(limiter_state.remember, self._state, self.url, memory)
 
@@ -345,7 +344,7 @@ class Client:
         return await self._caller.probe(requests.pod_status(self._volume))
 
     @property
-    def _opened(self) -> Link:
+    def _opened(self) -> TransferContext:
         if self._link is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
         return self._link

@@ -21,11 +21,11 @@ from emasync.errors import (
     TooLargeError,
     UnknownOutcomeError,
 )
-from emasync.http import Reply
-from emasync.http.pipeline import Account, Caller
+from emasync.http import Response
+from emasync.http.pipeline import RequestPipeline, RequestStats
 from emasync.model import FileEntry, FileTree, safe
 from emasync.wire import requests
-from emasync.wire.downlink import DownlinkFacts, open_reader, verify
+from emasync.wire.downlink import ResponseMetadata, open_reader, verify
 
 _DELETE_ROUNDS = 3
 
@@ -38,12 +38,12 @@ class Content:
     Without it, it may be of any size; what is read beside the file's bytes is bounded in any case (`EnvelopeReader`).
     """
 
-    def __init__(self, reply: Reply, limits: Limits, *, expected_size: int | None = None) -> None:
+    def __init__(self, reply: Response, limits: Limits, *, expected_size: int | None = None) -> None:
         self._reply = reply
         self._reader = open_reader(reply.headers, limits)
         self._bound = None if expected_size is None else expected_size + limits.overrun
         self.size = 0
-        self.facts = DownlinkFacts()
+        self.facts = ResponseMetadata()
 
     async def receive(self) -> bytes:
         """The next piece of the file, never empty before the end; then empty, and `facts` are known."""
@@ -72,18 +72,18 @@ class ReadFile:
     only a claimed SHA-256 makes the bytes certain."""
 
     data: bytes
-    claims: DownlinkFacts
+    claims: ResponseMetadata
 
 
 class Files:
     """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
 
-    def __init__(self, caller: Caller, volume: requests.Volume, *, limits: Limits) -> None:
+    def __init__(self, caller: RequestPipeline, volume: requests.Volume, *, limits: Limits) -> None:
         self._caller = caller
         self._volume = volume
         self._limits = limits
 
-    async def list(self, *, account: Account | None = None, only: Collection[str] | None = None) -> FileTree:
+    async def list(self, *, account: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
         `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
@@ -102,7 +102,7 @@ class Files:
         *,
         expected: Collection[FileEntry] | None = None,
         relist: Callable[[], Awaitable[FileTree]] | None = None,
-        account: Account | None = None,
+        account: RequestStats | None = None,
     ) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
@@ -150,7 +150,7 @@ class Files:
         assert lost is not None
         raise lost
 
-    async def read(self, path: str, *, account: Account | None = None, expected_size: int | None = None) -> bytes:
+    async def read(self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
@@ -161,11 +161,11 @@ class Files:
         return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
 
     async def read_with_claims(
-        self, path: str, *, account: Account | None = None, expected_size: int | None = None
+        self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None
     ) -> ReadFile:
         """As `read`, with what the answer itself claims of the file."""
 
-        async def read(reply: Reply) -> ReadFile:
+        async def read(reply: Response) -> ReadFile:
             content = Content(reply, self._limits, expected_size=expected_size)
             parts: list[bytes] = []
             while chunk := await content.receive():

@@ -5,16 +5,15 @@ Owns: these three calls. May import caller and below.
 
 from __future__ import annotations
 
-from emasync.http.pipeline import Caller
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import Image
-from emasync.wire import requests
-from emasync.wire import responses
+from emasync.wire import requests, responses
 
 
 class Images:
     """The user's images. Built by `Client`; not meant to be made by hand."""
 
-    def __init__(self, caller: Caller, volume: requests.Volume) -> None:
+    def __init__(self, caller: RequestPipeline, volume: requests.Volume) -> None:
         self._caller = caller
         self._volume = volume
 

@@ -16,11 +16,10 @@ import anyio
 from emasync.api.pod_watch import PodWatch, Polling
 from emasync.api.run_tracker import RunEvidence, RunTracker
 from emasync.errors import AuthError, EMError, UnknownOutcomeError
-from emasync.http.pipeline import Caller
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import Node, PodRun, PodStatus
 from emasync.model.pods import run_duration_s
-from emasync.wire import requests
-from emasync.wire import responses
+from emasync.wire import requests, responses
 
 _OUTAGE_S: Final = 120.0
 _REMEMBERED: Final = 16  # runs whose evidence is kept
@@ -35,7 +34,7 @@ class Pods:
 
     def __init__(
         self,
-        caller: Caller,
+        caller: RequestPipeline,
         volume: requests.Volume,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -155,7 +154,7 @@ class Pods:
             asked_monotonic_s=self._clock(),
         )
 
-    async def _start(self, call: requests.Call, run: PodRun) -> PodRun:
+    async def _start(self, call: requests.ApiRequest, run: PodRun) -> PodRun:
         try:
             await self._caller.json(call)
         except UnknownOutcomeError:

@@ -11,7 +11,7 @@ import sys
 import click
 
 from emasync._version import __version__
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 _VERBS = {
     "auth": ("auth", "log in, see who you are, forget it again"),
@@ -46,7 +46,7 @@ the same one, else 6.
 """
 
 
-@click.command(cls=Verbs, verbs=_VERBS, aliases=_ALIASES, epilog=_EPILOG, context_settings=_CONTEXT)
+@click.command(cls=LazyGroup, verbs=_VERBS, aliases=_ALIASES, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="emasync", message="%(prog)s %(version)s")
 def emasync() -> None:
     """Move files to and from DPhi Space's Engineering Model, and run pods on it."""

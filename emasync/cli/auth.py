@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 
 @click.command(
     "auth",
-    cls=Verbs,
+    cls=LazyGroup,
     verbs={
         "login": ("auth_login", "try a log-in and keep who and where in a profile"),
         "logout": ("auth_logout", "forget a profile and its password"),

@@ -17,8 +17,8 @@ from emasync.cli.direct import direct
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
 from emasync.cli.keyring_store import keep_password, require_keyring
-from emasync.cli.options import Asked, option, with_em
-from emasync.cli.origins import Origins, check_complete, find_origins, password
+from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.origins import ResolvedSettings, check_complete, password, resolve_settings
 from emasync.cli.out import Out
 from emasync.cli.profiles import save_profile
 from emasync.http import check_base_url
@@ -27,7 +27,7 @@ from emasync.http import check_base_url
 @click.command("login")
 @option("--keyring", is_flag=True, help="keep the password in the system's keyring")
 @with_em
-def auth_login(asked: Asked, *, keyring: bool) -> None:
+def auth_login(asked: GlobalOptions, *, keyring: bool) -> None:
     """Try a log-in and keep the EM's URL, the user name and the volume in a profile of the configuration file.
 
     Asks for what is not given. The password is never written to a file: it stays with you (EMASYNC_PASSWORD,
@@ -41,10 +41,10 @@ def auth_login(asked: Asked, *, keyring: bool) -> None:
     finish(out, partial(_login, asked, out, keyring=keyring))
 
 
-def _login(asked: Asked, out: Out, *, keyring: bool) -> ExitCode:
+def _login(asked: GlobalOptions, out: Out, *, keyring: bool) -> ExitCode:
     if keyring:
         require_keyring()  # before anything is typed
-    origins = find_origins(_asked_for(asked), new=True)
+    origins = resolve_settings(_asked_for(asked), new=True)
     check_complete(origins)
     url = str(check_base_url(origins.get("url") or ""))
     secret = password(origins)
@@ -60,9 +60,9 @@ def _login(asked: Asked, out: Out, *, keyring: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _asked_for(asked: Asked) -> Asked:
+def _asked_for(asked: GlobalOptions) -> GlobalOptions:
     """`asked` with answers to what is given nowhere, if somebody is there to ask."""
-    origins = find_origins(asked, new=True)
+    origins = resolve_settings(asked, new=True)
     if not sys.stdin.isatty():
         return asked
     url = origins.get("url") or click.prompt("URL of the EM", err=True)
@@ -70,12 +70,12 @@ def _asked_for(asked: Asked) -> Asked:
     return replace(asked, url=url, username=username)
 
 
-async def _try(asked: Asked, origins: Origins, secret: str) -> float | None:
+async def _try(asked: GlobalOptions, origins: ResolvedSettings, secret: str) -> float | None:
     async with direct(asked, origins, password=secret) as em:
         return (await em.token()).lifetime_s
 
 
-def _kept(origins: Origins, *, keyring: bool) -> dict[str, str | None]:
+def _kept(origins: ResolvedSettings, *, keyring: bool) -> dict[str, str | None]:
     """What the profile gets; paths absolute, for they are read from anywhere."""
     values = {name: origins.get(name) for name in ("url", "username", "volume", "password_file", "ca")}
     for name in ("password_file", "ca"):
@@ -84,7 +84,7 @@ def _kept(origins: Origins, *, keyring: bool) -> dict[str, str | None]:
     return {**values, "keyring": "true" if keyring else None}
 
 
-def _say_next(out: Out, origins: Origins, *, keyring: bool) -> None:
+def _say_next(out: Out, origins: ResolvedSettings, *, keyring: bool) -> None:
     profile = "" if origins.profile == "default" else f" --profile {origins.profile}"
     if not keyring and not origins.get("password_file"):
         out.say(

@@ -12,7 +12,7 @@ import click
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
 from emasync.cli.keyring_store import forget_password
-from emasync.cli.options import Asked, with_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.out import Out
 from emasync.cli.profiles import drop_profile
 from emasync.config import read_profile
@@ -20,7 +20,7 @@ from emasync.config import read_profile
 
 @click.command("logout")
 @with_em
-def auth_logout(asked: Asked) -> None:
+def auth_logout(asked: GlobalOptions) -> None:
     """Forget a profile of the configuration file, and its password in the keyring.
 
     \b
@@ -31,7 +31,7 @@ def auth_logout(asked: Asked) -> None:
     finish(out, partial(_logout, asked, out))
 
 
-def _logout(asked: Asked, out: Out) -> ExitCode:
+def _logout(asked: GlobalOptions, out: Out) -> ExitCode:
     name = asked.profile or "default"
     saved = read_profile(name, must_exist=asked.profile is not None)
     url, username = saved.get("url"), saved.get("username")

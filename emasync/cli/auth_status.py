@@ -13,8 +13,8 @@ import click
 from emasync.cli.direct import direct
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
-from emasync.cli.options import Asked, with_em
-from emasync.cli.origins import Origins, check_complete, find_origins, password
+from emasync.cli.options import GlobalOptions, with_em
+from emasync.cli.origins import ResolvedSettings, check_complete, password, resolve_settings
 from emasync.cli.out import Out
 from emasync.http import check_base_url
 from emasync.model import Token
@@ -22,7 +22,7 @@ from emasync.model import Token
 
 @click.command("status")
 @with_em
-def auth_status(asked: Asked) -> None:
+def auth_status(asked: GlobalOptions) -> None:
     """Say who you are, on which EM, where each of that comes from, and whether the log-in works (exit code 4: no).
 
     \b
@@ -33,8 +33,8 @@ def auth_status(asked: Asked) -> None:
     finish(out, partial(_status, asked, out))
 
 
-def _status(asked: Asked, out: Out) -> ExitCode:
-    origins = find_origins(asked)
+def _status(asked: GlobalOptions, out: Out) -> ExitCode:
+    origins = resolve_settings(asked)
     if origins.get("url"):
         check_base_url(origins.get("url") or "")  # one that holds a password must not be shown
     for name in ("url", "username", "volume"):
@@ -52,6 +52,6 @@ def _status(asked: Asked, out: Out) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _log_in(asked: Asked, origins: Origins, secret: str) -> Token:
+async def _log_in(asked: GlobalOptions, origins: ResolvedSettings, secret: str) -> Token:
     async with direct(asked, origins, password=secret) as em:
         return await em.token()

@@ -16,15 +16,15 @@ import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.model import safe
 
 
 @click.command("cat")
 @click.argument("path")
 @with_em
-def cat(asked: Asked, *, path: str) -> None:
+def cat(asked: GlobalOptions, *, path: str) -> None:
     """Print a file of the volume: its bytes as they are, into a pipe or a file. PATH is the file's name, no pattern.
 
     On a terminal, control characters of the file are shown as \\xNN. The file is verified as far as the EM says what it
@@ -38,7 +38,7 @@ def cat(asked: Asked, *, path: str) -> None:
     run_on_em(replace(asked, json=False), partial(print_file, path=path))
 
 
-async def print_file(at: At, *, path: str) -> ExitCode:
+async def print_file(at: CommandContext, *, path: str) -> ExitCode:
     """The verb itself; also ``down PATH -``."""
     stdout = sys.stdout.buffer
     put = _Shown(stdout).put if sys.stdout.isatty() else partial(_put, stdout)

@@ -11,8 +11,8 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.out import escape_name
 from emasync.model import SyncDecision
 from emasync.transfer.planning.diff import NEW
@@ -32,7 +32,7 @@ _SIGNS = {
 @option("--include", multiple=True, metavar="PATTERN", help="only these (gitignore pattern); may be given again")
 @option("--exclude", multiple=True, metavar="PATTERN", help="not these, whatever --include says; may be given again")
 @with_em
-def check(asked: Asked, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+def check(asked: GlobalOptions, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
     """Compare the folder LOCAL with the folder REMOTE of the volume, by content where the EM gives checksums.
 
     \b
@@ -47,7 +47,9 @@ def check(asked: Asked, *, local: str, remote: str, include: tuple[str, ...], ex
     run_on_em(asked, partial(_check, local=local, remote=remote, include=include, exclude=exclude))
 
 
-async def _check(at: At, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> ExitCode:
+async def _check(
+    at: CommandContext, *, local: str, remote: str, include: tuple[str, ...], exclude: tuple[str, ...]
+) -> ExitCode:
     report = await at.em.sync_up(
         local,
         remote,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 
 @click.command(
     "config",
-    cls=Verbs,
+    cls=LazyGroup,
     verbs={
         "path": ("config_path", "say where the configuration file is"),
         "set": ("config_set", "write a value into a profile"),

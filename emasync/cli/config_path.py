@@ -6,14 +6,14 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
-from emasync.cli.options import Asked, with_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.out import Out
 from emasync.config import profile_file
 
 
 @click.command("path")
 @with_em
-def config_path(asked: Asked) -> None:
+def config_path(asked: GlobalOptions) -> None:
     """Say where the configuration file is, also if there is none yet; EMASYNC_CONFIG names another place.
 
     \b

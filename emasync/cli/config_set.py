@@ -11,7 +11,7 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
-from emasync.cli.options import Asked, with_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.out import Out
 from emasync.cli.profiles import save_profile
 from emasync.http import check_base_url
@@ -23,7 +23,7 @@ _KEYS = ("ca", "keyring", "password_file", "url", "username", "volume")
 @click.argument("key", type=click.Choice([*_KEYS, "password"]), metavar=f"[{'|'.join(_KEYS)}]")
 @click.argument("value")
 @with_em
-def config_set(asked: Asked, *, key: str, value: str) -> None:
+def config_set(asked: GlobalOptions, *, key: str, value: str) -> None:
     """Write a value into the profile ([default], or the one that --profile names); an empty one takes it away.
 
     \b
@@ -34,7 +34,7 @@ def config_set(asked: Asked, *, key: str, value: str) -> None:
     finish(out, partial(_set, asked, out, key=key, value=value))
 
 
-def _set(asked: Asked, out: Out, *, key: str, value: str) -> ExitCode:
+def _set(asked: GlobalOptions, out: Out, *, key: str, value: str) -> ExitCode:
     if key == "password":
         raise ValueError(
             "a password is not written to the configuration file: keep it in a file of its own and "

@@ -12,8 +12,8 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import finish
-from emasync.cli.options import Asked, with_em
-from emasync.cli.origins import Value, find_origins, settings_of
+from emasync.cli.options import GlobalOptions, with_em
+from emasync.cli.origins import Value, resolve_settings, settings_of
 from emasync.cli.out import Out
 from emasync.config import profile_file
 from emasync.http import check_base_url
@@ -21,7 +21,7 @@ from emasync.http import check_base_url
 
 @click.command("show")
 @with_em
-def config_show(asked: Asked) -> None:
+def config_show(asked: GlobalOptions) -> None:
     """Show each setting and where it comes from: a flag, the environment, the profile, or the default.
 
     \b
@@ -32,7 +32,7 @@ def config_show(asked: Asked) -> None:
     finish(out, partial(_show, asked, out))
 
 
-def _show(asked: Asked, out: Out) -> ExitCode:
+def _show(asked: GlobalOptions, out: Out) -> ExitCode:
     shown = _settings(asked)
     widths = [max(len(name) for name in shown), max(len(value.text or "-") for value in shown.values())]
     for name, value in shown.items():
@@ -41,8 +41,8 @@ def _show(asked: Asked, out: Out) -> ExitCode:
     return ExitCode.DONE
 
 
-def _settings(asked: Asked) -> dict[str, Value]:
-    origins, settings = find_origins(asked), settings_of(asked)
+def _settings(asked: GlobalOptions) -> dict[str, Value]:
+    origins, settings = resolve_settings(asked), settings_of(asked)
     named = os.environ.get("EMASYNC_CONFIG")
     state = "EMASYNC_STATE_DIR" if "EMASYNC_STATE_DIR" in os.environ else "default"
     return {

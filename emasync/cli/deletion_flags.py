@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import click
 
-from emasync.cli.options import Asked, F, option
+from emasync.cli.options import F, GlobalOptions, option
 from emasync.cli.question import ask, can_ask, deletion_question
 from emasync.model import SyncSummary
 
@@ -42,7 +42,9 @@ class DeletionFlags:
         if self.delete and not remote:
             raise click.UsageError("an empty REMOTE is the whole volume; with --delete write / for it")
 
-    def question(self, asked: Asked, *, local: str, remote: str) -> Callable[[SyncSummary], Awaitable[bool]] | None:
+    def question(
+        self, asked: GlobalOptions, *, local: str, remote: str
+    ) -> Callable[[SyncSummary], Awaitable[bool]] | None:
         """Asks at the terminal about these two folders; None where nobody is to be asked."""
         if not self.delete or self.yes or asked.json or not can_ask():
             return None

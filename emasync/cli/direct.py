@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emasync.cli.job import start_logging
-from emasync.cli.options import Asked
-from emasync.cli.origins import Origins, tls
+from emasync.cli.options import GlobalOptions
+from emasync.cli.origins import ResolvedSettings, tls
 from emasync.config import Limits, Timeouts
 from emasync.http import Transport
 from emasync.http.auth import TokenStore
 from emasync.model import Token
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 
 _ANSWER_S = 20.0
 
@@ -33,7 +33,7 @@ class Answer:
     seconds: float
 
 
-class Direct:
+class UnretriedClient:
     """The EM, asked once per call. Any EMError of the transport comes through as it is."""
 
     def __init__(self, transport: Transport, *, username: str, password: str) -> None:
@@ -46,16 +46,16 @@ class Direct:
         """Log in, unless that is done. AuthError when it is refused."""
         return await self._tokens.get()
 
-    async def ask(self, call: Call) -> Answer:
+    async def ask(self, call: ApiRequest) -> Answer:
         """Send `call` once, with a token."""
         token = await self.token()
         return await self._send(call, token=token.access)
 
-    async def _exchange(self, call: Call) -> Any:
+    async def _exchange(self, call: ApiRequest) -> Any:
         self.logged_in = await self._send(call, token=None)
         return self.logged_in.json
 
-    async def _send(self, call: Call, *, token: str | None) -> Answer:
+    async def _send(self, call: ApiRequest, *, token: str | None) -> Answer:
         asked_at, began = time.time(), time.monotonic()
         async with self.transport.send(call, token=token) as reply:
             json = await (reply.listing() if call.listing else reply.json())
@@ -64,11 +64,11 @@ class Direct:
 
 
 @asynccontextmanager
-async def direct(asked: Asked, origins: Origins, *, password: str) -> AsyncIterator[Direct]:
+async def direct(asked: GlobalOptions, origins: ResolvedSettings, *, password: str) -> AsyncIterator[UnretriedClient]:
     """Open one for what flags, environment and profile name; it connects when it is asked. The password is fetched
     before: a prompt inside an event loop would not hear Ctrl-C."""
     start_logging(asked)
     timeouts = replace(Timeouts(), answer_s=_ANSWER_S)
     transport = Transport(origins.get("url") or "", timeouts=timeouts, limits=Limits(), ssl_context=tls(asked, origins))
     async with transport:
-        yield Direct(transport, username=origins.get("username") or "", password=password)
+        yield UnretriedClient(transport, username=origins.get("username") or "", password=password)

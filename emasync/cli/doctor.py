@@ -14,8 +14,8 @@ from emasync.cli.direct import direct
 from emasync.cli.doctor_checks import Finding, Level, Tell, examine
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.job import finish
-from emasync.cli.options import Asked, option, with_em
-from emasync.cli.origins import Origins, check_complete, find_origins, password
+from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.origins import ResolvedSettings, check_complete, password, resolve_settings
 from emasync.cli.out import Out
 from emasync.config import Settings
 from emasync.errors import EMError
@@ -28,7 +28,7 @@ _MARKS = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL", Level.NONE: 
 @click.command("doctor")
 @option("--learn", is_flag=True, help="find out how many calls at once the EM takes")
 @with_em
-def doctor(asked: Asked, *, learn: bool) -> None:
+def doctor(asked: GlobalOptions, *, learn: bool) -> None:
     """Check the settings, the way to the EM, the log-in, the clocks, and how this EM behaves; with advice.
 
     Changes nothing on the EM. Makes about ten small calls, reads one small file, and with --learn some thirty calls
@@ -42,7 +42,7 @@ def doctor(asked: Asked, *, learn: bool) -> None:
     finish(out, partial(_doctor, asked, out, learn=learn))
 
 
-def _doctor(asked: Asked, out: Out, *, learn: bool) -> ExitCode:
+def _doctor(asked: GlobalOptions, out: Out, *, learn: bool) -> ExitCode:
     found: list[Finding] = []
 
     def tell(finding: Finding) -> None:
@@ -50,7 +50,7 @@ def _doctor(asked: Asked, out: Out, *, learn: bool) -> ExitCode:
         out.result("check", _row(finding), **finding.fields)
 
     try:
-        origins = find_origins(asked)
+        origins = resolve_settings(asked)
         check_complete(origins)
         check_base_url(origins.get("url") or "")  # one that holds a password must not be shown
         secret = password(origins)
@@ -68,7 +68,9 @@ def _doctor(asked: Asked, out: Out, *, learn: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _examine(asked: Asked, origins: Origins, secret: str, tell: Tell, *, learn: bool) -> EMError | None:
+async def _examine(
+    asked: GlobalOptions, origins: ResolvedSettings, secret: str, tell: Tell, *, learn: bool
+) -> EMError | None:
     volume = requests.Volume(name=origins.get("volume"), fields=Settings().volume_fields)
     async with direct(asked, origins, password=secret) as em:
         return await examine(em, tell, insecure=asked.insecure, volume=volume, learn=learn)

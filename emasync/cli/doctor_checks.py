@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from emasync.api.files import Content, verify_content
-from emasync.cli.direct import Answer, Direct
+from emasync.cli.direct import Answer, UnretriedClient
 from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
 from emasync.cli.out import escape_name
 from emasync.cli.show import size
@@ -58,7 +58,9 @@ class Finding:
 Tell = Callable[[Finding], None]
 
 
-async def examine(em: Direct, tell: Tell, *, insecure: bool, volume: requests.Volume, learn: bool) -> EMError | None:
+async def examine(
+    em: UnretriedClient, tell: Tell, *, insecure: bool, volume: requests.Volume, learn: bool
+) -> EMError | None:
     """Make all checks and tell each as it is done. Returns the first failure; without a log-in nothing is asked."""
     try:
         token = await em.token()
@@ -111,7 +113,7 @@ def _no_log_in(error: EMError) -> list[Finding]:
     return [Finding(name="reachable", level=Level.FAIL, text=str(error), advice=advice)]
 
 
-def _tls(em: Direct, *, insecure: bool) -> Finding:
+def _tls(em: UnretriedClient, *, insecure: bool) -> Finding:
     if em.url.scheme == "https":
         if insecure:
             return _row(
@@ -149,7 +151,7 @@ def _clock(answer: Answer) -> Finding:
 class _Checks:
     """The checks that need a log-in, in order; what one learns (the listing) the next may use."""
 
-    def __init__(self, em: Direct, volume: requests.Volume) -> None:
+    def __init__(self, em: UnretriedClient, volume: requests.Volume) -> None:
         self._em = em
         self._volume = volume
         self._tree: FileTree | None = None
@@ -172,11 +174,11 @@ class _Checks:
     async def generation(self) -> Finding:
         if not await self._has(requests.nodes_status()):
             return _row("generation", "seed (2025): no node list, JSON downlinks")
-        if await self._has(requests.Call(kind=requests.Kind.READ, method="GET", path="em/pvc/list")):
+        if await self._has(requests.ApiRequest(kind=requests.Kind.READ, method="GET", path="em/pvc/list")):
             return _row("generation", "2026: nodes, named volumes, raw downlinks")
         return _row("generation", "December 2025: nodes, named pods, raw downlinks")
 
-    async def _has(self, call: requests.Call) -> bool:
+    async def _has(self, call: requests.ApiRequest) -> bool:
         try:
             await ask_patiently(self._em, call)
         except NotFoundError:

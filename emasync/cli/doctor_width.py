@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from emasync.cli.direct import Answer, Direct
+from emasync.cli.direct import Answer, UnretriedClient
 from emasync.errors import BusyError, EMError
 from emasync.wire import requests
 
@@ -26,7 +26,7 @@ class Width:
     refused: int | None
 
 
-async def ask_patiently(em: Direct, call: requests.Call) -> Answer:
+async def ask_patiently(em: UnretriedClient, call: requests.ApiRequest) -> Answer:
     """Ask again while the EM is busy, for 20 s; then BusyError."""
     deadline = anyio.current_time() + _PATIENCE_S
     while True:
@@ -38,13 +38,13 @@ async def ask_patiently(em: Direct, call: requests.Call) -> Answer:
         await anyio.sleep(_PAUSE_S)
 
 
-async def refused_of(em: Direct, volume: requests.Volume, count: int) -> int:
+async def refused_of(em: UnretriedClient, volume: requests.Volume, count: int) -> int:
     """How many of `count` calls at once the EM refuses as busy. One of them is a listing: it keeps the EM longest."""
     await ask_patiently(em, requests.pod_status(volume))
     refused: list[EMError] = []
     failed: list[EMError] = []
 
-    async def ask(call: requests.Call) -> None:
+    async def ask(call: requests.ApiRequest) -> None:
         try:
             await em.ask(call)
         except BusyError as error:
@@ -61,7 +61,7 @@ async def refused_of(em: Direct, volume: requests.Volume, count: int) -> int:
     return len(refused)
 
 
-async def measure_width(em: Direct, volume: requests.Volume) -> Width:
+async def measure_width(em: UnretriedClient, volume: requests.Volume) -> Width:
     """Twice as many calls at once in each round until some are refused, then the border between; at most 32 at once."""
     taken, refused = 1, None
     for count in _ROUNDS:

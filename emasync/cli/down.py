@@ -14,17 +14,17 @@ import click
 
 from emasync.cli.cat import print_file
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
+from emasync.cli.job import CommandContext, run_on_em
 from emasync.cli.moving import move
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
 from emasync.cli.plan_lines import PlanLine, as_em_error, copy_action, tell_plan, tell_saved
 from emasync.cli.remote import paths_or_globs, with_glob
-from emasync.cli.wishes import Wishes, with_wishes
+from emasync.cli.wishes import TransferFlags, with_transfer_flags
 from emasync.disk import is_there
 from emasync.errors import EMError
 from emasync.model import Glob, Overwrite
-from emasync.transfer.planning.plan import DownlinkPlan, Order, Refused
+from emasync.transfer.planning.plan import DownlinkPlan, Order, RejectedFile
 from emasync.transfer.planning.selection import needs_listing
 
 
@@ -36,11 +36,11 @@ from emasync.transfer.planning.selection import needs_listing
 @with_glob
 @with_plan_flags
 @with_em
-@with_wishes
+@with_transfer_flags
 def down(
-    asked: Asked,
+    asked: GlobalOptions,
     *,
-    wishes: Wishes,
+    wishes: TransferFlags,
     paths: tuple[str, ...],
     into: str,
     overwrite: Overwrite | None,
@@ -88,22 +88,30 @@ def _only_file(paths: tuple[str, ...], *, glob: bool) -> str:
 
 
 async def _down(
-    at: At, *, wishes: Wishes, paths: list[str | Glob], into: Path, overwrite: Overwrite | None, order: Order
+    at: CommandContext,
+    *,
+    wishes: TransferFlags,
+    paths: list[str | Glob],
+    into: Path,
+    overwrite: Overwrite | None,
+    order: Order,
 ) -> ExitCode:
     begin = partial(at.em.downlink, paths, into, overwrite=overwrite, order=order, **wishes.keywords)
     return await move(at, wishes, begin, title="downlink")
 
 
-async def _apply(at: At, *, wishes: Wishes, file: str, into: Path, overwrite: Overwrite | None) -> ExitCode:
+async def _apply(
+    at: CommandContext, *, wishes: TransferFlags, file: str, into: Path, overwrite: Overwrite | None
+) -> ExitCode:
     plan = read_plan(file, DownlinkPlan)
     begin = partial(at.em.apply, plan, into, overwrite=overwrite, **wishes.moving)
     return await move(at, wishes, begin, title="downlink")
 
 
 async def _plan(
-    at: At,
+    at: CommandContext,
     *,
-    wishes: Wishes,
+    wishes: TransferFlags,
     paths: list[str | Glob],
     into: Path,
     overwrite: Overwrite,
@@ -122,7 +130,7 @@ async def _plan(
         try:
             here = is_there(into, item.place)
         except (EMError, OSError) as error:  # the run would say the same of this file
-            refused.append(Refused(remote=item.remote, local=local, error=as_em_error(error)))
+            refused.append(RejectedFile(remote=item.remote, local=local, error=as_em_error(error)))
             continue
         action, reason = copy_action(there=here, overwrite=overwrite, where="here")
         lines.append(PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=local))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 _VERBS = {
     "build": ("image_build", "build an image on the EM from a folder with a Dockerfile"),
@@ -17,7 +17,7 @@ _VERBS = {
 }
 
 
-@click.command("image", cls=Verbs, verbs=_VERBS)
+@click.command("image", cls=LazyGroup, verbs=_VERBS)
 def image() -> None:
     """Build, load, push and list Docker images.
 

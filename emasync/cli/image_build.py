@@ -15,8 +15,8 @@ import click
 from anyio import to_thread
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.errors import BuildFailedError
 from emasync.model import RemotePath
 
@@ -29,7 +29,7 @@ from emasync.model import RemotePath
 @option("--remote", metavar="FOLDER", help="where in the volume to put the context [the folder's name]")
 @option("--no-uplink", is_flag=True, help="the context is in the volume already")
 def image_build(
-    asked: Asked,
+    asked: GlobalOptions,
     name: str,
     context: str,
     dockerfile: str,
@@ -64,7 +64,9 @@ class _Plan:
     exclude: Sequence[str]
 
 
-async def _send_and_build(at: At, *, name: str, context: Path, dockerfile: str, folder: RemotePath) -> ExitCode:
+async def _send_and_build(
+    at: CommandContext, *, name: str, context: Path, dockerfile: str, folder: RemotePath
+) -> ExitCode:
     plan = await to_thread.run_sync(_plan, context, dockerfile)
     for fault in plan.faults:
         at.out.error(fault)
@@ -79,7 +81,9 @@ async def _send_and_build(at: At, *, name: str, context: Path, dockerfile: str, 
     return await _build(at, name=name, dockerfile=dockerfile, folder=folder, bases=plan.bases)
 
 
-async def _build(at: At, *, name: str, dockerfile: str, folder: RemotePath, bases: Sequence[str]) -> ExitCode:
+async def _build(
+    at: CommandContext, *, name: str, dockerfile: str, folder: RemotePath, bases: Sequence[str]
+) -> ExitCode:
     at.out.say(f"building {name} on the EM; this may take minutes")
     try:
         await at.em.images.build(name, dockerfile=folder / dockerfile, context=folder or ".")

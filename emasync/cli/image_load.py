@@ -11,8 +11,8 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.image_tar import full_name
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.errors import ImageLoadError
 
 
@@ -20,7 +20,7 @@ from emasync.errors import ImageLoadError
 @click.argument("tar")
 @with_em
 @option("--image", required=True, metavar="NAME", help="what the image in the tar is called")
-def image_load(asked: Asked, tar: str, image: str) -> None:
+def image_load(asked: GlobalOptions, tar: str, image: str) -> None:
     """Load an image from TAR, a file that is in the volume already.
 
     The image must be tagged with your user name in front (client1-echo-test): any other loads, and can never be run.
@@ -33,14 +33,14 @@ def image_load(asked: Asked, tar: str, image: str) -> None:
     run_on_em(asked, partial(_load, tar=tar, image=image))
 
 
-async def _load(at: At, *, tar: str, image: str) -> ExitCode:
+async def _load(at: CommandContext, *, tar: str, image: str) -> ExitCode:
     await load_and_look(at, tar, image=image)
     at.out.result("loaded", f"loaded {image} from {tar}", image=image, tar=tar)
     at.out.say(f"next: emasync pod run {image} --wait")
     return ExitCode.DONE
 
 
-async def load_and_look(at: At, tar: str, *, image: str) -> None:
+async def load_and_look(at: CommandContext, tar: str, *, image: str) -> None:
     """Load `tar` of the volume as `image`; ImageLoadError also where the EM took it and does not list it."""
     at.out.say(f"loading {image} from {tar} on the EM; this may take minutes")
     await at.em.images.load(image, tarfile=tar)

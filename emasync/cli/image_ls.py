@@ -8,14 +8,14 @@ from __future__ import annotations
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.out import escape_name
 
 
 @click.command("ls")
 @with_em
-def image_ls(asked: Asked) -> None:
+def image_ls(asked: GlobalOptions) -> None:
     """List the images you may run, one a line.
 
     \b
@@ -25,7 +25,7 @@ def image_ls(asked: Asked) -> None:
     run_on_em(asked, _ls)
 
 
-async def _ls(at: At) -> ExitCode:
+async def _ls(at: CommandContext) -> ExitCode:
     images = await at.em.images.list()
     for image in sorted(images, key=lambda one: one.name):
         at.out.result("image", escape_name(image.name), name=image.name)

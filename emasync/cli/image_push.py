@@ -16,8 +16,8 @@ from anyio import to_thread
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.image_load import load_and_look
 from emasync.cli.image_tar import check_image, full_name, read_image_tar
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.origins import settings_of
 from emasync.cli.removal import removal_command
 from emasync.config import Settings
@@ -33,7 +33,7 @@ from emasync.model import RemotePath, safe
 @option("--rm-tar", is_flag=True, help="delete the tar from the volume once it is loaded")
 @option("--force", is_flag=True, help="send it in spite of what the checks say")
 def image_push(
-    asked: Asked,
+    asked: GlobalOptions,
     file: Path,
     image: str,
     folder: str,
@@ -54,14 +54,14 @@ def image_push(
     run_on_em(asked, work, settings=settings)
 
 
-def _settings(asked: Asked, *, at_least: int) -> Settings:
+def _settings(asked: GlobalOptions, *, at_least: int) -> Settings:
     settings = settings_of(asked)
     limits = replace(settings.limits, uplink_call=max(settings.limits.uplink_call, at_least))
     return replace(settings, limits=limits)
 
 
 async def _push(
-    at: At,
+    at: CommandContext,
     *,
     file: Path,
     image: str,
@@ -89,7 +89,7 @@ async def _push(
     return ExitCode.DONE
 
 
-async def _checked(at: At, file: Path, *, image: str, force: bool) -> tuple[str, ExitCode]:
+async def _checked(at: CommandContext, file: Path, *, image: str, force: bool) -> tuple[str, ExitCode]:
     """What to load the image as, and the code to end with before anything is sent."""
     name, code = full_name(image, username=at.em.username), ExitCode.USAGE
     faults: list[str] = []
@@ -113,7 +113,7 @@ async def _checked(at: At, file: Path, *, image: str, force: bool) -> tuple[str,
     return name, code if faults and not force else ExitCode.DONE
 
 
-async def _remove(at: At, tar: RemotePath) -> bool:
+async def _remove(at: CommandContext, tar: RemotePath) -> bool:
     """The image is there, so that a tar which will not go is no failure."""
     try:
         await at.em.files.delete(tar)

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 
 import anyio
 
-from emasync.cli.job import At
+from emasync.cli.job import CommandContext
 from emasync.cli.progress import Follower, progress
 from emasync.cli.show import size
 from emasync.model import TransferReport
 
 
-async def uplink_all(at: At, sources: Sequence[str], dest: str, *, exclude: Sequence[str] = ()) -> TransferReport:
+async def uplink_all(
+    at: CommandContext, sources: Sequence[str], dest: str, *, exclude: Sequence[str] = ()
+) -> TransferReport:
     """Send `sources` to the folder `dest`; every file arrives, or the first one's own error is raised."""
     with progress(at.asked.progress, "uplink", quiet=at.out.quiet, as_json=at.out.as_json) as follower:
         report = await _followed(at, sources, dest, exclude=exclude, follower=follower)
@@ -25,7 +27,7 @@ async def uplink_all(at: At, sources: Sequence[str], dest: str, *, exclude: Sequ
 
 
 async def _followed(
-    at: At, sources: Sequence[str], dest: str, *, exclude: Sequence[str], follower: Follower
+    at: CommandContext, sources: Sequence[str], dest: str, *, exclude: Sequence[str], follower: Follower
 ) -> TransferReport:
     report, failed = TransferReport(), None
     async with anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""Running one verb: log in, do it, and end with the right code whatever happens.
+"""ActiveTransfers one verb: log in, do it, and end with the right code whatever happens.
 
 Owns: the order of an ending: signals, the grace after one, what is printed, the exit code. May import client and this
 room.
@@ -18,8 +18,8 @@ import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode, exit_code
-from emasync.cli.options import Asked
-from emasync.cli.origins import check_complete, find_origins, password, settings_of, tls
+from emasync.cli.options import GlobalOptions
+from emasync.cli.origins import check_complete, password, resolve_settings, settings_of, tls
 from emasync.cli.out import Out, discard
 from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
@@ -30,25 +30,25 @@ _GRACE_S = 5.0
 
 
 @dataclass(slots=True)
-class At:
+class CommandContext:
     """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs where there is one."""
 
     em: Client
     out: Out
-    asked: Asked
+    asked: GlobalOptions
     resume: str | None = field(default=None)
 
 
-Verb = Callable[[At], Awaitable[ExitCode]]
+Verb = Callable[[CommandContext], Awaitable[ExitCode]]
 
 
-def run_on_em(asked: Asked, verb: Verb, *, settings: Settings | None = None) -> NoReturn:
+def run_on_em(asked: GlobalOptions, verb: Verb, *, settings: Settings | None = None) -> NoReturn:
     """Run `verb` with an open Client of the EM that flags, environment and profile name; ends the process."""
     out = Out(as_json=asked.json, quiet=asked.quiet)
 
     async def opened(client: Client) -> ExitCode:
         async with client as em:
-            return await _supervised(At(em=em, out=out, asked=asked), verb)
+            return await _supervised(CommandContext(em=em, out=out, asked=asked), verb)
 
     def work() -> ExitCode:  # a prompt for the password inside an event loop would not hear Ctrl-C
         return anyio.run(opened, _client(asked, out, settings or settings_of(asked)))
@@ -84,14 +84,14 @@ def finish(out: Out, work: Callable[[], ExitCode]) -> NoReturn:
     raise SystemExit(int(code))
 
 
-def start_logging(asked: Asked) -> None:
+def start_logging(asked: GlobalOptions) -> None:
     """The library's log to stderr: every request with ``-vv``."""
     logging.basicConfig(level=logging.DEBUG if asked.verbose > 1 else logging.WARNING, stream=sys.stderr)
 
 
-def _client(asked: Asked, out: Out, settings: Settings) -> Client:
+def _client(asked: GlobalOptions, out: Out, settings: Settings) -> Client:
     start_logging(asked)
-    origins = find_origins(asked)
+    origins = resolve_settings(asked)
     check_complete(origins)
     if asked.insecure:
         out.warn("warning: --insecure: anybody between you and the EM can read and change everything")
@@ -105,7 +105,7 @@ def _client(asked: Asked, out: Out, settings: Settings) -> Client:
     )
 
 
-async def _supervised(at: At, verb: Verb) -> ExitCode:
+async def _supervised(at: CommandContext, verb: Verb) -> ExitCode:
     """Run `verb`; the first signal cancels it and gives it five seconds, the second ends the process at once."""
     code, failed = ExitCode.FAILED, None
     async with anyio.create_task_group() as tasks:
@@ -127,7 +127,7 @@ async def _supervised(at: At, verb: Verb) -> ExitCode:
     return code
 
 
-async def _watch_signals(scope: anyio.CancelScope, caught: list[ExitCode], at: At) -> None:
+async def _watch_signals(scope: anyio.CancelScope, caught: list[ExitCode], at: CommandContext) -> None:
     codes = ending_signals()
     with anyio.open_signal_receiver(*codes) as signals:
         async for number in signals:

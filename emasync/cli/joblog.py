@@ -59,7 +59,7 @@ def job_id(words: Sequence[str], *, identity: Sequence[str], cwd: str, scope: Se
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]
 
 
-class JobLog:
+class JobStore:
     """The records in `folder`. Raises OSError when the disk refuses."""
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.time) -> None:

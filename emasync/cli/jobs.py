@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.joblog import JobLog
-from emasync.cli.verbs import Verbs
+from emasync.cli.joblog import JobStore
+from emasync.cli.verbs import LazyGroup
 from emasync.config import default_state_dir
 
 _VERBS = {
@@ -19,7 +19,7 @@ _VERBS = {
 }
 
 
-@click.command("jobs", cls=Verbs, verbs=_VERBS)
+@click.command("jobs", cls=LazyGroup, verbs=_VERBS)
 def jobs() -> None:
     """Transfers of this machine, and what became of them.
 
@@ -29,9 +29,9 @@ def jobs() -> None:
     """
 
 
-def job_log() -> JobLog:
+def job_log() -> JobStore:
     """The records of this user. ValueError where none are kept."""
     folder = default_state_dir()
     if folder is None:
         raise ValueError("no jobs are kept: EMASYNC_STATE_DIR is empty; unset it, or let it name a folder")
-    return JobLog(folder / "jobs")
+    return JobStore(folder / "jobs")

@@ -11,8 +11,8 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.out import escape_name
 from emasync.cli.remote import choose, entry_fields, paths_or_globs, with_glob, without_doubles
 from emasync.cli.show import size
@@ -26,7 +26,7 @@ _Node = dict[str, "_Node"]
 @option("-l", "--long", is_flag=True, help="a line per file: bytes, time, content tag, path")
 @with_glob
 @with_em
-def ls(asked: Asked, *, path: str, long: bool, glob: bool) -> None:
+def ls(asked: GlobalOptions, *, path: str, long: bool, glob: bool) -> None:
     """List the volume, or a folder, a file or a pattern of it: as a tree, with -l as lines.
 
     In PATH only * and ** are wildcards, unless something has exactly that name; --glob adds ? and [...].
@@ -41,7 +41,7 @@ def ls(asked: Asked, *, path: str, long: bool, glob: bool) -> None:
     run_on_em(asked, partial(_ls, path=path, long=long, glob=glob))
 
 
-async def _ls(at: At, *, path: str, long: bool, glob: bool) -> ExitCode:
+async def _ls(at: CommandContext, *, path: str, long: bool, glob: bool) -> ExitCode:
     [wanted] = paths_or_globs([path], glob=glob)
     tree = await at.em.files.list()
     chosen = without_doubles(choose(tree, wanted))

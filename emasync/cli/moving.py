@@ -16,13 +16,13 @@ import anyio
 
 from emasync.cli.ending import report_code, tell_report
 from emasync.cli.exit_codes import ExitCode, exit_code
-from emasync.cli.job import At
-from emasync.cli.joblog import JobLog, Record, State, job_id
-from emasync.cli.origins import find_origins
+from emasync.cli.job import CommandContext
+from emasync.cli.joblog import JobStore, Record, State, job_id
+from emasync.cli.origins import resolve_settings
 from emasync.cli.out import Report, outcome_fields
 from emasync.cli.progress import Follower, progress
 from emasync.cli.resumable import is_resumed, resume_command, why_not_resumable
-from emasync.cli.wishes import CommandLine, Wishes, command_line
+from emasync.cli.wishes import CommandLine, TransferFlags, command_line
 from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying
 from emasync.transfer.ledger import OptionalJournal, journal_lost
@@ -38,7 +38,12 @@ class Begin(Protocol):
 
 
 async def move(
-    at: At, wishes: Wishes, begin: Begin, *, title: str, confirm: Callable[[SyncSummary], Awaitable[bool]] | None = None
+    at: CommandContext,
+    wishes: TransferFlags,
+    begin: Begin,
+    *,
+    title: str,
+    confirm: Callable[[SyncSummary], Awaitable[bool]] | None = None,
 ) -> ExitCode:
     """Run the transfer that `begin` makes to its end, and tell how it went. `confirm` is the question of a sync that
     deletes; nothing is drawn while it waits for its answer.
@@ -74,7 +79,7 @@ def _undrawn(
     return asked
 
 
-async def _settled(at: At, transfer: Transfer, file: Report | None) -> TransferReport:
+async def _settled(at: CommandContext, transfer: Transfer, file: Report | None) -> TransferReport:
     async with transfer:
         async for outcome in transfer:
             if file is not None:
@@ -84,7 +89,7 @@ async def _settled(at: At, transfer: Transfer, file: Report | None) -> TransferR
     return transfer.report
 
 
-def _listener(at: At, follower: Follower) -> OnEvent:
+def _listener(at: CommandContext, follower: Follower) -> OnEvent:
     def take(event: Event) -> None:
         follower.take(event)
         if isinstance(event, Noted):
@@ -121,12 +126,12 @@ class _Job:
     """A context manager: the record of this run, from its begin to its end. Without a log nothing is kept.
 
     A state folder that cannot be used costs the record and the journal, and one line that says so; under ``jobs
-    resume``, which is nothing without them, it is an error. At its end `At.resume` is set if there is something to go
-    on with.
+    resume``, which is nothing without them, it is an error. At its end `CommandContext.resume` is set if there is
+    something to go on with.
     """
 
-    at: At
-    log: JobLog | None = None
+    at: CommandContext
+    log: JobStore | None = None
     record: Record | None = None
     required: bool = False
     code: ExitCode | None = None
@@ -170,17 +175,17 @@ def _state(code: ExitCode | None, error: BaseException | None) -> State:
     return "interrupted" if stopped else "failed"
 
 
-def _begin_job(at: At, wishes: Wishes) -> _Job:
+def _begin_job(at: CommandContext, wishes: TransferFlags) -> _Job:
     folder = at.em.settings.state_dir
     if wishes.no_job or folder is None:
         return _Job(at)
     record = new_record(at, command_line())
-    return _Job(at, log=JobLog(folder / "jobs"), record=record, required=is_resumed())
+    return _Job(at, log=JobStore(folder / "jobs"), record=record, required=is_resumed())
 
 
-def new_record(at: At, line: CommandLine) -> Record:
+def new_record(at: CommandContext, line: CommandLine) -> Record:
     """The record of a command that is about to run here."""
-    volume, cwd = find_origins(at.asked).get("volume"), os.getcwd()  # noqa: PTH109 - a string is wanted
+    volume, cwd = resolve_settings(at.asked).get("volume"), os.getcwd()  # noqa: PTH109 - a string is wanted
     scope = (at.em.url, at.em.username, volume or "")
     return Record(
         id=job_id(line.words, identity=line.identity, cwd=cwd, scope=scope),

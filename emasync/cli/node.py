@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 
-@click.command("node", cls=Verbs, verbs={"ls": ("node_ls", "list the EM's nodes and whether they are up")})
+@click.command("node", cls=LazyGroup, verbs={"ls": ("node_ls", "list the EM's nodes and whether they are up")})
 def node() -> None:
     """The EM's nodes: the processors on which pods run.
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.errors import NotFoundError
 from emasync.model import safe
 
@@ -18,7 +18,7 @@ _WORDS = {True: "ready", False: "not ready", None: "unknown"}
 
 @click.command("ls")
 @with_em
-def node_ls(asked: Asked) -> None:
+def node_ls(asked: GlobalOptions) -> None:
     """List the EM's nodes and whether they are up. EMs of the seed generation have no such list (exit code 3).
 
     \b
@@ -28,7 +28,7 @@ def node_ls(asked: Asked) -> None:
     run_on_em(asked, _node_ls)
 
 
-async def _node_ls(at: At) -> ExitCode:
+async def _node_ls(at: CommandContext) -> ExitCode:
     try:
         nodes = await at.em.nodes()
     except NotFoundError as error:

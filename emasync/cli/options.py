@@ -22,7 +22,7 @@ ProgressKind = Literal["auto", "tty", "plain", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class GlobalOptions:
     """The shared flags of one call, as given on the command line or in the environment; None is "not given"."""
 
     profile: str | None = None
@@ -98,15 +98,15 @@ _SHARED = (
     option("--no-wait", is_flag=True, help="do not wait for a busy EM at all"),
     option("--retries", type=click.IntRange(0), help="how often a call is sent again after an error [5]"),
 )
-_NAMES = tuple(Asked.__dataclass_fields__)
+_NAMES = tuple(GlobalOptions.__dataclass_fields__)
 
 
 def with_em(function: F) -> F:
-    """Give a verb the shared flags; it is called with them as its first argument, an `Asked`."""
+    """Give a verb the shared flags; it is called with them as its first argument, an `GlobalOptions`."""
 
     @functools.wraps(function)
     def called(**values: Any) -> Any:
-        asked = Asked(**{name: values.pop(name) for name in _NAMES})
+        asked = GlobalOptions(**{name: values.pop(name) for name in _NAMES})
         return function(asked, **values)
 
     for decorate in reversed(_SHARED):

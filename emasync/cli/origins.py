@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from emasync.cli.options import Asked
+from emasync.cli.options import GlobalOptions
 from emasync.config import RetryPolicy, Settings, profile_file, read_profile
 
 _ANSWERS = ("url", "username", "volume", "password_file", "ca")
@@ -30,7 +30,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origins:
+class ResolvedSettings:
     """Everything but the password itself, by name; `password_from` says where that would come from."""
 
     values: Mapping[str, Value]
@@ -43,7 +43,7 @@ class Origins:
         return self.values[name].text
 
 
-def find_origins(asked: Asked, *, new: bool = False) -> Origins:
+def resolve_settings(asked: GlobalOptions, *, new: bool = False) -> ResolvedSettings:
     """Resolve the values. LookupError for an unknown profile (unless it may be `new`), ValueError for a broken
     configuration file."""
     context = click.get_current_context(silent=True)
@@ -61,7 +61,7 @@ def find_origins(asked: Asked, *, new: bool = False) -> Origins:
             values[name] = Value(text=saved[name], origin=f"profile {wanted or 'default'}")
         else:
             values[name] = Value(text=None, origin="default" if name in ("volume", "ca") else "not set")
-    return Origins(
+    return ResolvedSettings(
         values=values,
         profile=wanted or "default",
         password_from=_password_origin(asked, values, saved, wanted or "default"),
@@ -69,7 +69,9 @@ def find_origins(asked: Asked, *, new: bool = False) -> Origins:
     )
 
 
-def _password_origin(asked: Asked, values: Mapping[str, Value], saved: Mapping[str, str], profile: str) -> str | None:
+def _password_origin(
+    asked: GlobalOptions, values: Mapping[str, Value], saved: Mapping[str, str], profile: str
+) -> str | None:
     if asked.password_stdin:
         return "standard input"
     file = values["password_file"]
@@ -86,7 +88,7 @@ def _password_origin(asked: Asked, values: Mapping[str, Value], saved: Mapping[s
     return "prompt" if sys.stdin.isatty() else None
 
 
-def password(origins: Origins) -> str:
+def password(origins: ResolvedSettings) -> str:
     """The password, from the one place that `password_from` names. ValueError when there is none."""
     source = origins.password_from
     if source == "standard input":
@@ -109,7 +111,7 @@ def password(origins: Origins) -> str:
     return found
 
 
-def _from_keyring(origins: Origins) -> str:
+def _from_keyring(origins: ResolvedSettings) -> str:
     try:
         import keyring  # type: ignore[import-not-found,unused-ignore]  # an extra
     except ImportError:
@@ -117,7 +119,7 @@ def _from_keyring(origins: Origins) -> str:
     return keyring.get_password(f"emasync {origins.get('url')}", origins.get("username") or "") or ""
 
 
-def check_complete(origins: Origins) -> None:
+def check_complete(origins: ResolvedSettings) -> None:
     """ValueError that names every value that is missing, and how to give it."""
     missing = [name for name in ("url", "username") if not origins.get(name)]
     if missing:
@@ -125,7 +127,7 @@ def check_complete(origins: Origins) -> None:
         raise ValueError(f"no {' and no '.join(missing)} for the EM: give {names}, or write them to {profile_file()}")
 
 
-def settings_of(asked: Asked) -> Settings:
+def settings_of(asked: GlobalOptions) -> Settings:
     """`Settings` with the shared flags in them."""
     plain = RetryPolicy()
     busy = 0.0 if asked.no_wait else asked.busy_timeout_s
@@ -137,7 +139,7 @@ def settings_of(asked: Asked) -> Settings:
     return Settings(retry=policy)
 
 
-def tls(asked: Asked, origins: Origins) -> ssl.SSLContext | None:
+def tls(asked: GlobalOptions, origins: ResolvedSettings) -> ssl.SSLContext | None:
     """A context for ``--ca`` or ``--insecure``; None for the usual checks. click.UsageError for a file that is none."""
     if asked.insecure:
         context = ssl.create_default_context()

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from emasync.cli.ending import counted
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.job import At
+from emasync.cli.job import CommandContext
 from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.errors import EMError
 from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport, safe
-from emasync.transfer.planning.plan import DownlinkPlan, Refused, UplinkPlan
+from emasync.transfer.planning.plan import DownlinkPlan, RejectedFile, UplinkPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def copy_action(*, there: bool, overwrite: Overwrite, where: str) -> tuple[SyncA
 
 
 def tell_plan(
-    at: At, lines: Sequence[PlanLine], *, refused: Iterable[Refused] = (), notes: Iterable[str] = ()
+    at: CommandContext, lines: Sequence[PlanLine], *, refused: Iterable[RejectedFile] = (), notes: Iterable[str] = ()
 ) -> ExitCode:
     """Print a plan; JSON has a `plan` line for each file and nothing else. The code is what the run would fail with."""
     for note in notes:
@@ -73,7 +73,7 @@ def tell_plan(
     return code_of_items(errors, items=items)
 
 
-def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
+def tell_saved(at: CommandContext, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
     """Say where a plan went and what is in it. The code is what carrying it out would fail with."""
     for note in plan.notes:
         at.out.say(f"note: {note}")
@@ -85,7 +85,9 @@ def tell_saved(at: At, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
     return code_of_items([one.error for one in plan.refused], items=plan.files + len(plan.refused))
 
 
-def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str, deletes_here: bool) -> ExitCode:
+def tell_decisions(
+    at: CommandContext, report: TransferReport, *, local: Path, remote: str, deletes_here: bool
+) -> ExitCode:
     """Print the plan of a sync, and which files it cannot move. A deletion is shown with the path of what would go."""
     there = RemotePath(remote)
     lines = [
@@ -99,7 +101,7 @@ def tell_decisions(at: At, report: TransferReport, *, local: Path, remote: str, 
         )
         for one in report.plan
     ]
-    refused = [Refused(remote=one.path, local=one.local, error=as_em_error(one.error)) for one in report.failed]
+    refused = [RejectedFile(remote=one.path, local=one.local, error=as_em_error(one.error)) for one in report.failed]
     return tell_plan(at, lines, refused=refused, notes=report.notes)
 
 

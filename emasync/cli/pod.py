@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 _VERBS = {
     "run": ("pod_run", "have the EM run an image; --wait follows it to its end"),
@@ -17,7 +17,7 @@ _VERBS = {
 }
 
 
-@click.command("pod", cls=Verbs, verbs=_VERBS)
+@click.command("pod", cls=LazyGroup, verbs=_VERBS)
 def pod() -> None:
     """Run a pod, watch it, wait for it.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from emasync.cli.job import At
+from emasync.cli.job import CommandContext
 from emasync.errors import EMError, ProtocolError
 from emasync.model import RemotePath, safe
 
@@ -52,7 +52,7 @@ def wrapped(command: str, *, args: Sequence[str] = (), folder: str) -> str:
     return f"/bin/sh -c {shlex.quote(script)}"
 
 
-async def bring_down(at: At, folder: str, *, into: Path) -> Captured | None:
+async def bring_down(at: CommandContext, folder: str, *, into: Path) -> Captured | None:
     """Fetch what was captured into `into`, and remove it from the EM once it is all here; None if there is nothing.
 
     Raises the first file's own error if one does not come; then nothing is removed.
@@ -68,7 +68,7 @@ async def bring_down(at: At, folder: str, *, into: Path) -> Captured | None:
     return await to_thread.run_sync(_read, into, {outcome.path.name for outcome in report.outcomes})
 
 
-def show(at: At, captured: Captured) -> None:
+def show(at: CommandContext, captured: Captured) -> None:
     """The pod's stdout on stdout, its stderr on stderr; in JSON both in one line."""
     if at.out.as_json:
         at.out.result(
@@ -89,7 +89,7 @@ def show(at: At, captured: Captured) -> None:
     at.out.say(f"captured in {captured.folder}{rest}")
 
 
-async def _remove(at: At, folder: str) -> None:
+async def _remove(at: CommandContext, folder: str) -> None:
     with anyio.move_on_after(_CLEAN_UP_S) as scope:
         try:
             await at.em.files.delete(RemotePath(folder))

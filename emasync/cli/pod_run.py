@@ -17,8 +17,8 @@ import click
 from emasync.api.pod_watch import PodWatch
 from emasync.cli import pod_capture
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.pod_run_file import forget_run, keep_run
 from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
 from emasync.errors import AuthError, EMError, UnknownOutcomeError
@@ -97,7 +97,7 @@ _PORT = click.IntRange(1, 65535)
     "--into", type=click.Path(file_okay=False, path_type=Path), help="with --capture: where to [./IMAGE-capture-...]"
 )
 def pod_run(
-    asked: Asked,
+    asked: GlobalOptions,
     image: str,
     node: str,
     max_duration: int,
@@ -144,7 +144,7 @@ def pod_run(
     run_on_em(asked, partial(_run, wish=wish))
 
 
-async def _run(at: At, *, wish: Wish) -> ExitCode:
+async def _run(at: CommandContext, *, wish: Wish) -> ExitCode:
     before = None if wish.replace else await _look_before(at)
     at.resume = "emasync pod status"  # it may have been scheduled
     run = await _schedule(at, wish, before)
@@ -172,7 +172,7 @@ async def _run(at: At, *, wish: Wish) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _schedule(at: At, wish: Wish, before: PodStatus | None) -> PodRun:
+async def _schedule(at: CommandContext, wish: Wish, before: PodStatus | None) -> PodRun:
     command, args = wish.command, wish.args
     if wish.capture is not None:
         command, args = pod_capture.wrapped(command or "", args=args, folder=wish.capture), ()
@@ -198,7 +198,7 @@ async def _schedule(at: At, wish: Wish, before: PodStatus | None) -> PodRun:
     return run
 
 
-async def _look_before(at: At) -> PodStatus:
+async def _look_before(at: CommandContext) -> PodStatus:
     """What runs now; ValueError where another run would stop it, or where that cannot be seen."""
     try:
         before = await at.em.pods.status()
@@ -213,7 +213,7 @@ async def _look_before(at: At) -> PodStatus:
     return before
 
 
-def _tell_replaced(at: At, before: PodStatus | None) -> None:
+def _tell_replaced(at: CommandContext, before: PodStatus | None) -> None:
     if before is None:
         at.out.say("what ran before could not be seen; if a pod of yours ran, it is stopped")
     elif _is_live(before):
@@ -225,7 +225,7 @@ def _is_live(status: PodStatus) -> bool:
     return status.phase in (PodPhase.WAITING, PodPhase.RUNNING) and not status.dead_end
 
 
-async def _follow(at: At, wish: Wish, watch: PodWatch) -> PodStatus | None:
+async def _follow(at: CommandContext, wish: Wish, watch: PodWatch) -> PodStatus | None:
     """Tell every change; the last status. Changes are results in JSON only, where the end is one of them."""
     final = None
     try:
@@ -246,7 +246,7 @@ async def _follow(at: At, wish: Wish, watch: PodWatch) -> PodStatus | None:
     return final
 
 
-async def _captured(at: At, folder: str, into: Path, watch: PodWatch) -> ExitCode:
+async def _captured(at: CommandContext, folder: str, into: Path, watch: PodWatch) -> ExitCode:
     try:
         found = await pod_capture.bring_down(at, folder, into=into)
     except (EMError, OSError):

@@ -17,14 +17,14 @@ from typing import Any, Final
 
 from anyio import to_thread
 
-from emasync.cli.job import At
+from emasync.cli.job import CommandContext
 from emasync.model import PodRun
 
 _LARGEST: Final = 256 * 1024  # bytes; the status before the run is the server's text
 _KEPT_S: Final = 7 * 86_400.0
 
 
-async def keep_run(at: At, run: PodRun) -> None:
+async def keep_run(at: CommandContext, run: PodRun) -> None:
     """Write the handle; one line says that it could not be kept."""
     file = _file(at, run.pod_name)
     if file is None:
@@ -35,7 +35,7 @@ async def keep_run(at: At, run: PodRun) -> None:
         at.out.say(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
 
 
-async def recall_run(at: At) -> PodRun | None:
+async def recall_run(at: CommandContext) -> PodRun | None:
     """The run that was started last from this machine, or None: none is known, it is a week old, or unreadable."""
     file = _file(at, at.em.pods.pod_name)
     run = None if file is None else await to_thread.run_sync(_read, file)
@@ -45,7 +45,7 @@ async def recall_run(at: At) -> PodRun | None:
     return run if age_s < run.bound_s + _KEPT_S else None
 
 
-async def forget_run(at: At, run: PodRun | None) -> None:
+async def forget_run(at: CommandContext, run: PodRun | None) -> None:
     """Remove the handle of `run`, whose end was told, unless another run was started meanwhile."""
     file = _file(at, at.em.pods.pod_name)
     if run is not None and file is not None and await to_thread.run_sync(_read, file) == run:
@@ -53,7 +53,7 @@ async def forget_run(at: At, run: PodRun | None) -> None:
             await to_thread.run_sync(file.unlink)
 
 
-def _file(at: At, pod_name: str | None) -> Path | None:
+def _file(at: CommandContext, pod_name: str | None) -> Path | None:
     folder = at.em.settings.state_dir
     scope = json.dumps([at.em.url, at.em.username, pod_name])
     digest = hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()[:16]

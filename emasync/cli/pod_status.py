@@ -8,13 +8,13 @@ from __future__ import annotations
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, with_em
 
 
 @click.command("status")
 @with_em
-def pod_status(asked: Asked) -> None:
+def pod_status(asked: GlobalOptions) -> None:
     """How the pod fares now. The exit code is 0 however it fares; `emasync pod wait` judges.
 
     \b
@@ -24,7 +24,7 @@ def pod_status(asked: Asked) -> None:
     run_on_em(asked, _status)
 
 
-async def _status(at: At) -> ExitCode:
+async def _status(at: CommandContext) -> ExitCode:
     from emasync.cli.pod_show import status_fields, status_text
 
     status = await at.em.pods.status()

@@ -10,8 +10,8 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, Seconds, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, Seconds, option, with_em
 from emasync.cli.pod_run_file import forget_run, recall_run
 from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
 from emasync.errors import NotFoundError, PodFailedError
@@ -22,7 +22,7 @@ from emasync.model import PodPhase, PodStatus
 @with_em
 @option("--timeout", type=Seconds(), help="give up after this long [never]; the pod goes on")
 @with_interval
-def pod_wait(asked: Asked, timeout: float | None, interval: float) -> None:
+def pod_wait(asked: GlobalOptions, timeout: float | None, interval: float) -> None:
     """Wait for the pod's end, and print how it ended.
 
     That is the end of the run that `emasync pod run` on this machine asked for last, not of a run before it; without
@@ -36,7 +36,7 @@ def pod_wait(asked: Asked, timeout: float | None, interval: float) -> None:
     run_on_em(asked, partial(_wait, timeout_s=timeout, interval_s=interval))
 
 
-async def _wait(at: At, *, timeout_s: float | None, interval_s: float) -> ExitCode:
+async def _wait(at: CommandContext, *, timeout_s: float | None, interval_s: float) -> ExitCode:
     at.resume = "emasync pod wait"
     run = await recall_run(at)
     if run is not None:
@@ -58,5 +58,5 @@ async def _wait(at: At, *, timeout_s: float | None, interval_s: float) -> ExitCo
     return ExitCode.DONE
 
 
-def _tell(at: At, status: PodStatus) -> None:
+def _tell(at: CommandContext, status: PodStatus) -> None:
     at.out.result("pod", status_text(status), **status_fields(status))

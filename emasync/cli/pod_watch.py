@@ -10,8 +10,8 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.pod_run_file import forget_run, recall_run
 from emasync.cli.pod_show import status_fields, status_text, tell_awaited, with_interval
 from emasync.model import PodPhase
@@ -20,7 +20,7 @@ from emasync.model import PodPhase
 @click.command("watch")
 @with_em
 @with_interval
-def pod_watch(asked: Asked, interval: float) -> None:
+def pod_watch(asked: GlobalOptions, interval: float) -> None:
     """Print the pod's status now and whenever it changes, until it has ended or can never start.
 
     That is the pod of the run that `emasync pod run` on this machine asked for last; without such a run, whatever pod
@@ -34,7 +34,7 @@ def pod_watch(asked: Asked, interval: float) -> None:
     run_on_em(asked, partial(_watch, interval_s=interval))
 
 
-async def _watch(at: At, *, interval_s: float) -> ExitCode:
+async def _watch(at: CommandContext, *, interval_s: float) -> ExitCode:
     at.resume = "emasync pod watch"
     run = await recall_run(at)
     if run is not None:

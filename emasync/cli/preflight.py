@@ -29,7 +29,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Dockerfile:
     """A Dockerfile, as far as it can be checked. `bases`: images that must be on the EM already, each once;
     `stages` counts every FROM."""
 
@@ -38,7 +38,7 @@ class Recipe:
     sources: tuple[Source, ...]
 
 
-def read_dockerfile(text: str) -> Recipe:
+def read_dockerfile(text: str) -> Dockerfile:
     """The images a Dockerfile starts from, and what it takes from its context.
 
     Earlier stages and ``scratch`` are no bases; what is copied from a stage, a here-document or through a variable is
@@ -62,10 +62,10 @@ def read_dockerfile(text: str) -> Recipe:
                 stages.add(words[2].lower())
         elif step in ("COPY", "ADD"):
             sources += [Source(step=step, path=path, line=line) for path in _sources(rest)]
-    return Recipe(stages=count, bases=tuple(bases), sources=tuple(sources))
+    return Dockerfile(stages=count, bases=tuple(bases), sources=tuple(sources))
 
 
-def build_faults(recipe: Recipe, names: Collection[str]) -> list[str]:
+def build_faults(recipe: Dockerfile, names: Collection[str]) -> list[str]:
     """Why the build would fail, one sentence each; `names` are the files of the context that will be sent."""
     faults = [] if recipe.stages else ["the Dockerfile has no FROM"]
     there = {RemotePath(name) for name in names}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from emasync.cli.joblog import JobLog, Record
+from emasync.cli.joblog import JobStore, Record
 from emasync.model import safe
 from emasync.transfer.state.journal import unfinished
 
@@ -46,7 +46,7 @@ def why_not_rebuilt(record: Record) -> str | None:
     return None
 
 
-def why_not_resumable(log: JobLog, record: Record) -> str | None:
+def why_not_resumable(log: JobStore, record: Record) -> str | None:
     """Why there is nothing to go on with; None if there is. Opens the journal, so no run may hold it."""
     if (reason := why_not_rebuilt(record)) is not None:
         return reason

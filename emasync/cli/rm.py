@@ -12,8 +12,8 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.job import At, run_on_em
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.job import CommandContext, run_on_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.out import escape_name
 from emasync.cli.question import ask, can_ask
 from emasync.cli.remote import Chosen, paths_or_globs, with_glob
@@ -32,7 +32,7 @@ _NAMED = 10
 @option("--literal", is_flag=True, help="no path is a pattern: * is an ordinary character")
 @with_glob
 @with_em
-def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: bool) -> None:
+def rm(asked: GlobalOptions, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: bool) -> None:
     """Delete files, folders with all that is in them, and the files that match patterns.
 
     A path with * is always a pattern of files, in which * and ** are wildcards and nothing else; with --glob every path
@@ -52,7 +52,7 @@ def rm(asked: Asked, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: 
     run_on_em(asked, partial(_rm, wanted=wanted, literal=literal, yes=yes))
 
 
-async def _rm(at: At, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
+async def _rm(at: CommandContext, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
     if not yes and not can_ask():
         raise ValueError("rm asks before it deletes, and there is no terminal to ask on: add -y")
     chosen = choose_removals(await at.em.files.list(), wanted, literal=literal)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from emasync.cli.verbs import Verbs
+from emasync.cli.verbs import LazyGroup
 
 _VERBS = {
     "down": ("sync_down", "make a local folder equal to one of the volume"),
@@ -15,7 +15,7 @@ _VERBS = {
 }
 
 
-@click.command("sync", cls=Verbs, verbs=_VERBS)
+@click.command("sync", cls=LazyGroup, verbs=_VERBS)
 def sync() -> None:
     """Make one side equal to the other; only what differs moves.
 

@@ -12,11 +12,11 @@ import click
 
 from emasync.cli.deletion_flags import DeletionFlags, with_deletion_flags
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
+from emasync.cli.job import CommandContext, run_on_em
 from emasync.cli.moving import move
-from emasync.cli.options import Asked, with_em
+from emasync.cli.options import GlobalOptions, with_em
 from emasync.cli.plan_lines import tell_decisions
-from emasync.cli.wishes import Wishes, with_wishes
+from emasync.cli.wishes import TransferFlags, with_transfer_flags
 
 
 @click.command("down")
@@ -24,11 +24,11 @@ from emasync.cli.wishes import Wishes, with_wishes
 @click.argument("local", type=click.Path())
 @with_deletion_flags
 @with_em
-@with_wishes
+@with_transfer_flags
 def sync_down(
-    asked: Asked,
+    asked: GlobalOptions,
     *,
-    wishes: Wishes,
+    wishes: TransferFlags,
     remote: str,
     local: str,
     deletion: DeletionFlags,
@@ -50,7 +50,9 @@ def sync_down(
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _sync_down(at: At, *, wishes: Wishes, local: str, remote: str, deletion: DeletionFlags) -> ExitCode:
+async def _sync_down(
+    at: CommandContext, *, wishes: TransferFlags, local: str, remote: str, deletion: DeletionFlags
+) -> ExitCode:
     begin = partial(at.em.sync_down, remote, local, **deletion.keywords, **wishes.keywords)
     if wishes.dry_run:
         report = await begin(dry_run=True)

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from emasync.http.limiter.aimd import LaneChanged
-from emasync.http.limiter.scheduler import LaneWaiting
+from emasync.http.limiter.aimd import LimitChanged
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Outcome, RemotePath
 from emasync.transfer.events import (
     Event,
@@ -61,9 +61,9 @@ class Tally:
             now = self._clock()
             for path in event.paths:
                 self.active.setdefault(path, Active()).forwarded = now
-        elif isinstance(event, LaneChanged):
+        elif isinstance(event, LimitChanged):
             self.width = event.width_after
-        elif isinstance(event, LaneWaiting):
+        elif isinstance(event, LimiterWaiting):
             self.busy_since = event.since
         elif isinstance(event, Settled):
             self._settle(event.outcome)

@@ -11,13 +11,13 @@ from typing import get_args
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.job import At, run_on_em
+from emasync.cli.job import CommandContext, run_on_em
 from emasync.cli.moving import move
-from emasync.cli.options import Asked, option, with_em
+from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.plan_file import check_plan_flags, read_plan, save_plan, with_plan_flags
 from emasync.cli.plan_lines import PlanLine, copy_action, tell_plan, tell_saved
 from emasync.cli.remote import paths_or_globs, with_glob
-from emasync.cli.wishes import Wishes, with_wishes
+from emasync.cli.wishes import TransferFlags, with_transfer_flags
 from emasync.model import Glob, Overwrite
 from emasync.transfer.planning.plan import UplinkItem, UplinkPlan
 
@@ -29,11 +29,11 @@ from emasync.transfer.planning.plan import UplinkItem, UplinkPlan
 @with_glob
 @with_plan_flags
 @with_em
-@with_wishes
+@with_transfer_flags
 def up(
-    asked: Asked,
+    asked: GlobalOptions,
     *,
-    wishes: Wishes,
+    wishes: TransferFlags,
     sources: tuple[str, ...],
     to: str,
     overwrite: Overwrite | None,
@@ -67,19 +67,27 @@ def up(
     run_on_em(asked, verb, settings=wishes.settings(asked))
 
 
-async def _up(at: At, *, wishes: Wishes, sources: list[str | Glob], to: str, overwrite: Overwrite | None) -> ExitCode:
+async def _up(
+    at: CommandContext, *, wishes: TransferFlags, sources: list[str | Glob], to: str, overwrite: Overwrite | None
+) -> ExitCode:
     begin = partial(at.em.uplink, sources, to, overwrite=overwrite, **wishes.keywords)
     return await move(at, wishes, begin, title="uplink")
 
 
-async def _apply(at: At, *, wishes: Wishes, file: str, overwrite: Overwrite | None) -> ExitCode:
+async def _apply(at: CommandContext, *, wishes: TransferFlags, file: str, overwrite: Overwrite | None) -> ExitCode:
     plan = read_plan(file, UplinkPlan)
     begin = partial(at.em.apply, plan, overwrite=overwrite, **wishes.moving)
     return await move(at, wishes, begin, title="uplink")
 
 
 async def _plan(
-    at: At, *, wishes: Wishes, sources: list[str | Glob], to: str, overwrite: Overwrite, file: str | None
+    at: CommandContext,
+    *,
+    wishes: TransferFlags,
+    sources: list[str | Glob],
+    to: str,
+    overwrite: Overwrite,
+    file: str | None,
 ) -> ExitCode:
     plan = await at.em.plan_uplink(sources, to, include=wishes.include, exclude=wishes.exclude)
     if file is not None:

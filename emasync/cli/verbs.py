@@ -1,4 +1,4 @@
-"""`Verbs`: a click group that imports only the verb that runs; the others' imports would cost every start.
+"""`LazyGroup`: a click group that imports only the verb that runs; the others' imports would cost every start.
 
 Owns: finding a verb's module by its name. Imports click only, until something is wrong.
 """
@@ -27,7 +27,7 @@ def _escaped_usage_errors() -> Iterator[None]:
         raise click.UsageError(safe(error.message, limit=2000), ctx=error.ctx) from None
 
 
-class Verbs(click.Group):
+class LazyGroup(click.Group):
     """`verbs`: name -> (module of this room, one line of help). The module holds a command of its own name.
 
     `aliases` are other names, left out of the help.

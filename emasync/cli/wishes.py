@@ -13,7 +13,7 @@ from typing import Any, TypedDict, get_args
 
 import click
 
-from emasync.cli.options import Asked, F, Rate, Seconds, option
+from emasync.cli.options import F, GlobalOptions, Rate, Seconds, option
 from emasync.cli.origins import settings_of
 from emasync.config import Settings
 from emasync.model import Verify
@@ -44,7 +44,7 @@ class Keywords(Moving):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class TransferFlags:
     """The shared flags of one transfer, as given; None is "not given". `bwlimit` is bytes a second."""
 
     workers: int | None = None
@@ -67,7 +67,7 @@ class Wishes:
         """For `Client.apply`."""
         return Moving(workers=self.workers, verify=self.verify, deadline=self.deadline_s)
 
-    def settings(self, asked: Asked) -> Settings:
+    def settings(self, asked: GlobalOptions) -> Settings:
         """`Settings` with the bandwidth limit in them; a click error when it is too low to tell from a dead link."""
         plain = settings_of(asked)
         try:
@@ -89,15 +89,15 @@ _SHARED = (
     option("--report", type=click.Path(dir_okay=False, path_type=Path), help="a JSON line for every file"),
     option("--no-job", is_flag=True, help="keep no journal: an interrupted run cannot be resumed"),
 )
-_NAMES = tuple(Wishes.__dataclass_fields__)
+_NAMES = tuple(TransferFlags.__dataclass_fields__)
 
 
-def with_wishes(function: F) -> F:
+def with_transfer_flags(function: F) -> F:
     """Give a verb the flags of a transfer, as its keyword `wishes`. Goes below `with_em`."""
 
     @functools.wraps(function)
     def called(*args: Any, **values: Any) -> Any:
-        return function(*args, wishes=Wishes(**{name: values.pop(name) for name in _NAMES}), **values)
+        return function(*args, wishes=TransferFlags(**{name: values.pop(name) for name in _NAMES}), **values)
 
     for decorate in reversed(_SHARED):
         called = decorate(called)

@@ -5,12 +5,12 @@ Knows nothing of HTTP, retries or plans.
 """
 
 from emasync.disk.atomic_file import Unchanged
-from emasync.disk.directory import Pin, flush_folder
-from emasync.disk.executor import FileThreads
+from emasync.disk.directory import RootGuard, flush_folder
+from emasync.disk.executor import FileExecutor
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.reader import (
     Digest,
-    Small,
+    SmallFile,
     Source,
     SourceReader,
     digest_file,
@@ -19,20 +19,20 @@ from emasync.disk.reader import (
     reading,
 )
 from emasync.disk.remove import remove_file
-from emasync.disk.safe_paths import TEMP_PREFIX, local_parts, name_problem, twin_key
+from emasync.disk.safe_paths import TEMP_PREFIX, case_fold_key, local_parts, name_problem
 from emasync.disk.sweep import sweep
-from emasync.disk.writer import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
+from emasync.disk.writer import SMALL, BufferedFileWriter, FileWriter, Saved, exists, is_there, open_writer, sync_folder
 
 __all__ = [
     "Digest",
-    "FileThreads",
+    "FileExecutor",
     "Fingerprint",
-    "Pin",
+    "RootGuard",
     "SMALL",
-    "Save",
+    "FileWriter",
     "Saved",
-    "SmallSave",
-    "Small",
+    "BufferedFileWriter",
+    "SmallFile",
     "Source",
     "SourceReader",
     "TEMP_PREFIX",
@@ -47,8 +47,8 @@ __all__ = [
     "read_small",
     "reading",
     "remove_file",
-    "saving",
+    "open_writer",
     "sweep",
     "sync_folder",
-    "twin_key",
+    "case_fold_key",
 ]

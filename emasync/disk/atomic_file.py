@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emasync.disk.directory import Pin, leads_to, open_folder
+from emasync.disk.directory import RootGuard, open_folder, resolves_to
 from emasync.disk.entries import fsync_folder
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.safe_paths import TEMP_PREFIX
@@ -63,7 +63,7 @@ class Target:
     overwrite: Overwrite
     durable: bool
     mode: int
-    pin: Pin | None = None
+    pin: RootGuard | None = None
     unchanged: Unchanged | None = None
 
     @property
@@ -197,7 +197,7 @@ class TempFile(io.FileIO):
             swapped = True
         if swapped:
             what = "the temporary file was removed or replaced"
-        elif not leads_to(self.target.root, self.target.parts[:-1], folder):
+        elif not resolves_to(self.target.root, self.target.parts[:-1], folder):
             what = "a folder on the way was moved or replaced"
         else:
             return

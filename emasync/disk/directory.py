@@ -20,7 +20,7 @@ from emasync.model import safe
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
-class Pin:
+class RootGuard:
     """Which folder a destination is, from its first opening on: a path that leads elsewhere later is not followed. And
     which folders in it are on the disk for certain: one transfer has one Pin."""
 
@@ -57,14 +57,14 @@ def _moved(root: Path) -> UnsafePathError:
     return UnsafePathError(f"cannot go on in {safe(root)}: {what} meanwhile", name=os.fspath(root), reason=what)
 
 
-def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: Pin | None = None) -> int:
+def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: RootGuard | None = None) -> int:
     """A descriptor of ``root/parts``, to be closed by the caller; folders that are missing are made.
 
     `root` is the user's word and may be or pass symbolic links; below it a link is an UnsafePathError, even one that
     is planted while this runs. `durable`: when this returns, the entry of each of these folders in its parent is on the
     disk, that of `root` too, whoever made them; a folder is made only in one of which that is true.
     """
-    pin = pin or Pin()
+    pin = pin or RootGuard()
     entries = pin.entries if durable else None
     known = pin.known  # asked first: another worker may make it and pin it between our miss and the question
     try:
@@ -97,12 +97,12 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: Pin | N
     return current
 
 
-def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> int:
+def find_folder(root: Path, parts: Sequence[str], *, pin: RootGuard | None = None) -> int:
     """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no such folder.
 
     As in `open_folder` a link below `root` is an UnsafePathError.
     """
-    pin = pin or Pin()
+    pin = pin or RootGuard()
     known = pin.known
     try:
         current = pin.open(root)
@@ -121,7 +121,7 @@ def find_folder(root: Path, parts: Sequence[str], *, pin: Pin | None = None) -> 
     return current
 
 
-def leads_to(root: Path, parts: Sequence[str], folder: int) -> bool:
+def resolves_to(root: Path, parts: Sequence[str], folder: int) -> bool:
     """Whether ``root/parts`` still is the folder that `folder` was opened as. OSError where no file can be opened."""
     try:
         current = find_folder(root, parts)

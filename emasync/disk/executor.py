@@ -1,4 +1,4 @@
-"""`FileThreads`: the few threads in which all file work of one client is done.
+"""`FileExecutor`: the few threads in which all file work of one client is done.
 
 Owns: handing a call to a thread, how many busy ones run at once, and waiting for them whatever happens to the caller.
 Imports only its room.
@@ -29,8 +29,8 @@ P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
 
-class FileThreads:
-    """At most `size` threads, started when first needed. Use it as ``async with FileThreads(size=4) as threads``.
+class FileExecutor:
+    """At most `size` threads, started when first needed. Use it as ``async with FileExecutor(size=4) as threads``.
 
     They are daemons: the standard library's pool would be joined at interpreter exit, so one call stuck in the kernel
     (a dead network mount) would keep the process alive for ever.
@@ -92,7 +92,7 @@ class FileThreads:
             if ends := self._pool.stop():
                 await asyncio.wait([asyncio.wrap_future(end) for end in ends], timeout=grace_s)
 
-    async def __aenter__(self) -> FileThreads:
+    async def __aenter__(self) -> FileExecutor:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -100,7 +100,7 @@ class FileThreads:
 
 
 async def finish(job: asyncio.Future[T]) -> T:
-    """The result of a call begun by `FileThreads.start`; waits for its end even when cancelled, as `run` does."""
+    """The result of a call begun by `FileExecutor.start`; waits for its end even when cancelled, as `run` does."""
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not job.done():
@@ -177,4 +177,4 @@ class _DaemonPool(Executor):
             return list(self._ends)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        raise RuntimeError("FileThreads.aclose() ends these threads")
+        raise RuntimeError("FileExecutor.aclose() ends these threads")

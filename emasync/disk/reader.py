@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from emasync.disk.executor import FileThreads, finish
+from emasync.disk.executor import FileExecutor, finish
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.hashes import Hashes
 from emasync.errors import SourceChangedError, UnsafePathError
@@ -70,7 +70,7 @@ def digest_file(path: str | Path) -> Digest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Small:
+class SmallFile:
     """A file that was read at once: its bytes, and what `SourceReader` would say of them."""
 
     data: bytes
@@ -78,7 +78,7 @@ class Small:
     tag: int
 
 
-def read_small(sources: Iterable[Source]) -> Iterator[Small]:
+def read_small(sources: Iterable[Source]) -> Iterator[SmallFile]:
     """The files one after the other, each in one piece; for a file thread, which thus reads many of them in one hop.
 
     A file that is not what its fingerprint says, or changes while it is read, raises what `reading` would.
@@ -90,13 +90,13 @@ def read_small(sources: Iterable[Source]) -> Iterator[Small]:
             data = b"".join(iter(file.next_chunk, b""))  # a read may give less than was asked for
         finally:
             file.close()
-        yield Small(data=data, sha256=file.hashes.sha256 or "", tag=file.hashes.tag or 0)
+        yield SmallFile(data=data, sha256=file.hashes.sha256 or "", tag=file.hashes.tag or 0)
 
 
 class SourceReader:
     """The chunks of one file, once, as an async iterator; see `reading`."""
 
-    def __init__(self, threads: FileThreads, file: _OpenSource) -> None:
+    def __init__(self, threads: FileExecutor, file: _OpenSource) -> None:
         self._threads = threads
         self._file = file
         self._ready: bytes | None = file.first
@@ -185,7 +185,7 @@ class SourceReader:
 
 @asynccontextmanager
 async def reading(
-    threads: FileThreads,
+    threads: FileExecutor,
     path: str | Path,
     *,
     expect: Fingerprint | None = None,

@@ -9,12 +9,14 @@ import os
 from pathlib import Path
 
 from emasync.disk.atomic_file import Unchanged
-from emasync.disk.directory import Pin, find_folder
+from emasync.disk.directory import RootGuard, find_folder
 from emasync.disk.safe_paths import local_parts
 from emasync.model import RemotePath
 
 
-def remove_file(root: Path, path: RemotePath, *, pin: Pin | None = None, unchanged: Unchanged | None = None) -> None:
+def remove_file(
+    root: Path, path: RemotePath, *, pin: RootGuard | None = None, unchanged: Unchanged | None = None
+) -> None:
     """Unlink ``root/path``; a link there is removed itself. A file that is gone already is fine.
 
     UnsafePathError for a name or folder that must not be followed, TargetChangedError if the file is not `unchanged`,

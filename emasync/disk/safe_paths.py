@@ -74,7 +74,7 @@ def _plain_problem(name: str) -> str | None:
 def local_parts(path: RemotePath) -> tuple[str, ...]:
     """The names of `path` from the root down, each fit for this machine; UnsafePathError otherwise.
 
-    They are only names: `emasync.disk.saving` sees to it that no symbolic link among them is followed.
+    They are only names: `emasync.disk.open_writer` sees to it that no symbolic link among them is followed.
     """
     if not path.parts:
         raise UnsafePathError("the root of the volume is not a file: name a file in it", name="", reason="is empty")
@@ -90,7 +90,7 @@ def local_parts(path: RemotePath) -> tuple[str, ...]:
     return path.parts
 
 
-def twin_key(path: str) -> str:
+def case_fold_key(path: str) -> str:
     """What two paths have in common when a file system could take them for one (letter case, composed accents)."""
     key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
     return path if key == path else key  # as a rule: no second text for each of very many files

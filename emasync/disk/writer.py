@@ -19,8 +19,8 @@ import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from emasync.disk.atomic_file import Target, TempFile, Unchanged, temp_name
-from emasync.disk.directory import Pin, find_folder, flush_folder
-from emasync.disk.executor import FileThreads, finish
+from emasync.disk.directory import RootGuard, find_folder, flush_folder
+from emasync.disk.executor import FileExecutor, finish
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.hashes import Hashes
 from emasync.disk.safe_paths import local_parts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 SMALL = 1024 * 1024
-"""Bytes of a file that may wait in memory until it is whole (`SmallSave`)."""
+"""Bytes of a file that may wait in memory until it is whole (`BufferedFileWriter`)."""
 
 _QUICK = 64 * 1024  # bytes that are hashed sooner than a thread is reached, and written sooner than room is asked for
 
@@ -71,10 +71,10 @@ class _Hashed:
         return self._hashes.tag
 
 
-class Save(_Hashed):
-    """One file being saved as it comes; see `saving`."""
+class FileWriter(_Hashed):
+    """One file being saved as it comes; see `open_writer`."""
 
-    def __init__(self, threads: FileThreads, temp: TempFile, hashes: Hashes) -> None:
+    def __init__(self, threads: FileExecutor, temp: TempFile, hashes: Hashes) -> None:
         super().__init__(hashes)
         self._threads = threads
         self._temp = temp
@@ -104,7 +104,8 @@ class Save(_Hashed):
         """
         await self.finish()  # a hash takes its data in order
         self._hashing = [self._threads.start(update, data) for update in self._hashes.updates()]
-        # No shield: leaving `saving` waits for the write, because it takes the lock that the write holds in its thread.
+        # No shield: leaving `open_writer` waits for the write, because it takes the lock that the write holds in its
+        # thread.
         await self._file.write(data)
 
     async def finish(self) -> None:
@@ -126,8 +127,8 @@ class Save(_Hashed):
 
 
 @asynccontextmanager
-async def saving(
-    threads: FileThreads,
+async def open_writer(
+    threads: FileExecutor,
     root: Path,
     path: RemotePath,
     *,
@@ -135,10 +136,10 @@ async def saving(
     durable: bool,
     with_tag: bool = True,
     new_name: Callable[[], str] = temp_name,
-    pin: Pin | None = None,
+    pin: RootGuard | None = None,
     unchanged: Unchanged | None = None,
-) -> AsyncIterator[Save]:
-    """A `Save` of `path` below `root`; both are made where missing. Nothing is at the final name before `commit`.
+) -> AsyncIterator[FileWriter]:
+    """A `FileWriter` of `path` below `root`; both are made where missing. Nothing is at the final name before `commit`.
 
     Leaving without commit, by whatever way, removes the temporary file; that is done before this returns, even when
     cancelled. Raises UnsafePathError for a name or link that must not be followed, FileExistsError if the file is
@@ -153,7 +154,7 @@ async def saving(
         owned.callback(temp.discard)
         return temp
 
-    save: Save | None = None
+    save: FileWriter | None = None
 
     async def leave() -> None:
         with anyio.CancelScope(shield=True):
@@ -164,7 +165,7 @@ async def saving(
                 await threads.run(owned.close)
 
     try:
-        save = Save(threads, await threads.run(begin), Hashes(with_tag=with_tag))
+        save = FileWriter(threads, await threads.run(begin), Hashes(with_tag=with_tag))
         yield save
     except BaseException as error:
         try:
@@ -176,24 +177,24 @@ async def saving(
         await leave()
 
 
-class SmallSave(_Hashed):
+class BufferedFileWriter(_Hashed):
     """One file that waits in memory until it is whole; then `commit` is its only hop to a thread.
 
-    The same choices and errors as `saving`, but for those of the disk, which all come with `commit`. A file that has no
-    room there is not begun: others would lack what it takes until it fails. There is nothing to clean up, whenever it
-    is dropped. The caller sees to it that the file is no larger than about `SMALL`.
+    The same choices and errors as `open_writer`, but for those of the disk, which all come with `commit`. A file that
+    has no room there is not begun: others would lack what it takes until it fails. There is nothing to clean up,
+    whenever it is dropped. The caller sees to it that the file is no larger than about `SMALL`.
     """
 
     def __init__(
         self,
-        threads: FileThreads,
+        threads: FileExecutor,
         root: Path,
         path: RemotePath,
         *,
         overwrite: Overwrite,
         durable: bool,
         with_tag: bool = True,
-        pin: Pin | None = None,
+        pin: RootGuard | None = None,
         unchanged: Unchanged | None = None,
     ) -> None:
         super().__init__(Hashes(with_tag=with_tag))
@@ -227,7 +228,8 @@ class SmallSave(_Hashed):
         self._hashes.update(self._data)
 
     async def commit(self, *, flush_folder: bool = True) -> Path:
-        """As that of `Save`: make the file, write it and put it in place. Cancelled while it runs, it still ends."""
+        """As that of `FileWriter`: make the file, write it and put it in place. Cancelled while it runs, it still
+        ends."""
         await self.finish()
         return await self._threads.run(self._put, flush_folder)
 
@@ -248,13 +250,13 @@ class SmallSave(_Hashed):
 
 
 def _target(
-    threads: FileThreads,
+    threads: FileExecutor,
     root: Path,
     path: RemotePath,
     *,
     overwrite: Overwrite,
     durable: bool,
-    pin: Pin | None,
+    pin: RootGuard | None,
     unchanged: Unchanged | None,
 ) -> Target:
     return Target(
@@ -268,8 +270,8 @@ def _target(
     )
 
 
-async def exists(threads: FileThreads, root: Path, path: RemotePath) -> bool:
-    """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `saving`."""
+async def exists(threads: FileExecutor, root: Path, path: RemotePath) -> bool:
+    """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `open_writer`."""
     return await threads.run(is_there, root, path)
 
 
@@ -290,6 +292,6 @@ def is_there(root: Path, path: RemotePath) -> bool:
     return True
 
 
-async def sync_folder(threads: FileThreads, folder: Path) -> None:
+async def sync_folder(threads: FileExecutor, folder: Path) -> None:
     """Make the names in `folder` durable, after commits with `flush_folder` off."""
     await threads.run(flush_folder, folder)

@@ -6,8 +6,8 @@ Knows nothing of tokens' lives, retries, the lock or files.
 """
 
 from emasync.http.base_url import check_base_url
-from emasync.http.response import Reply
+from emasync.http.response import Response
 from emasync.http.transport import Transport
 from emasync.http.upload import Body
 
-__all__ = ["Body", "Reply", "Transport", "check_base_url"]
+__all__ = ["Body", "Response", "Transport", "check_base_url"]

@@ -25,9 +25,7 @@ from emasync.errors import (
     UnreachableError,
 )
 from emasync.model import Token
-from emasync.wire import jwt
-from emasync.wire import requests
-from emasync.wire import responses
+from emasync.wire import jwt, requests, responses
 
 _NO_REFRESH = (AuthError, BadRequestError, ForbiddenError, NotFoundError, ProtocolError, ServerError)
 _PASSING = (BusyError, ProtocolError, ServerError, TimedOutError, UnreachableError)
@@ -45,7 +43,7 @@ class TokenStore:
         username: str,
         password: str,
         *,
-        exchange: Callable[[requests.Call], Awaitable[Any]],
+        exchange: Callable[[requests.ApiRequest], Awaitable[Any]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.username = username

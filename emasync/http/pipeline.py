@@ -19,15 +19,15 @@ import anyio
 
 from emasync.config import RetryPolicy
 from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError, is_out_of_files
-from emasync.http import Body, Reply, Transport
+from emasync.http import Body, Response, Transport
 from emasync.http.auth import TokenStore
-from emasync.http.limiter.permit import Gate, Priority
-from emasync.http.retry import History, Next, decide
+from emasync.http.limiter.permit import LimiterProtocol, Priority
+from emasync.http.retry import AttemptHistory, RetryAction, decide
 from emasync.model import Token
-from emasync.wire.requests import Call, Kind
+from emasync.wire.requests import ApiRequest, Kind
 
 T = TypeVar("T")
-_ASSUMED_S_BYTE = 1e-6  # of an upload, until one has shown how fast it goes
+_ASSUMED_SECONDS_PER_BYTE = 1e-6  # of an upload, until one has shown how fast it goes
 _TELLING = 1024 * 1024  # bytes of an upload that says something about the next one's time
 _log = logging.getLogger("emasync")
 
@@ -41,11 +41,11 @@ _HOW_TO_CHECK = {
 
 
 @dataclass(slots=True)
-class Account:
+class RequestStats:
     """What calls cost, counted by the request path, here and in `parent`: requests sent, seconds spent waiting for a
     busy EM, failures, payload bytes `moved`. `error_budget`: how many failures all calls on this account may have."""
 
-    parent: Account | None = None
+    parent: RequestStats | None = None
     error_budget: float = math.inf
     requests: int = 0
     busy_s: float = 0.0
@@ -68,11 +68,11 @@ class Account:
 
 
 @dataclass(slots=True)
-class _Story:
+class _RequestState:
     """One call's way through its attempts."""
 
-    call: Call
-    account: Account
+    call: ApiRequest
+    account: RequestStats
     size: int = 0  # bytes of its body
     errors: int = 0
     refused: int = 0
@@ -83,7 +83,7 @@ class _Story:
     raise_shortage: bool = False
 
 
-class Caller:
+class RequestPipeline:
     """Sends calls of one user to one EM. All waiting (back-off, busy EM) happens here, and holds no connection."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Caller:
         *,
         username: str,
         password: str,
-        gate: Gate,
+        gate: LimiterProtocol,
         policy: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         rand: Callable[[], float] = random.random,
@@ -105,7 +105,7 @@ class Caller:
         self._sleep = sleep
         self._rand = rand
         self._clock = clock
-        self._s_byte = _ASSUMED_S_BYTE
+        self._s_byte = _ASSUMED_SECONDS_PER_BYTE
 
     def save_files(self) -> None:
         """Open files have run short: close what only waits for a next call."""
@@ -113,12 +113,12 @@ class Caller:
 
     async def run(
         self,
-        call: Call,
-        read: Callable[[Reply], Awaitable[T]],
+        call: ApiRequest,
+        read: Callable[[Response], Awaitable[T]],
         *,
         body: Callable[[], Body] | None = None,
         size: int = 0,
-        account: Account | None = None,
+        account: RequestStats | None = None,
         raise_shortage: bool = False,
     ) -> T:
         """Send `call` until it is answered, and return what `read` makes of the reply.
@@ -129,7 +129,7 @@ class Caller:
         first. With `raise_shortage` an error that says that no more files can be opened here is raised at once: others
         of this process must make room. Cancellation drops the connection.
         """
-        story = _Story(call, account or Account(), size=size, raise_shortage=raise_shortage)
+        story = _RequestState(call, account or RequestStats(), size=size, raise_shortage=raise_shortage)
         while True:
             failure: EMError
             try:
@@ -139,14 +139,14 @@ class Caller:
                 failure = error
             await self._after(story, failure)
 
-    async def json(self, call: Call, *, account: Account | None = None) -> Any:
+    async def json(self, call: ApiRequest, *, account: RequestStats | None = None) -> Any:
         """`run` for a reply that is one JSON value."""
         return await self.run(call, lambda reply: reply.json(), account=account)
 
     @asynccontextmanager
-    async def open(self, call: Call, *, account: Account | None = None) -> AsyncIterator[Reply]:
+    async def open(self, call: ApiRequest, *, account: RequestStats | None = None) -> AsyncIterator[Response]:
         """Send `call` until its reply begins, and yield the reply. What happens to its body is not repeated."""
-        story = _Story(call, account or Account())
+        story = _RequestState(call, account or RequestStats())
         async with AsyncExitStack() as opened:
             while True:
                 failure: EMError
@@ -161,7 +161,7 @@ class Caller:
                 await self._after(story, failure)
             yield reply
 
-    async def probe(self, call: Call) -> bool:
+    async def probe(self, call: ApiRequest) -> bool:
         """Whether the EM takes `call`, a cheap one, now; past the gate and without patience. False for 423, 429, 503.
 
         Any other failure counts as taken: what it means is for the call that comes after it to find out.
@@ -176,7 +176,7 @@ class Caller:
             pass
         return True
 
-    async def _authorise(self, story: _Story, *, needed_s: float = 0.0) -> Token:
+    async def _authorise(self, story: _RequestState, *, needed_s: float = 0.0) -> Token:
         """A token to send at once. What fails here ends the call: the log-in had its own row of the table, and the
         call itself was not sent."""
         try:
@@ -186,7 +186,7 @@ class Caller:
             raise
         return story.token
 
-    async def _send(self, stack: AsyncExitStack, story: _Story, body: Callable[[], Body] | None) -> Reply:
+    async def _send(self, stack: AsyncExitStack, story: _RequestState, body: Callable[[], Body] | None) -> Response:
         """One attempt. The gate and the connection stay open in `stack`."""
         call = story.call
         if call.kind is Kind.AUTH:  # the EM's lock is not on the log-in
@@ -220,7 +220,7 @@ class Caller:
             self._s_byte = (self._clock() - began) / story.size
         return reply
 
-    async def _after(self, story: _Story, error: EMError) -> None:
+    async def _after(self, story: _RequestState, error: EMError) -> None:
         """Do what the table says; return to have the call sent again, or raise."""
         call = story.call
         short = is_out_of_files(error)
@@ -232,18 +232,18 @@ class Caller:
             story.errors += 1
             story.account.charge(errors=not short)  # that is no fault of the link's
         spent = self._policy.retries + 1 if story.account.spent else 0
-        history = History(errors=max(story.errors, spent), refused=story.refused)
+        history = AttemptHistory(errors=max(story.errors, spent), refused=story.refused)
         verdict = decide(call.kind, error, history=history, policy=self._policy, rand=self._rand())
         _log.debug("%s: %s: %s", call, type(error).__name__, verdict.next)
-        if verdict.next is Next.WAIT and call.kind is Kind.AUTH:
+        if verdict.next is RetryAction.WAIT and call.kind is Kind.AUTH:
             await self._wait_for_auth(story, error)
-        elif verdict.next is Next.WAIT:
+        elif verdict.next is RetryAction.WAIT:
             self._check_busy_budget(story, error)
-        elif verdict.next is Next.RETRY:
+        elif verdict.next is RetryAction.RETRY:
             await self._sleep(verdict.delay_s)
-        elif verdict.next is Next.LOG_IN and story.token is not None:
+        elif verdict.next is RetryAction.LOG_IN and story.token is not None:
             await self.tokens.replace(story.token)
-        elif verdict.next in (Next.RECONCILE, Next.UNKNOWN):
+        elif verdict.next in (RetryAction.RECONCILE, RetryAction.UNKNOWN):
             check = _HOW_TO_CHECK.get(call.path, "list to see")
             raise UnknownOutcomeError(
                 f"{call}: sent, but the answer was lost ({error}); it may have taken effect, {check}",
@@ -253,11 +253,11 @@ class Caller:
         else:
             raise error
 
-    def _check_busy_budget(self, story: _Story, error: EMError) -> None:
+    def _check_busy_budget(self, story: _RequestState, error: EMError) -> None:
         if story.busy_s >= self._policy.busy_timeout_s:
             raise self._too_busy(story, error)
 
-    async def _wait_for_auth(self, story: _Story, error: EMError) -> None:
+    async def _wait_for_auth(self, story: _RequestState, error: EMError) -> None:
         """A log-in that is told to wait has no gate to wait at: back off here, within the same budget."""
         wish = error.retry_after_s if isinstance(error, BusyError) else None
         step_s = min(self._policy.cap_s, self._policy.base_s * 2.0 ** min(story.waits, 16))
@@ -269,7 +269,7 @@ class Caller:
         story.account.charge(busy_s=delay)
         await self._sleep(delay)
 
-    def _too_busy(self, story: _Story, error: EMError) -> BusyError:
+    def _too_busy(self, story: _RequestState, error: EMError) -> BusyError:
         return BusyError(
             f"{error}; the EM stayed busy for {story.busy_s:.0f} s, which is all the busy budget allows",
             call=error.call,
@@ -278,5 +278,5 @@ class Caller:
             waited_s=story.busy_s,
         )
 
-    async def _exchange(self, call: Call) -> Any:
+    async def _exchange(self, call: ApiRequest) -> Any:
         return await self.json(call)

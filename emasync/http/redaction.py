@@ -13,7 +13,7 @@ from typing import Any
 
 from emasync.errors import EMError, ProtocolError
 from emasync.wire.error_mapping import scrub, spellings
-from emasync.wire.requests import Call, Kind
+from emasync.wire.requests import ApiRequest, Kind
 
 _TELLING = 12  # shorter ones may stand in names and messages for other reasons; only the call that sent one strikes it
 _TOKENS = 32
@@ -29,7 +29,7 @@ class Secrets:
         self._passwords: set[str] = set()
         self._tokens: deque[str] = deque(maxlen=_TOKENS)
 
-    def of(self, call: Call, token: str | None) -> list[str]:
+    def of(self, call: ApiRequest, token: str | None) -> list[str]:
         """All that an answer to `call` could give away; what the call itself carries is remembered for later ones."""
         fields = {**(call.form or {}), **(call.json or {})}
         password, refresh = fields.get("password"), fields.get("refresh")
@@ -39,7 +39,7 @@ class Secrets:
             self._passwords.add(str(password))
         return list(dict.fromkeys([*own, *self._known()]))
 
-    def repeated_in(self, call: Call, body: str) -> bool:
+    def repeated_in(self, call: ApiRequest, body: str) -> bool:
         """Whether the answer `body` holds a secret. That to a log-in may: its tokens are what it is for."""
         if call.kind is Kind.AUTH:
             return False
@@ -49,22 +49,22 @@ class Secrets:
     def clean(self, value: Any) -> Any:
         """A JSON `value` without secrets."""
         try:
-            return _struck(value, self._known())
+            return _redacted(value, self._known())
         except RecursionError:
             raise ProtocolError("the answer is nested too deeply") from None
 
-    def learn_from(self, call: Call, value: Any) -> None:
+    def learn_from(self, call: ApiRequest, value: Any) -> None:
         """Remember the tokens in the answer to a log-in."""
         if call.kind is Kind.AUTH and isinstance(value, dict):
             self._learn(*(value[key] for key in ("access", "refresh") if isinstance(value.get(key), str)))
 
-    def strike(self, error: EMError) -> None:
+    def redact(self, error: EMError) -> None:
         """Take every secret out of `error`'s message and facts: a parser may have quoted what it choked on."""
         known = self._known()
-        error.args = tuple(_struck(one, known) for one in error.args)
+        error.args = tuple(_redacted(one, known) for one in error.args)
         for name, fact in vars(error).items():
             if isinstance(fact, str | tuple | dict):
-                setattr(error, name, _struck(fact, known))
+                setattr(error, name, _redacted(fact, known))
 
     def _known(self) -> list[str]:
         return [*self._passwords, *self._tokens]
@@ -80,13 +80,13 @@ def _unescaped(body: str) -> str:
     return _ASCII.sub(lambda found: chr(int(found[1], 16)), body).replace("\\/", "/")
 
 
-def _struck(value: Any, secrets: list[str]) -> Any:
+def _redacted(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         return scrub(value, secrets)
     if isinstance(value, list):
-        return [_struck(one, secrets) for one in value]
+        return [_redacted(one, secrets) for one in value]
     if isinstance(value, tuple):
-        return tuple(_struck(one, secrets) for one in value)
+        return tuple(_redacted(one, secrets) for one in value)
     if isinstance(value, Mapping):
-        return {_struck(key, secrets): _struck(one, secrets) for key, one in value.items()}
+        return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
     return value

@@ -19,10 +19,10 @@ from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
 from emasync.http.redaction import Secrets
 from emasync.model import FileTree, safe
-from emasync.wire.json_envelope import DownlinkFacts
+from emasync.wire.json_envelope import ResponseMetadata
 from emasync.wire.json_reply import parse_text, utf8_decoder
 from emasync.wire.listing_reader import ListingReader
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 from emasync.wire.responses import check_success
 
 _PIECE: Final = 64 * 1024  # bytes of an answer that are parsed before other tasks have their turn
@@ -37,18 +37,18 @@ class _Parsing:
     hint: str = ""
 
 
-class Reply:
+class Response:
     """A 2xx answer whose body is still on the connection; valid inside the `send` block only."""
 
     def __init__(
         self,
-        call: Call,
+        call: ApiRequest,
         response: aiohttp.ClientResponse,
         *,
         timeouts: Timeouts,
         limits: Limits,
         secrets: Secrets,
-        check_facts: Callable[[DownlinkFacts], None],
+        check_facts: Callable[[ResponseMetadata], None],
     ) -> None:
         self.call = call
         self.check_facts = check_facts

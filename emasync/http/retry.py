@@ -18,7 +18,7 @@ _SERVER_TRIES = 3  # for a 500, or an answer that makes no sense, where repeatin
 _IDEMPOTENT = frozenset({Kind.READ, Kind.DOWNLINK})
 
 
-class Next(StrEnum):
+class RetryAction(StrEnum):
     """What to do now."""
 
     RETRY = "retry"  # send it again after delay_s
@@ -30,15 +30,15 @@ class Next(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class RetryDecision:
     """`delay_s` is for RETRY (and for RECONCILE, before the look)."""
 
-    next: Next
+    next: RetryAction
     delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class AttemptHistory:
     """What a call has been through, this failure included. `errors` counts failures other than busy and 401;
     `refused` counts 401 answers to fresh tokens."""
 
@@ -46,35 +46,37 @@ class History:
     refused: int = 0
 
 
-def decide(kind: Kind, error: EMError, *, history: History, policy: RetryPolicy, rand: float) -> Decision:
+def decide(kind: Kind, error: EMError, *, history: AttemptHistory, policy: RetryPolicy, rand: float) -> RetryDecision:
     """The row of the table for `kind` and `error`. `rand` in [0, 1) gives the jitter."""
     decision = _row(kind, error, history=history, delay=backoff_s(history.errors, policy=policy, rand=rand))
     spent = history.errors > policy.retries
-    return Decision(next=Next.STOP) if spent and decision.next is Next.RETRY else decision
+    return RetryDecision(next=RetryAction.STOP) if spent and decision.next is RetryAction.RETRY else decision
 
 
-def _row(kind: Kind, error: EMError, *, history: History, delay: float) -> Decision:
+def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -> RetryDecision:
     if isinstance(error, BusyError):
-        return Decision(next=Next.WAIT)
+        return RetryDecision(next=RetryAction.WAIT)
     if isinstance(error, AuthError):
         final = kind is Kind.AUTH or history.refused > 1
-        return Decision(next=Next.STOP if final else Next.LOG_IN)
+        return RetryDecision(next=RetryAction.STOP if final else RetryAction.LOG_IN)
     if isinstance(error, Unreachable) and error.permanent:
-        return Decision(next=Next.STOP)
+        return RetryDecision(next=RetryAction.STOP)
     if isinstance(error, Unreachable | TimedOutError) or _gateway(error):
         if not arrived(error) or kind in _IDEMPOTENT:
-            return Decision(next=Next.RETRY, delay_s=delay)
+            return RetryDecision(next=RetryAction.RETRY, delay_s=delay)
         if kind is Kind.AUTH:
-            return Decision(next=Next.RETRY if history.errors <= 1 else Next.STOP, delay_s=delay)
-        return Decision(next=_after_doubt(kind), delay_s=delay)
+            return RetryDecision(next=RetryAction.RETRY if history.errors <= 1 else RetryAction.STOP, delay_s=delay)
+        return RetryDecision(next=_action_for_ambiguous_failure(kind), delay_s=delay)
     if isinstance(error, ServerError | IntegrityError | ProtocolError) and not _redirect(error):
         if kind in _IDEMPOTENT or (kind is Kind.AUTH and isinstance(error, ServerError)):
-            return Decision(next=Next.RETRY if history.errors < _SERVER_TRIES else Next.STOP, delay_s=delay)
+            return RetryDecision(
+                next=RetryAction.RETRY if history.errors < _SERVER_TRIES else RetryAction.STOP, delay_s=delay
+            )
         if kind in (Kind.UPLINK, Kind.DELETE):
-            return Decision(next=Next.RECONCILE, delay_s=delay)
+            return RetryDecision(next=RetryAction.RECONCILE, delay_s=delay)
         if kind is Kind.JOB and isinstance(error, ProtocolError):
-            return Decision(next=Next.UNKNOWN)
-    return Decision(next=Next.STOP)
+            return RetryDecision(next=RetryAction.UNKNOWN)
+    return RetryDecision(next=RetryAction.STOP)
 
 
 def arrived(error: EMError) -> bool:
@@ -89,8 +91,8 @@ def backoff_s(errors: int, *, policy: RetryPolicy, rand: float) -> float:
     return rand * min(policy.cap_s, policy.base_s * 2.0 ** max(0, min(errors, 32) - 1))
 
 
-def _after_doubt(kind: Kind) -> Next:
-    return Next.UNKNOWN if kind is Kind.JOB else Next.RECONCILE
+def _action_for_ambiguous_failure(kind: Kind) -> RetryAction:
+    return RetryAction.UNKNOWN if kind is Kind.JOB else RetryAction.RECONCILE
 
 
 def _gateway(error: EMError) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from emasync.errors import UnreachableError
 from emasync.http.connector import DownlinkConnector
 from emasync.model import safe
-from emasync.wire.json_envelope import DownlinkFacts
-from emasync.wire.requests import Call
+from emasync.wire.json_envelope import ResponseMetadata
+from emasync.wire.requests import ApiRequest
 
 
 class StaleAnswers:
@@ -23,9 +23,11 @@ class StaleAnswers:
 
     def __init__(self) -> None:
         self._names_tell = True
-        self._doubted: dict[str, DownlinkFacts] = {}  # by path: at most one for each downlink under way
+        self._doubted: dict[str, ResponseMetadata] = {}  # by path: at most one for each downlink under way
 
-    def check(self, call: Call, facts: DownlinkFacts, *, reused: bool, connector: DownlinkConnector | None) -> None:
+    def check(
+        self, call: ApiRequest, facts: ResponseMetadata, *, reused: bool, connector: DownlinkConnector | None
+    ) -> None:
         """UnreachableError if the answer to `call` is that of an earlier request; it is to be sent again."""
         path = call.subject or ""
         doubted = self._doubted.pop(path, None) if not reused else None

@@ -1,6 +1,6 @@
 """One request out, one answer in, over one session.
 
-Owns: how a `Call` becomes a request, and the border where aiohttp's exceptions become ours.
+Owns: how a `ApiRequest` becomes a request, and the border where aiohttp's exceptions become ours.
 May import wire, config, model and errors, and aiohttp.
 """
 
@@ -25,12 +25,12 @@ from emasync.http.base_url import check_base_url, is_exposed
 from emasync.http.certificate import refused_because
 from emasync.http.connector import DownlinkConnector, Use, trace_reuse
 from emasync.http.redaction import Secrets
-from emasync.http.response import Reply, reason_of
+from emasync.http.response import Response, reason_of
 from emasync.http.stale import StaleAnswers
 from emasync.http.upload import Body, Upload
 from emasync.model import safe
 from emasync.wire.error_mapping import refusal, scrub
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 
 _NOT_WHOLE = (204, 205, 206)  # no body, or a part of one: what nobody asked for must not pass for a whole answer
 _log = logging.getLogger("emasync")
@@ -94,7 +94,9 @@ class Transport:
                 await session.close()
 
     @asynccontextmanager
-    async def send(self, call: Call, *, token: str | None = None, body: Body | None = None) -> AsyncIterator[Reply]:
+    async def send(
+        self, call: ApiRequest, *, token: str | None = None, body: Body | None = None
+    ) -> AsyncIterator[Response]:
         """Send `call` once and yield its 2xx answer; any other answer raises its error before the block is entered.
 
         Leaving the block early drops the connection. UnreachableError and TimedOutError say whether the request may
@@ -109,7 +111,7 @@ class Transport:
         use = Use()
         try:
             response = await self._request(call, token, upload, secrets, use)
-            reply = Reply(
+            reply = Response(
                 call,
                 response,
                 timeouts=self._timeouts,
@@ -127,7 +129,7 @@ class Transport:
                 )
             yield reply
         except EMError as error:
-            self._secrets.strike(error)
+            self._secrets.redact(error)
             raise
         finally:
             if response is not None:
@@ -137,7 +139,7 @@ class Transport:
                     await upload.settled()
 
     async def _request(
-        self, call: Call, token: str | None, upload: Upload | None, secrets: Sequence[str], use: Use
+        self, call: ApiRequest, token: str | None, upload: Upload | None, secrets: Sequence[str], use: Use
     ) -> aiohttp.ClientResponse:
         assert self._session is not None
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"emasync/{__version__}"}
@@ -181,7 +183,7 @@ class Transport:
             self._connector.save_files()
 
     def _mapped(
-        self, call: Call, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]
+        self, call: ApiRequest, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]
     ) -> EMError:
         where = f"{self.base_url.host}:{self.base_url.port}"
         why = safe(scrub(reason_of(error), secrets), limit=200)

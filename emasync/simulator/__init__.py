@@ -6,7 +6,7 @@ Stands beside the client and may import wire, model and errors only; needs no ne
         ...  # sim.url, sim.volume("client1"), sim.requests
 """
 
-from emasync.simulator.breakpoints import Gate, Stage
+from emasync.simulator.breakpoints import Breakpoint, Stage
 from emasync.simulator.clock import Clock, RealClock, VirtualClock
 from emasync.simulator.config import LoggedRequest
 from emasync.simulator.faults import Fault, FaultKind, FaultList
@@ -20,7 +20,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FaultList",
-    "Gate",
+    "Breakpoint",
     "Generation",
     "LoggedRequest",
     "PodContext",

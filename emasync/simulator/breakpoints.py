@@ -1,6 +1,6 @@
 """Gates: hold requests at a known point until a test lets them go, so that no test sleeps and hopes.
 
-Owns: `Gate` and the list of those that are shut. May import anyio. Knows nothing of HTTP.
+Owns: `Breakpoint` and the list of those that are shut. May import anyio. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Stage = Literal["start", "body", "answer"]
 an uplink or a downlink; ``answer``: the work is done, nothing of the answer is sent."""
 
 
-class Gate:
+class Breakpoint:
     """Holds every request to `endpoint` (a path or shell pattern) at `stage` until `open` is called."""
 
     def __init__(self, endpoint: str, *, stage: Stage) -> None:
@@ -45,15 +45,15 @@ class Gate:
             self.waiting -= 1
 
 
-class Gates:
+class Breakpoints:
     """The gates of a simulator."""
 
     def __init__(self) -> None:
-        self._gates: list[Gate] = []
+        self._gates: list[Breakpoint] = []
 
-    def add(self, endpoint: str, stage: Stage) -> Gate:
+    def add(self, endpoint: str, stage: Stage) -> Breakpoint:
         """A new, shut gate."""
-        gate = Gate(endpoint, stage=stage)
+        gate = Breakpoint(endpoint, stage=stage)
         self._gates.append(gate)
         return gate
 

@@ -1,6 +1,6 @@
 """How this EM behaves: every knob of the simulator, as one value, and the log of what was asked of it.
 
-Owns: `Rules` and `LoggedRequest`. May import world (the generation's name). Knows nothing of HTTP.
+Owns: `SimulatorConfig` and `LoggedRequest`. May import world (the generation's name). Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ENVELOPE = ("filename", "content", "size", "hash")
 _UPLINK_BYTES: Mapping[Generation, int] = {"seed": 500_000_000, "pods": 2_000_000_000, "pvc": 2_000_000_000}
 
 
-class Knobs(TypedDict, total=False):
-    """The keywords of `Simulator` that are rules; `Rules` has their defaults."""
+class SimulatorOptions(TypedDict, total=False):
+    """The keywords of `Simulator` that are rules; `SimulatorConfig` has their defaults."""
 
     generation: Generation
     exclusive: bool
@@ -45,7 +45,7 @@ class Knobs(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class SimulatorConfig:
     """See `Simulator` for what each means; bytes and seconds. ValueError for one that makes no sense."""
 
     generation: Generation = "seed"

@@ -14,13 +14,13 @@ from urllib.parse import parse_qsl
 import anyio
 from aiohttp import web
 
-from emasync.simulator.breakpoints import Gates, Stage
+from emasync.simulator.breakpoints import Breakpoints, Stage
 from emasync.simulator.clock import Clock
-from emasync.simulator.config import LoggedRequest, Rules
+from emasync.simulator.config import LoggedRequest, SimulatorConfig
 from emasync.simulator.faults import Fault, FaultKind
 from emasync.simulator.multipart import MultipartError, MultipartParser, PartBegin, PartData, boundary_of
 from emasync.simulator.responses import RefusedError, SeveredError, bad_token, busy, error, invalid, reply
-from emasync.simulator.state import Account, Lock
+from emasync.simulator.state import Lock, User
 from emasync.simulator.volume import Volume
 
 _PIECE = 256 * 1024
@@ -35,7 +35,14 @@ class Exchange:
     token and lock when the body is in: what a buffering proxy in front of the server amounts to."""
 
     def __init__(
-        self, request: web.BaseRequest, entry: LoggedRequest, *, rules: Rules, clock: Clock, gates: Gates, lock: Lock
+        self,
+        request: web.BaseRequest,
+        entry: LoggedRequest,
+        *,
+        rules: SimulatorConfig,
+        clock: Clock,
+        gates: Breakpoints,
+        lock: Lock,
     ) -> None:
         self.request = request
         self.entry = entry
@@ -45,20 +52,20 @@ class Exchange:
         self.fault: Fault | None = None
         self.hard = False
         self.admit_late: Callable[[], None] | None = None
-        self._account: Account | None = None
+        self._account: User | None = None
         self._gates = gates
         self._lock = lock
         self._leased = False
         self._settled = False
 
     @property
-    def account(self) -> Account:
+    def account(self) -> User:
         """Whose request it is."""
         assert self._account is not None, _NO_ONE
         return self._account
 
     @account.setter
-    def account(self, account: Account) -> None:
+    def account(self, account: User) -> None:
         self._account = account
         self.entry.user = account.name
 

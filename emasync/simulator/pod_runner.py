@@ -18,7 +18,7 @@ from emasync.simulator.clock import Clock
 from emasync.simulator.pods import DEADLINE_EXIT, Behaviour, Pod, PodContext, moment
 
 
-class Crew:
+class PodRunner:
     """Runs background work until `stop`."""
 
     def __init__(self, clock: Clock) -> None:

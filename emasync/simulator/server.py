@@ -15,14 +15,14 @@ from functools import partial
 import anyio
 from aiohttp import web
 
-from emasync.simulator.breakpoints import Gates
+from emasync.simulator.breakpoints import Breakpoints
 from emasync.simulator.clock import Clock
-from emasync.simulator.config import LoggedRequest, Rules
+from emasync.simulator.config import LoggedRequest, SimulatorConfig
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.faults import FaultList
-from emasync.simulator.pod_runner import Crew
+from emasync.simulator.pod_runner import PodRunner
 from emasync.simulator.responses import RefusedError, SeveredError, bad_token, busy, error, page, reply
-from emasync.simulator.state import World
+from emasync.simulator.state import SimulatorState
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -46,12 +46,12 @@ class Server:
         self,
         routes: dict[str, Route],
         *,
-        world: World,
-        rules: Rules,
+        world: SimulatorState,
+        rules: SimulatorConfig,
         clock: Clock,
         faults: FaultList,
-        gates: Gates,
-        crew: Crew,
+        gates: Breakpoints,
+        crew: PodRunner,
         requests: list[LoggedRequest],
     ) -> None:
         self.rules = rules

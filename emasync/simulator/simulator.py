@@ -19,22 +19,19 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from emasync.simulator.breakpoints import Gate, Gates, Stage
+from emasync.simulator.breakpoints import Breakpoint, Breakpoints, Stage
 from emasync.simulator.clock import Clock, RealClock
-from emasync.simulator.config import Knobs, LoggedRequest, Rules
+from emasync.simulator.config import LoggedRequest, SimulatorConfig, SimulatorOptions
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.faults import Fault, FaultList
-from emasync.simulator.handlers import auth_handler
-from emasync.simulator.handlers import files_handler
-from emasync.simulator.handlers import images_handler
-from emasync.simulator.handlers import pods_handler
+from emasync.simulator.handlers import auth_handler, files_handler, images_handler, pods_handler
 from emasync.simulator.handlers.downlink_handler import downlink
 from emasync.simulator.handlers.uplink_handler import uplink
-from emasync.simulator.pod_runner import Crew, write_downlink
+from emasync.simulator.pod_runner import PodRunner, write_downlink
 from emasync.simulator.pods import Behaviour, Pod, PodContext
 from emasync.simulator.server import Route, Server
-from emasync.simulator.state import World
-from emasync.simulator.tokens import TokenBook
+from emasync.simulator.state import SimulatorState
+from emasync.simulator.tokens import TokenRegistry
 from emasync.simulator.volume import Volume
 
 
@@ -68,32 +65,32 @@ class Simulator:
         root: Path | None = None,
         port: int = 0,
         clock: Clock | None = None,
-        **knobs: Unpack[Knobs],
+        **knobs: Unpack[SimulatorOptions],
     ) -> None:
-        self.rules = Rules(**knobs)
+        self.rules = SimulatorConfig(**knobs)
         self.clock: Clock = clock or RealClock()
         rng = random.Random(seed)  # noqa: S311 - for faults and a signing key that guards nothing
         self.faults = FaultList(faults, rng=rng)
         self.requests: list[LoggedRequest] = []
         self.downlink_filename: str | None = None
         self._users = dict(users)
-        self._tokens = TokenBook(
+        self._tokens = TokenRegistry(
             rng.randbytes(32), lifetime_s=self.rules.token_lifetime, refresh_s=self.rules.refresh_lifetime
         )
         self._root = root
         self._port = port
-        self._gates = Gates()
+        self._gates = Breakpoints()
         self._behaviours: dict[str, Behaviour] = {}
         self._stack = AsyncExitStack()
-        self._world: World | None = None
+        self._world: SimulatorState | None = None
         self._url: str | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             root = await self._folder(stack)
-            world = World(self._users, root=root, tokens=self._tokens, exclusive=self.rules.exclusive)
+            world = SimulatorState(self._users, root=root, tokens=self._tokens, exclusive=self.rules.exclusive)
             stack.callback(shutil.rmtree, world.staging, ignore_errors=True)
-            crew = Crew(self.clock)
+            crew = PodRunner(self.clock)
             await crew.start()
             stack.push_async_callback(crew.stop)
             server = Server(
@@ -134,7 +131,7 @@ class Simulator:
         return self._url
 
     @property
-    def world(self) -> World:
+    def world(self) -> SimulatorState:
         """Users, volumes, images, pods and the lock, as they are now."""
         if self._world is None:
             raise RuntimeError("the simulator is not running: use `async with Simulator(...) as sim`")
@@ -152,7 +149,7 @@ class Simulator:
         """What pods of `image` (with or without a user's prefix) do from now on, whoever runs them."""
         self._behaviours[image] = work
 
-    def gate(self, endpoint: str, *, at: Stage = "start") -> Gate:
+    def gate(self, endpoint: str, *, at: Stage = "start") -> Breakpoint:
         """Hold requests to `endpoint` at a stage until the gate is opened."""
         return self._gates.add(endpoint, at)
 
@@ -160,7 +157,7 @@ class Simulator:
         """Refuse every access token given out so far; with `refresh`, every refresh token too."""
         self._tokens.revoke(refresh=refresh)
 
-    def launch(self, crew: Crew, user: str, pod: Pod, volume: Volume) -> None:
+    def launch(self, crew: PodRunner, user: str, pod: Pod, volume: Volume) -> None:
         """Start a pod's life; one whose image is unknown has none."""
         if not pod.spec.known:
             return
@@ -180,7 +177,7 @@ class Simulator:
         crew.carry(pod, context, work, start_s=self.rules.pod_start)
 
 
-def _routes(sim: Simulator, world: World, crew: Crew) -> dict[str, Route]:
+def _routes(sim: Simulator, world: SimulatorState, crew: PodRunner) -> dict[str, Route]:
     async def send_file(ex: Exchange) -> web.StreamResponse:
         return await downlink(ex, shown_name=sim.downlink_filename)
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from emasync.simulator.images import Images
 from emasync.simulator.pods import Pod
-from emasync.simulator.tokens import TokenBook
+from emasync.simulator.tokens import TokenRegistry
 from emasync.simulator.volume import Volume
 
 Generation = Literal["seed", "pods", "pvc"]
@@ -24,7 +24,7 @@ Generation = Literal["seed", "pods", "pvc"]
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-class Account:
+class User:
     """What one user has. Volumes and pods go by name; None is the default one. `replaced_pods`: those before them."""
 
     def __init__(self, name: str, password: str, *, root: Path) -> None:
@@ -74,12 +74,12 @@ class Lock:
         self.held -= 1
 
 
-class World:
+class SimulatorState:
     """All of it, below the folder `root`."""
 
-    def __init__(self, users: Mapping[str, str], *, root: Path, tokens: TokenBook, exclusive: bool) -> None:
+    def __init__(self, users: Mapping[str, str], *, root: Path, tokens: TokenRegistry, exclusive: bool) -> None:
         folders = {name: root / "users" / quote(name, safe=" ").replace(".", "%2E") for name in users}
-        self.accounts = {name: Account(name, users[name], root=folder) for name, folder in folders.items()}
+        self.accounts = {name: User(name, users[name], root=folder) for name, folder in folders.items()}
         self.staging = root / "staging"
         self.staging.mkdir(parents=True, exist_ok=True)
         self.tokens = tokens
@@ -90,7 +90,7 @@ class World:
         account = self.accounts.get(name) if isinstance(name, str) else None
         return account.name if account and isinstance(password, str) and account.accepts(password) else None
 
-    def bearer(self, header: str, *, now: float) -> Account | None:
+    def bearer(self, header: str, *, now: float) -> User | None:
         """Whose access token an ``Authorization`` header carries; None when it is not valid."""
         scheme, _, token = header.partition(" ")
         user = self.tokens.user_of(token.strip(), "access", now=now) if scheme == "Bearer" else None

@@ -23,7 +23,7 @@ class _Issued:
     expires_at: float
 
 
-class TokenBook:
+class TokenRegistry:
     """Every token in force. `secret` signs them; `lifetime_s` is that of access tokens, `refresh_s` of refresh tokens.
 
     The claims carry whole seconds, as SimpleJWT's do; the book remembers the exact moment, so that a lifetime of one

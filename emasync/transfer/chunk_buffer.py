@@ -14,7 +14,7 @@ than 128 KiB, as every piece off a socket is, until it has seen a larger one fre
 first touch was a fifth of the processor time of a large downlink."""
 
 
-class Batches:
+class ChunkBuffer:
     """Batches of `size` bytes; 0 hands every piece through as it is."""
 
     def __init__(self, size: int) -> None:
@@ -42,6 +42,6 @@ class Batches:
                 self._resting, self._filled = full, 0
                 yield full
 
-    def rest(self) -> memoryview:
+    def remainder(self) -> memoryview:
         """What does not fill a batch; empty where nothing is left."""
         return self._filling[: self._filled]

@@ -14,10 +14,10 @@ import anyio
 
 from emasync.api import Files
 from emasync.config import Settings
-from emasync.disk import FileThreads
+from emasync.disk import FileExecutor
 from emasync.http.bandwidth import Pace
-from emasync.http.limiter.limiter import Lane
-from emasync.http.pipeline import Caller
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import Overwrite, Verify
 from emasync.transfer.events import Event, OnEvent
 from emasync.transfer.ledger import OptionalJournal
@@ -26,7 +26,7 @@ from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.wire.requests import Volume
 
 
-class Running:
+class ActiveTransfers:
     """The transfers that are under way on one client, so that it can end them before it closes what they use."""
 
     def __init__(self) -> None:
@@ -54,23 +54,23 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class TransferContext:
     """One client's way to one EM: everything here is shared by all its transfers and owned by the client.
 
     `scope` names EM, user and volume in a journal.
     """
 
-    caller: Caller
+    caller: RequestPipeline
     files: Files
     volume: Volume
-    threads: FileThreads
+    threads: FileExecutor
     settings: Settings
-    lane: Lane
+    lane: ConcurrencyLimiter
     up: Pace
     down: Pace
     tags: TagCompatibility
     scope: str
-    running: Running = field(default_factory=Running)
+    running: ActiveTransfers = field(default_factory=ActiveTransfers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from emasync.errors import (
     UnknownOutcomeError,
     UnsafePathError,
 )
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import (
     Direction,
     FileTree,
@@ -33,8 +33,8 @@ from emasync.model import (
     SyncSummary,
     safe,
 )
-from emasync.transfer.engine import Run
-from emasync.transfer.ledger import Ending
+from emasync.transfer.engine import TransferRun
+from emasync.transfer.ledger import FileResult
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 
 Confirm = Callable[[SyncSummary], Awaitable[bool]]
@@ -76,7 +76,7 @@ async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Conf
 class Deletion:
     """The deletions of one sync. They were decided from the listing `tree` and the local fingerprints `seen`."""
 
-    run: Run
+    run: TransferRun
     decisions: Iterable[SyncDecision]
     here: Path
     there: RemotePath
@@ -150,7 +150,7 @@ class Deletion:
             raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
         if await self.run.link.threads.run(os.path.lexists, self.here / path):
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
-        mine = Account(parent=self.run.account)
+        mine = RequestStats(parent=self.run.account)
         try:
             await self.run.link.files.delete(remote, expected=[entry], relist=relist, account=mine)
         finally:
@@ -177,7 +177,7 @@ class Deletion:
         await self._end(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
 
     async def _end(self, *outcomes: Outcome) -> None:
-        await self.run.roster.settle([Ending(outcome=outcome, remember=False) for outcome in outcomes])
+        await self.run.roster.settle([FileResult(outcome=outcome, remember=False) for outcome in outcomes])
 
     def _outcome(
         self, path: RemotePath, state: OutcomeState, *, reason: str, error: Exception | None = None

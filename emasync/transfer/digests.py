@@ -12,20 +12,22 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from emasync.disk import Digest, FileThreads, digest_file
+from emasync.disk import Digest, FileExecutor, digest_file
 from emasync.errors import EMError
 from emasync.model import RemotePath
 from emasync.transfer.open_files import Places
-from emasync.transfer.planning.plan import Found
+from emasync.transfer.planning.plan import LocalFile
 from emasync.transfer.state.hash_cache import Digests, HashCache, Hashed, open_hash_cache
-from emasync.transfer.worker_pool import run_pool
+from emasync.transfer.worker_pool import run_workers
 
 _log = logging.getLogger("emasync")
 _READERS = 4
 _BATCH = 2000  # files between two writes to the cache: what a killed run may have to read again
 
 
-async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: Path | None) -> dict[RemotePath, int]:
+async def content_tags(
+    files: Sequence[LocalFile], *, threads: FileExecutor, cache: Path | None
+) -> dict[RemotePath, int]:
     """The tag of each file by its relative path; files that cannot be read, or change meanwhile, are left out.
 
     `cache` is where the hash cache lies, None for none. Cancelled, it keeps what it has read.
@@ -37,7 +39,7 @@ async def content_tags(files: Sequence[Found], *, threads: FileThreads, cache: P
         if store is not None:
             known = await store.get_many((place, one.fingerprint) for place, one in zip(places, files, strict=True))
         tags: dict[RemotePath, int] = {}
-        unread: list[Found] = []
+        unread: list[LocalFile] = []
         for place, one in zip(places, files, strict=True):
             if (digests := known.get(place)) is not None:
                 tags[one.relative] = digests.tag
@@ -57,13 +59,13 @@ async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
         return None
 
 
-async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCache | None) -> dict[RemotePath, int]:
+async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: HashCache | None) -> dict[RemotePath, int]:
     tags: dict[RemotePath, int] = {}
     fresh: list[Hashed] = []
 
     places = Places(lambda _: None)  # only here: what is read is not yet moved
 
-    async def one(file: Found) -> None:
+    async def one(file: LocalFile) -> None:
         async def read() -> Digest | Exception:
             try:
                 return await threads.run(digest_file, file.place)
@@ -81,7 +83,7 @@ async def _read(files: Sequence[Found], *, threads: FileThreads, store: HashCach
         path = Path(_absolute(file.place))
         fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
 
-    await run_pool(files, one, workers=_READERS)
+    await run_workers(files, one, workers=_READERS)
     if store is not None:
         await store.put_many(fresh)
     return tags

@@ -14,43 +14,43 @@ from pathlib import Path
 
 from emasync.api.files import Content
 from emasync.config import MIB
-from emasync.disk import SMALL, Pin, Save, Saved, SmallSave, exists, saving
+from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, exists, open_writer
 from emasync.errors import EMError, IntegrityError
-from emasync.http import Reply
-from emasync.http.pipeline import Account
+from emasync.http import Response
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
-from emasync.transfer.chunk_buffer import Batches
-from emasync.transfer.context import Link, Options
+from emasync.transfer.chunk_buffer import ChunkBuffer
+from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.ledger import Ending
+from emasync.transfer.ledger import FileResult
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.wire import requests
-from emasync.wire.downlink import DownlinkFacts, verify
+from emasync.wire.downlink import ResponseMetadata, verify
 
 _BATCH = MIB // 2  # what goes to the file threads at a time; a file has two such buffers
 _TRIES = 3  # against as many listings: as often as the retry table lets an answer contradict its own checksum
 
 
 @dataclass(slots=True)
-class _Landed:
+class _ReceivedFile:
     """What one answer brought: a whole file, verified against what the answer itself claims, not yet in place."""
 
-    save: Save | SmallSave
-    facts: DownlinkFacts
+    save: FileWriter | BufferedFileWriter
+    facts: ResponseMetadata
 
 
-class Fetch:
+class FileDownlink:
     """Brings files below `into`. `relist` gives a listing made after it is called."""
 
     def __init__(
         self,
-        link: Link,
+        link: TransferContext,
         options: Options,
         *,
         into: Path,
-        pin: Pin,
+        pin: RootGuard,
         relist: Callable[[], Awaitable[FileTree]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,12 +62,12 @@ class Fetch:
         self._relist = relist
         self._clock = clock
 
-    async def run(self, item: DownlinkItem, account: Account) -> Ending:
+    async def run(self, item: DownlinkItem, account: RequestStats) -> FileResult:
         """The end of one file; errors of the server and of the disk become a failed Outcome.
 
         Cancellation removes the temporary file, and returns when that is done.
         """
-        mine = Account(parent=account)
+        mine = RequestStats(parent=account)
         began = self._clock()
         place = self._before + item.place
         state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
@@ -100,13 +100,13 @@ class Fetch:
             error=error,
         )
         if saved is None:
-            return Ending(outcome=outcome)
-        return Ending(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
+            return FileResult(outcome=outcome)
+        return FileResult(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
 
     async def _there(self, item: DownlinkItem) -> bool:
         return await exists(self._link.threads, self._into, item.place)
 
-    async def _fetch(self, item: DownlinkItem, account: Account) -> tuple[Saved, Verified, int | None]:
+    async def _fetch(self, item: DownlinkItem, account: RequestStats) -> tuple[Saved, Verified, int | None]:
         """Fetch until what came is also what a listing shows, a fresh one if need be; then put it in place.
 
         Also the tag of the listing that the bytes were compared with.
@@ -114,10 +114,10 @@ class Fetch:
         entry = item.entry
         for remaining in reversed(range(_TRIES)):
             async with AsyncExitStack() as kept:
-                landed: _Landed | None = None
+                landed: _ReceivedFile | None = None
                 try:
                     landed = await self._receive(item, entry, kept, account)
-                    how = self._judge(landed, entry)
+                    how = self._verify(landed, entry)
                 except IntegrityError as error:
                     fresh = await self._entry_again(item, entry, error)
                     agreed = await self._settle_mismatch(landed, entry, fresh, account) if landed is not None else None
@@ -150,7 +150,7 @@ class Fetch:
         return fresh
 
     async def _settle_mismatch(
-        self, landed: _Landed, entry: FileEntry | None, fresh: FileEntry, account: Account
+        self, landed: _ReceivedFile, entry: FileEntry | None, fresh: FileEntry, account: RequestStats
     ) -> Verified | None:
         """How the bytes that `entry` contradicts are proved all the same, or None: they are to be fetched again.
 
@@ -159,7 +159,7 @@ class Fetch:
         after.
         """
         try:
-            return self._judge(landed, fresh)
+            return self._verify(landed, fresh)
         except IntegrityError:
             pass
         tags = self._link.tags
@@ -182,12 +182,12 @@ class Fetch:
         return IntegrityError(f"{error}; {advice}", call=error.call, expected=error.expected, actual=error.actual)
 
     async def _receive(
-        self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: Account
-    ) -> _Landed:
+        self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: RequestStats
+    ) -> _ReceivedFile:
         """One whole answer on disk under a temporary name, which lives as long as `kept`; a new one per attempt."""
         attempt = 0
 
-        async def read(reply: Reply) -> _Landed:
+        async def read(reply: Response) -> _ReceivedFile:
             nonlocal attempt
             attempt += 1
             await kept.aclose()  # the temporary file of an attempt that failed
@@ -199,17 +199,19 @@ class Fetch:
             await save.finish()
             if self._options.verify != "none":
                 self._check_claims(content, save)
-            return _Landed(save, content.facts)
+            return _ReceivedFile(save, content.facts)
 
         call = requests.downlink(self._link.volume, item.remote)
         return await self._link.caller.run(call, read, account=account, raise_shortage=True)
 
-    async def _begin(self, item: DownlinkItem, size: int | None, kept: AsyncExitStack) -> Save | SmallSave:
+    async def _begin(
+        self, item: DownlinkItem, size: int | None, kept: AsyncExitStack
+    ) -> FileWriter | BufferedFileWriter:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
         into, path = self._into, item.place
         overwrite, durable = self._options.overwrite, self._link.settings.durable
         if size is not None and size <= SMALL:
-            return SmallSave(
+            return BufferedFileWriter(
                 self._link.threads,
                 into,
                 path,
@@ -219,7 +221,7 @@ class Fetch:
                 unchanged=item.unchanged,
             )
         save = await kept.enter_async_context(
-            saving(
+            open_writer(
                 self._link.threads,
                 into,
                 path,
@@ -234,28 +236,33 @@ class Fetch:
         return save
 
     async def _store(
-        self, content: Content, save: Save | SmallSave, item: DownlinkItem, size: int | None, account: Account
+        self,
+        content: Content,
+        save: FileWriter | BufferedFileWriter,
+        item: DownlinkItem,
+        size: int | None,
+        account: RequestStats,
     ) -> None:
-        batches = Batches(_BATCH if isinstance(save, Save) else 0)
+        batches = ChunkBuffer(_BATCH if isinstance(save, FileWriter) else 0)
         while data := await content.receive():
             account.charge(moved=len(data))
             await self._link.down.take(len(data))
             for batch in batches.add(data):
                 await save.write(batch)
             self._options.tell(Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size))
-        if rest := batches.rest():
-            await save.write(rest)
+        if remainder := batches.remainder():
+            await save.write(remainder)
 
     def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
         self._options.tell(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
 
-    def _check_claims(self, content: Content, save: Save | SmallSave) -> None:
+    def _check_claims(self, content: Content, save: FileWriter | BufferedFileWriter) -> None:
         facts = content.facts
         if self._options.verify == "size":
-            facts = DownlinkFacts(filename=facts.filename, size=facts.size)
+            facts = ResponseMetadata(filename=facts.filename, size=facts.size)
         verify(facts, size=save.size, sha256=save.sha256, listed_size=None, listed_tag=None, tag=None)
 
-    def _judge(self, landed: _Landed, entry: FileEntry | None) -> Verified:
+    def _verify(self, landed: _ReceivedFile, entry: FileEntry | None) -> Verified:
         """How well what landed is proved, the listing taken in; IntegrityError if that says otherwise."""
         if self._options.verify == "none":
             return Verified.NONE
@@ -265,7 +272,7 @@ class Fetch:
         if by_content and entry and size == save.size and size and entry.content_tag == save.tag:
             tags.match()  # proves the rule even where nothing else vouches for it
         return verify(
-            landed.facts if by_content else DownlinkFacts(size=landed.facts.size),
+            landed.facts if by_content else ResponseMetadata(size=landed.facts.size),
             size=save.size,
             sha256=save.sha256,
             listed_size=size,

@@ -14,21 +14,21 @@ from pathlib import Path
 
 import anyio
 
-from emasync.disk import Pin
+from emasync.disk import RootGuard
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.context import Link, Options
-from emasync.transfer.downlink import Fetch
-from emasync.transfer.events import Ear, Noted, Planned
-from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
+from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.downlink import FileDownlink
+from emasync.transfer.events import EventCallback, Noted, Planned
+from emasync.transfer.ledger import FileResult, Item, Ledger, OptionalJournal, journal_lost
 from emasync.transfer.open_files import Places
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.packing import pack_again, plan_uplink
 from emasync.transfer.planning.plan import (
     DownlinkItem,
     DownlinkPlan,
-    Refused,
+    RejectedFile,
     UplinkItem,
     UplinkPlan,
     check_no_parent,
@@ -39,10 +39,10 @@ from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.shared_listing import SharedListing
 from emasync.transfer.state.journal import open_journal
-from emasync.transfer.tracker import Roster
+from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
-from emasync.transfer.worker_pool import run_pool
+from emasync.transfer.worker_pool import run_workers
 
 _SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
 _FALL_BACK = (
@@ -50,21 +50,21 @@ _FALL_BACK = (
     "verified by size only"
 )
 
-Job = Callable[["Run"], Awaitable[None]]
+Job = Callable[["TransferRun"], Awaitable[None]]
 
 
-class Run:
+class TransferRun:
     """One transfer under way: everything its steps share."""
 
     def __init__(
         self,
-        link: Link,
+        link: TransferContext,
         options: Options,
         results: Results,
         *,
-        roster: Roster,
+        roster: ResultTracker,
         ledger: Ledger,
-        account: Account,
+        account: RequestStats,
     ) -> None:
         self.link = link
         self.options = options
@@ -72,7 +72,7 @@ class Run:
         self.roster = roster
         self.ledger = ledger
         self.account = account
-        self.pin = Pin()  # the destination of a downlink
+        self.pin = RootGuard()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
         self.places = Places(roster.note, make_room=link.caller.save_files)
         self.listing = SharedListing(lambda: link.files.list(account=account))
@@ -120,14 +120,14 @@ class Run:
             for item in items
         )
         self.account.error_budget = _error_budget(len(items))
-        fetch = Fetch(self.link, self.options, into=into, pin=self.pin, relist=self.listing.fresh)
+        fetch = FileDownlink(self.link, self.options, into=into, pin=self.pin, relist=self.listing.fresh)
         over: Exception | None = None
         told_fall_back = self.options.verify != "content"
 
         async def one(item: DownlinkItem) -> None:
             nonlocal over, told_fall_back
             if over is not None:
-                ending = Ending(outcome=_failed(item, into, over))
+                ending = FileResult(outcome=_failed(item, into, over))
             else:
                 ending = await self._fetched(fetch, item)
                 if isinstance(ending.outcome.error, AuthError | BusyError):
@@ -137,11 +137,11 @@ class Run:
                 self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
 
-        await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
+        await run_workers(items, one, workers=max(1, min(self.options.workers, len(items))))
 
-    async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
+    async def _fetched(self, fetch: FileDownlink, item: DownlinkItem) -> FileResult:
         """The end of one file, which waits and is tried again where no more files can be opened."""
-        mine = Account(parent=self.account)
+        mine = RequestStats(parent=self.account)
         try:
             ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
         finally:
@@ -164,10 +164,10 @@ class Run:
         )
 
 
-def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Transfer:
+def transfer(link: TransferContext, options: Options, direction: Direction, job: Job) -> Transfer:
     """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         with link.running.one(), _heard(options) as heard, link.lane.listen(heard.tell):
             await _run(link, heard, direction, job, results, account)
 
@@ -180,7 +180,7 @@ def _heard(options: Options) -> Generator[Options]:
     if options.on_event is None:
         yield options
         return
-    ear = Ear(options.on_event)
+    ear = EventCallback(options.on_event)
     with ear.scope:
         yield replace(options, on_event=ear.hear)
     if ear.failure is not None:
@@ -188,7 +188,7 @@ def _heard(options: Options) -> Generator[Options]:
 
 
 async def _run(
-    link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
+    link: TransferContext, options: Options, direction: Direction, job: Job, results: Results, account: RequestStats
 ) -> None:
     def journal_is_lost(error: OSError) -> None:
         text = journal_lost(error)
@@ -196,8 +196,8 @@ async def _run(
         options.tell(Noted(text=text))
 
     async with _ledger(link, options, direction, on_lost=journal_is_lost) as ledger:
-        roster = Roster(results, direction=direction, options=options, ledger=ledger)
-        run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
+        roster = ResultTracker(results, direction=direction, options=options, ledger=ledger)
+        run = TransferRun(link, options, results, roster=roster, ledger=ledger, account=account)
         with anyio.move_on_after(options.deadline_s) as scope:
             await job(run)
         if scope.cancelled_caught:
@@ -208,29 +208,31 @@ async def _run(
 
 
 def uplink(
-    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    link: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
 ) -> Transfer:
     """The Transfer behind `Client.uplink`."""
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         await run.send(await _wanted(run, await uplink_plan(link, sources, dest=dest, options=options)))
 
     return transfer(link, options, Direction.UPLINK, job)
 
 
-def downlink(link: Link, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options) -> Transfer:
+def downlink(
+    link: TransferContext, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options
+) -> Transfer:
     """The Transfer behind `Client.downlink`."""
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         await run.fetch(downlink_plan(paths, await run.listing.fresh(), options=options), into=Path(into))
 
     return transfer(link, options, Direction.DOWNLINK, job)
 
 
-def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: Options) -> Transfer:
+def apply(link: TransferContext, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: Options) -> Transfer:
     """The Transfer behind `Client.apply`."""
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         if isinstance(plan, DownlinkPlan):
             await run.fetch(plan, into=Path(into))
         else:
@@ -241,7 +243,7 @@ def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, opti
 
 
 async def uplink_plan(
-    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    link: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
 ) -> UplinkPlan:
     """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
     check_no_parent(RemotePath(dest))
@@ -250,7 +252,9 @@ async def uplink_plan(
     return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
 
 
-def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath] | None = None) -> UplinkPlan:
+def plan_scan(
+    link: TransferContext, found: Scan, *, dest: str, only: Container[RemotePath] | None = None
+) -> UplinkPlan:
     """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
     limits = link.settings.limits
     return plan_uplink(
@@ -269,7 +273,7 @@ def downlink_plan(paths: str | Glob | Sequence[str | Glob], tree: FileTree, *, o
     return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
-async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
+async def _wanted(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
     """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are settled as
     skipped, or failed if that is asked."""
     if run.options.overwrite == "replace":
@@ -280,12 +284,12 @@ async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
     await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
     unknown = [item for item in plan.items if not tree.is_known(item.remote)]
     await run.roster.refuse(_perhaps_there(item, tree) for item in unknown)
-    taken = {item.remote for item in (*there, *unknown)}
-    free = (item for item in plan.items if item.remote not in taken)
+    drain = {item.remote for item in (*there, *unknown)}
+    free = (item for item in plan.items if item.remote not in drain)
     return repacked(free, plan, run.link)
 
 
-def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
+def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: TransferContext) -> UplinkPlan:
     """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
     calls = pack_again(items, limits=link.settings.limits)
     return UplinkPlan(calls=calls, refused=plan.refused, notes=plan.notes)
@@ -293,7 +297,7 @@ def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> Uplin
 
 @asynccontextmanager
 async def _ledger(
-    link: Link, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
+    link: TransferContext, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
 ) -> AsyncIterator[Ledger]:
     """What remembers this transfer. A journal that is asked for must be there; one that is optional may be lost."""
     async with AsyncExitStack() as stack:
@@ -338,7 +342,7 @@ def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
     )
 
 
-def _refused(refused: Refused, direction: Direction, into: Path) -> Outcome:
+def _refused(refused: RejectedFile, direction: Direction, into: Path) -> Outcome:
     place = str(into / (refused.local or ""))
     return Outcome(
         path=refused.remote, place=place, direction=direction, state=OutcomeState.FAILED, error=refused.error

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import anyio
 
-from emasync.http.limiter.aimd import LaneChanged
-from emasync.http.limiter.scheduler import LaneWaiting
+from emasync.http.limiter.aimd import LimitChanged
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Direction, Outcome, RemotePath, Verified
 
 
@@ -90,12 +90,12 @@ class Noted:
 
 
 Event: TypeAlias = (
-    Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LaneChanged | LaneWaiting
+    Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LimitChanged | LimiterWaiting
 )
 OnEvent: TypeAlias = Callable[[Event], None]
 
 
-class Ear:
+class EventCallback:
     """The caller's `on_event` during one transfer. What it raises ends that transfer, and nothing else.
 
     Events are told in the middle of a request's body, of a save, of another transfer's call: raised there, an OSError

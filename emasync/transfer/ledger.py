@@ -22,7 +22,7 @@ from emasync.transfer.state.schema import Intent, Key, Row, Settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class FileResult:
     """An outcome with what only the journal wants of it: `tag` of the bytes moved, `listed_tag` as the EM shows it, and
     the `facts` of the final local file of a downlink. `remember` is off for what an earlier run has settled."""
 
@@ -103,7 +103,7 @@ class Ledger:
         with self._kept() as journal:
             await journal.record_sent([self._key(remote, place) for remote, place in items], call_id=call_id)
 
-    async def settle(self, endings: Sequence[Ending]) -> None:
+    async def settle(self, endings: Sequence[FileResult]) -> None:
         """Write down how files ended; returns when that is durable."""
         if self._journal is None:
             return
@@ -123,7 +123,7 @@ class Ledger:
                 self._journal = None
                 self._on_lost(error)
 
-    def _row(self, ending: Ending) -> Settled:
+    def _row(self, ending: FileResult) -> Settled:
         outcome = ending.outcome
         return Settled(
             key=self._key(outcome.path, outcome.place),

@@ -13,8 +13,8 @@ from pathlib import Path
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.context import Link
-from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.context import TransferContext
+from emasync.transfer.ledger import FileResult, Ledger
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import (
     DownlinkItem,
@@ -28,7 +28,7 @@ from emasync.transfer.planning.plan import (
 from emasync.transfer.resume import Action, Resume, resume_action
 from emasync.transfer.shared_listing import SharedListing
 from emasync.transfer.state.schema import Row
-from emasync.transfer.tracker import Roster
+from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.verification import verify_sent
 
 _EARLIER = "an earlier run has done it"
@@ -39,7 +39,13 @@ _KEPT_BY_SIZE = (
 
 
 async def resume_uplink(
-    link: Link, plan: UplinkPlan, *, roster: Roster, ledger: Ledger, listing: SharedListing, by_size: bool
+    link: TransferContext,
+    plan: UplinkPlan,
+    *,
+    roster: ResultTracker,
+    ledger: Ledger,
+    listing: SharedListing,
+    by_size: bool,
 ) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
     rows = await ledger.recall((item.remote, item.place) for item in plan.items)
@@ -47,7 +53,7 @@ async def resume_uplink(
         return plan.calls
     tree = await listing.fresh()
     _confirm_tags(link, rows, tree)
-    endings: list[Ending] = []
+    endings: list[FileResult] = []
     left: list[UplinkItem] = []
     for item in plan.items:
         ending = await _uplink_ending(link, item, rows.get(item.remote), tree, by_size=by_size)
@@ -58,7 +64,9 @@ async def resume_uplink(
     return pack_again(left, limits=link.settings.limits)
 
 
-async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger) -> frozenset[RemotePath]:
+async def sent_before(
+    link: TransferContext, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger
+) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
     rows = await ledger.recall((item.remote, item.place) for item in plan.items)
     _confirm_tags(link, rows, tree)
@@ -77,8 +85,8 @@ async def sent_before(link: Link, plan: UplinkPlan, tree: FileTree, *, ledger: L
 
 
 async def _uplink_ending(
-    link: Link, item: UplinkItem, row: Row | None, tree: FileTree, *, by_size: bool
-) -> Ending | None:
+    link: TransferContext, item: UplinkItem, row: Row | None, tree: FileTree, *, by_size: bool
+) -> FileResult | None:
     entry = tree.get(item.remote)
     resume = resume_action(
         row,
@@ -112,11 +120,11 @@ async def _uplink_ending(
         attempts=row.attempts,
         reason="sent by an earlier run, found on the EM",
     )
-    return Ending(outcome=outcome, tag=digest.tag, listed_tag=entry.content_tag if entry else None)
+    return FileResult(outcome=outcome, tag=digest.tag, listed_tag=entry.content_tag if entry else None)
 
 
 async def resume_downlink(
-    link: Link, plan: DownlinkPlan, *, into: Path, roster: Roster, ledger: Ledger, by_size: bool
+    link: TransferContext, plan: DownlinkPlan, *, into: Path, roster: ResultTracker, ledger: Ledger, by_size: bool
 ) -> Sequence[DownlinkItem]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
     before = prefix(into)
@@ -127,7 +135,7 @@ async def resume_downlink(
     _confirm_tags(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
     known = [before + item.place for item in plan.items if item.remote in rows]
     facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
-    endings: list[Ending] = []
+    endings: list[FileResult] = []
     left = array("I")  # positions: the items of very many files are not made at once
     for position, item in enumerate(plan.items):
         row, place = rows.get(item.remote), before + item.place
@@ -149,7 +157,7 @@ async def resume_downlink(
     return chosen(plan.items, left)
 
 
-def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume: Resume) -> Ending:
+def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume: Resume) -> FileResult:
     outcome = Outcome(
         path=remote,
         place=place,
@@ -159,10 +167,10 @@ def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume
         verified=resume.verified,
         reason=f"{_EARLIER}: {resume.reason}",
     )
-    return Ending(outcome=outcome, remember=False)
+    return FileResult(outcome=outcome, remember=False)
 
 
-def _confirm_tags(link: Link, rows: dict[RemotePath, Row], tree: FileTree) -> None:
+def _confirm_tags(link: TransferContext, rows: dict[RemotePath, Row], tree: FileTree) -> None:
     """A tag that was computed from a file's bytes in an earlier run, and is listed for it now, confirms the rule."""
     for remote, row in rows.items():
         entry = tree.get(remote)

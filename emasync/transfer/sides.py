@@ -16,13 +16,13 @@ from pathlib import Path
 
 import anyio
 
-from emasync.disk import Pin
+from emasync.disk import RootGuard
 from emasync.errors import NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
 from emasync.transfer.context import Options
-from emasync.transfer.engine import Run
+from emasync.transfer.engine import TransferRun
 from emasync.transfer.planning.filters import Filters
-from emasync.transfer.planning.plan import Found, check_no_parent
+from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
 
 
@@ -43,10 +43,10 @@ class Sides:
         takes = self.found.filters.takes
         return (one for one in self.tree.below(self.there) if takes(RemotePath(one.path[start:])))
 
-    def same_size(self) -> Sequence[Found]:
+    def same_size(self) -> Sequence[LocalFile]:
         """The local files that are on the EM with the same size: only content tells these apart."""
 
-        def same(one: Found) -> bool:
+        def same(one: LocalFile) -> bool:
             entry = self.tree.get(self.there / one.relative)
             return entry is not None and entry.size == one.fingerprint.size
 
@@ -106,7 +106,7 @@ def scan_source(here: Path, options: Options) -> Scan:
     return _scan(here, options)
 
 
-def scan_if_there(here: Path, options: Options, *, pin: Pin) -> Scan:
+def scan_if_there(here: Path, options: Options, *, pin: RootGuard) -> Scan:
     """What is where files are to come down; nothing where there is no folder yet. ValueError if it is a file."""
     if os.path.lexists(here):
         _check_local(here)
@@ -125,7 +125,7 @@ def _check_local(here: Path) -> None:
         raise ValueError(f"{safe(here)} is a file, where a folder is meant: up and down move files")
 
 
-async def look_at_both(run: Run, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
+async def look_at_both(run: TransferRun, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
     """What is here and what is there; the disk is walked while the EM, which may be slow, lists."""
     scans: list[Scan] = []
     trees: list[FileTree] = []

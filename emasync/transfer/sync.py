@@ -24,12 +24,12 @@ from emasync.model import (
     Verified,
     safe,
 )
-from emasync.transfer.context import Link, Options
+from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.deletion import Confirm, Deletion, agree
 from emasync.transfer.digests import content_tags
-from emasync.transfer.engine import Run, plan_scan, transfer
-from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, LocalFile, compare, without_deletions
-from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
+from emasync.transfer.engine import TransferRun, plan_scan, transfer
+from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, ComparedFile, compare, without_deletions
+from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.sides import (
     Sides,
@@ -71,11 +71,11 @@ class SyncOptions:
     missing_ok: bool = True
 
 
-def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
+def sync_up(link: TransferContext, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
     """The Transfer behind `Client.sync_up`."""
     here, there = local_folder(local), remote_folder(remote)
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         found, tree = await look_at_both(run, partial(scan_source, here, options))
         check_no_file(tree, there)
         if not sync.missing_ok:
@@ -100,11 +100,13 @@ def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, syn
     return transfer(link, options, Direction.UPLINK, job)
 
 
-def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, sync: SyncOptions) -> Transfer:
+def sync_down(
+    link: TransferContext, remote: str, local: str | Path, *, options: Options, sync: SyncOptions
+) -> Transfer:
     """The Transfer behind `Client.sync_down`."""
     here, there = local_folder(local), remote_folder(remote)
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         found, tree = await look_at_both(run, partial(scan_if_there, here, options, pin=run.pin))
         check_no_file(tree, there)
         check_there(tree, there)
@@ -142,7 +144,7 @@ def _items_down(sides: Sides, decisions: Iterable[SyncDecision]) -> tuple[Downli
     return tuple(sorted(items, key=lambda item: (-item.bytes, item.remote)))
 
 
-def _deletion(run: Run, sides: Sides, decisions: Sequence[SyncDecision]) -> Deletion:
+def _deletion(run: TransferRun, sides: Sides, decisions: Sequence[SyncDecision]) -> Deletion:
     deleting = {one.path for one in decisions if one.action == "delete"}
     return Deletion(
         run=run,
@@ -155,13 +157,13 @@ def _deletion(run: Run, sides: Sides, decisions: Sequence[SyncDecision]) -> Dele
     )
 
 
-def _unlisted(tree: FileTree, there: RemotePath) -> Iterator[Refused]:
+def _unlisted(tree: FileTree, there: RemotePath) -> Iterator[RejectedFile]:
     """The folders inside `there` of which the listing does not say what is in them: their files cannot come down."""
     for folder in tree.unknown_below(there):
-        yield Refused(remote=folder, local=Path(folder.relative_to(there)), error=not_given(folder))
+        yield RejectedFile(remote=folder, local=Path(folder.relative_to(there)), error=not_given(folder))
 
 
-def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
+def _inside(one: RejectedFile, here: Path, there: RemotePath) -> RejectedFile:
     """What a scan of `here` refused, as a downlink into it names it."""
     local = one.local
     if local is not None and local.is_relative_to(here):
@@ -169,7 +171,7 @@ def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
     return replace(one, local=local, remote=there / one.remote)
 
 
-async def _decide(run: Run, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
+async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
     learned = run.link.tags
@@ -178,7 +180,7 @@ async def _decide(run: Run, sides: Sides, *, sync: SyncOptions) -> SyncDecisions
     by_content = run.options.verify == "content" and not learned.incompatible
     found = sides.found
     decisions = compare(
-        (LocalFile(path=one.relative, size=one.fingerprint.size, tag=tags.get(one.relative)) for one in found.found),
+        (ComparedFile(path=one.relative, size=one.fingerprint.size, tag=tags.get(one.relative)) for one in found.found),
         sides.tree,
         direction=sides.direction,
         folder=sides.there,
@@ -201,7 +203,7 @@ async def _decide(run: Run, sides: Sides, *, sync: SyncOptions) -> SyncDecisions
     return plan
 
 
-async def _known_tags(run: Run, sides: Sides, files: Sequence[Found]) -> dict[RemotePath, int]:
+async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]) -> dict[RemotePath, int]:
     """Tags of the local files that only content can tell apart; the server's rule is found out on the way."""
     learned = run.link.tags
     if not files or learned.incompatible or run.options.verify != "content":
@@ -220,7 +222,9 @@ async def _known_tags(run: Run, sides: Sides, files: Sequence[Found]) -> dict[Re
     return tags
 
 
-async def _journal_says(run: Run, sides: Sides, files: Sequence[Found]) -> Callable[[RemotePath], bool | None]:
+async def _journal_says(
+    run: TransferRun, sides: Sides, files: Sequence[LocalFile]
+) -> Callable[[RemotePath], bool | None]:
     """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
     learned = run.link.tags
     if learned.confirmed:
@@ -248,7 +252,7 @@ async def _journal_says(run: Run, sides: Sides, files: Sequence[Found]) -> Calla
     return known
 
 
-async def _settle_still(run: Run, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
+async def _settle_still(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
     """Settle the files that stay as they are, and those that nothing can be done about."""
     before = prefix(sides.here)
 

@@ -10,9 +10,9 @@ from heapq import nsmallest
 
 from emasync.api.files import ReadFile
 from emasync.errors import AuthError, BusyError, EMError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import FileEntry, FileTree
-from emasync.transfer.context import Link
+from emasync.transfer.context import TransferContext
 from emasync.wire.content_tag import content_tag
 
 _LARGEST = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags
@@ -20,10 +20,10 @@ _FILES = 4  # that are read at the most, smallest first
 
 
 async def probe_tags(
-    link: Link,
+    link: TransferContext,
     entries: Iterable[FileEntry],
     *,
-    account: Account,
+    account: RequestStats,
     sent: Mapping[str, int] | None = None,
     relist: Callable[[], Awaitable[FileTree]] | None = None,
 ) -> None:
@@ -59,7 +59,7 @@ async def probe_tags(
             link.tags.mismatch(entry.path)
 
 
-async def _read(link: Link, entry: FileEntry, account: Account) -> ReadFile | None:
+async def _read(link: TransferContext, entry: FileEntry, account: RequestStats) -> ReadFile | None:
     try:
         return await link.files.read_with_claims(entry.path, account=account, expected_size=entry.size)
     except (AuthError, BusyError):

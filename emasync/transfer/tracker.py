@@ -16,7 +16,7 @@ from emasync.errors import EMError
 from emasync.model import Direction, Outcome, Outcomes, OutcomeState, RemotePath
 from emasync.transfer.context import Options
 from emasync.transfer.events import Noted, Settled
-from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.ledger import FileResult, Ledger
 from emasync.transfer.transfer import Results
 
 
@@ -29,7 +29,7 @@ class Expected(Protocol):
     def place(self) -> str: ...
 
 
-class Roster:
+class ResultTracker:
     """Hands outcomes to `results`, from which the Transfer is read. Memory: what is under way; what is expected is kept
     as the sequence it came in, for a plan of very many files makes its items only when they are asked for."""
 
@@ -67,7 +67,7 @@ class Roster:
         """So many more payload bytes of a file were moved, whether they stay or not."""
         self._moved[path] = self._moved.get(path, 0) + size
 
-    async def settle(self, endings: Sequence[Ending]) -> None:
+    async def settle(self, endings: Sequence[FileResult]) -> None:
         """The ends of some files: into the journal first, then to `on_event` and to the reader, in this order.
 
         Cancellation waits for the journal: what has ended is told as it ended.
@@ -105,7 +105,7 @@ class Roster:
             for one in files
             if one.remote not in settled
         }
-        await self.settle([Ending(outcome=self._abandoned(path, place, error)) for path, place in rest.items()])
+        await self.settle([FileResult(outcome=self._abandoned(path, place, error)) for path, place in rest.items()])
 
     def _paths_settled(self) -> Iterator[RemotePath]:
         """Of the expected files."""

@@ -14,7 +14,7 @@ from types import TracebackType
 import anyio
 import anyio.lowlevel
 
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Outcome, OutcomeLog, Outcomes, OutcomeState, SyncDecision, TransferReport
 
 
@@ -38,7 +38,7 @@ class Results:
         self.news.set()
 
 
-Work = Callable[[Results, Account], Awaitable[None]]
+Work = Callable[[Results, RequestStats], Awaitable[None]]
 """The engine: fills the results, charges the account; returns when every file has settled."""
 
 
@@ -59,7 +59,7 @@ class Transfer:
         self._clock = clock
         self._busy_clock = busy_clock  # wall seconds so far in which the EM let nothing pass
         self._busy_begun = self._busy_ended = 0.0
-        self._account = Account()
+        self._account = RequestStats()
         self._results = Results()
         self._stack: AsyncExitStack | None = None
         self._read = 0  # outcomes the iteration has given

@@ -17,20 +17,20 @@ import anyio
 
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.context import Link, Options
+from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.events import Confirmed, Retrying
-from emasync.transfer.ledger import Ending, Ledger
+from emasync.transfer.ledger import FileResult, Ledger
 from emasync.transfer.open_files import Places
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.tracker import Roster
-from emasync.transfer.uplink_request import CallEnd, Sender, Sent, halves
+from emasync.transfer.tracker import ResultTracker
+from emasync.transfer.uplink_request import PendingConfirmation, RequestResult, UplinkRequestSender, halves
 from emasync.transfer.verification import Verdict, verify_sent
-from emasync.transfer.worker_pool import run_pool, taken
+from emasync.transfer.worker_pool import drain, run_workers
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing
@@ -51,12 +51,12 @@ class Uplink:
 
     def __init__(
         self,
-        link: Link,
+        link: TransferContext,
         options: Options,
         *,
-        roster: Roster,
+        roster: ResultTracker,
         ledger: Ledger,
-        account: Account,
+        account: RequestStats,
         places: Places,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -69,15 +69,15 @@ class Uplink:
         self._places = places
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(link, options, roster=roster, clock=clock)
+        self._sender = UplinkRequestSender(link, options, roster=roster, clock=clock)
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._refused: Counter[UplinkItem] = Counter()  # and of these, how often the server said that it had failed
-        self._sent: list[Sent] = []
+        self._sent: list[PendingConfirmation] = []
         self._again: list[UplinkItem] = []
         self._next_look_s = clock() + _LIST_EVERY_S
         self._look_at = _MOST_UNSETTLED
         self._looking = anyio.Lock()
-        self._over: Exception | None = None
+        self._fatal_error: Exception | None = None
         self._noted: set[str] = set()
         self._unlike: tuple[float, frozenset[RemotePath]] | None = None  # the first listing with no right tag
 
@@ -86,13 +86,13 @@ class Uplink:
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
-            await run_pool(taken(waiting), self._one_call, workers=workers)
-            await self._look(last=True)
+            await run_workers(drain(waiting), self._one_call, workers=workers)
+            await self._confirm_by_listing(last=True)
             waiting = self._repacked()
 
     async def _one_call(self, call: UplinkCall) -> None:
-        if self._over is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
-            await self._fail([(item, self._over) for item in call.items])
+        if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
+            await self._fail([(item, self._fatal_error) for item in call.items])
             return
         await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
         end = await self._send(call)
@@ -102,9 +102,9 @@ class Uplink:
             return
         await self._take(end)
         if self._full or (self._due and not self._looking.locked()):
-            await self._look(last=False)
+            await self._confirm_by_listing(last=False)
 
-    async def _send(self, call: UplinkCall) -> CallEnd:
+    async def _send(self, call: UplinkCall) -> RequestResult:
         """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
         file for which none can be opened alone, all waits later, has failed."""
         async with self._places.take() as place:
@@ -124,21 +124,21 @@ class Uplink:
     def _due(self) -> bool:
         return self._clock() >= self._next_look_s
 
-    async def _take(self, end: CallEnd) -> None:
+    async def _take(self, end: RequestResult) -> None:
         self._sent.extend(end.sent)
         self._again.extend(end.unsent)
         for _, error in end.failed:
             if isinstance(error, AuthError | BusyError):
-                self._over = error
+                self._fatal_error = error
         await self._fail(end.failed)
 
-    async def _look(self, *, last: bool) -> None:
+    async def _confirm_by_listing(self, *, last: bool) -> None:
         """Settle what the listing shows to have arrived. After the `last` call, what it does not show goes again."""
         async with self._looking:
             if not last and not (self._full or self._due):
                 return  # another worker has just looked
             if self._options.verify == "none":
-                await self._believe()
+                await self._accept_acknowledged()
             for delay in _LOOKS_S if last else _LOOKS_S[:1]:
                 if not self._sent:
                     return
@@ -161,18 +161,18 @@ class Uplink:
                 await self._send_again(missing)
             self._look_at = len(self._sent) + _MOST_UNSETTLED  # more, if the listing lags behind
 
-    async def _believe(self) -> None:
+    async def _accept_acknowledged(self) -> None:
         """With verify="none": a file the server counted is done; only lost answers need a listing."""
         counted = [sent for sent in self._sent if sent.receipt]
         self._sent = [sent for sent in self._sent if not sent.receipt]
         await self._done([(sent, Verified.COUNT, None) for sent in counted])
 
-    async def _judge(self, looked: deque[Sent], tree: FileTree, *, settled: bool) -> None:
+    async def _judge(self, looked: deque[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
         await self._learn_tags(dict(_tag_samples(looked, tree)), settled=settled)
         if self._link.tags.incompatible:
             self._note_once(_FALL_BACK)
         while looked:  # in portions, each forgotten once it is settled
-            done: list[tuple[Sent, Verified, int | None]] = []
+            done: list[tuple[PendingConfirmation, Verified, int | None]] = []
             for _ in range(min(_PORTION, len(looked))):
                 sent = await self._with_tag(looked.popleft())
                 verdict = self._verdict(sent, tree)
@@ -211,7 +211,7 @@ class Uplink:
             self._noted.add(text)
             self._roster.note(text)
 
-    def _verdict(self, sent: Sent, tree: FileTree) -> Verdict:
+    def _verdict(self, sent: PendingConfirmation, tree: FileTree) -> Verdict:
         resent = self._missed[sent.item] > 0
         verdict = verify_sent(
             sent.item.remote,
@@ -228,7 +228,7 @@ class Uplink:
             self._note_once(_NOT_COMPARED)
         return verdict
 
-    async def _with_tag(self, sent: Sent) -> Sent:
+    async def _with_tag(self, sent: PendingConfirmation) -> PendingConfirmation:
         """`sent` with the tag of the local file, if the call broke off before it was read."""
         if sent.tag is not None:
             return sent
@@ -238,8 +238,8 @@ class Uplink:
             return sent  # changed or gone meanwhile: sending it again will say so
         return replace(sent, tag=digest.tag, sha256=digest.sha256)
 
-    async def _send_again(self, missing: list[Sent]) -> None:
-        again: list[Sent] = []
+    async def _send_again(self, missing: list[PendingConfirmation]) -> None:
+        again: list[PendingConfirmation] = []
         for sent in missing:
             if not sent.listed:  # no listing tells: sending it again would not help to know
                 await self._lost(sent)
@@ -260,12 +260,12 @@ class Uplink:
         again, self._again = self._again, []
         return deque(pack_again(again, limits=self._link.settings.limits))
 
-    async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
+    async def _done(self, files: list[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
         for sent, how, _ in files if self._options.on_event is not None else ():
             self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
         endings = [
-            Ending(
+            FileResult(
                 outcome=self._outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size),
                 tag=sent.tag,
                 listed_tag=listed_tag,
@@ -274,7 +274,7 @@ class Uplink:
         ]
         await self._roster.settle(endings)
 
-    async def _lost(self, sent: Sent) -> None:
+    async def _lost(self, sent: PendingConfirmation) -> None:
         """Sent as often as is sensible, and still not there as it should be."""
         if sent.receipt and sent.listed:
             error = IntegrityError(
@@ -283,14 +283,14 @@ class Uplink:
             outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
         else:
             outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=f"sent, but {sent.why}")
-        await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
+        await self._roster.settle([FileResult(outcome=outcome, tag=sent.tag)])
 
-    async def _give_up(self, looked: Iterable[Sent], error: EMError) -> None:
+    async def _give_up(self, looked: Iterable[PendingConfirmation], error: EMError) -> None:
         """No listing to be had: nothing is known of what was sent."""
-        self._over = self._over or error
+        self._fatal_error = self._fatal_error or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
         outcomes = [self._outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
-        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+        await self._roster.settle([FileResult(outcome=outcome) for outcome in outcomes])
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
         outcomes = [
@@ -304,11 +304,11 @@ class Uplink:
             )
             for item, error in files
         ]
-        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+        await self._roster.settle([FileResult(outcome=outcome) for outcome in outcomes])
 
     def _outcome(
         self,
-        sent: Sent,
+        sent: PendingConfirmation,
         state: OutcomeState,
         *,
         verified: Verified = Verified.NONE,
@@ -337,7 +337,7 @@ def next_look_s(began_s: float, ended_s: float) -> float:
     return ended_s + max(_LIST_EVERY_S, (ended_s - began_s) * (1 / _LIST_SHARE - 1))
 
 
-def _tag_samples(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
+def _tag_samples(looked: Iterable[PendingConfirmation], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
     """What teaches how this server makes tags: files it says it took, listed with a tag and the size that was sent. One
     without content teaches nothing: it would be right although all others are old."""
     for sent in looked:

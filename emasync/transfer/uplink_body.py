@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
-from emasync.disk import FileThreads, Small, Source, read_small, reading
+from emasync.disk import FileExecutor, SmallFile, Source, read_small, reading
 from emasync.http.bandwidth import Pace
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
@@ -30,7 +30,7 @@ class UplinkBody:
         items: Sequence[UplinkItem],
         *,
         fields: Mapping[str, str],
-        threads: FileThreads,
+        threads: FileExecutor,
         pace: Pace,
         on_progress: Callable[[int, int], None],
         on_sent: Callable[[], None],
@@ -92,7 +92,7 @@ class UplinkBody:
 
     async def _at_once(self, indexes: list[int]) -> AsyncGenerator[bytes, None]:
         """Small files with their heads, read in one hop to a thread."""
-        read: list[Small] = []
+        read: list[SmallFile] = []
         items = [self._items[index] for index in indexes]
         sources = [Source(path=item.place, fingerprint=item.fingerprint) for item in items]
         try:

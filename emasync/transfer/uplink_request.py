@@ -21,20 +21,20 @@ from emasync.errors import (
     UnsafePathError,
     is_out_of_files,
 )
-from emasync.http import Reply
-from emasync.http.pipeline import Account
+from emasync.http import Response
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
-from emasync.transfer.context import Link, Options
+from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.events import Forwarding, Progress, Started
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
-from emasync.transfer.tracker import Roster
+from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_body import UplinkBody
 from emasync.wire import requests
 from emasync.wire.responses import UplinkReceipt, uplink_receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class PendingConfirmation:
     """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
     `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
     (500). `why` is what the last listing said against it; `listed` is False where that listing does not say what is in
@@ -53,18 +53,18 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallEnd:
+class RequestResult:
     """What became of one call. `sent` may have arrived and need a look; `unsent` did not leave and may be sent in
     another call; `failed` are final. `split`: the call was too large, its files go again in halves. `short`: no more
     files could be opened, for which of the unsent ones, and the error of that."""
 
-    sent: tuple[Sent, ...] = ()
+    sent: tuple[PendingConfirmation, ...] = ()
     unsent: Sequence[UplinkItem] = ()
     failed: tuple[tuple[UplinkItem, Exception], ...] = ()
     split: bool = False
     short: tuple[Sequence[UplinkItem], Exception] | None = None
 
-    def without_short(self) -> CallEnd:
+    def without_short(self) -> RequestResult:
         """The same, the files of `short` failed with its error."""
         if self.short is None:
             return self
@@ -73,15 +73,15 @@ class CallEnd:
         return replace(self, unsent=unsent, failed=tuple((item, error) for item in culprits), short=None)
 
 
-class Sender:
+class UplinkRequestSender:
     """Sends calls, one at a time per task."""
 
     def __init__(
         self,
-        link: Link,
+        link: TransferContext,
         options: Options,
         *,
-        roster: Roster,
+        roster: ResultTracker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = link
@@ -90,14 +90,14 @@ class Sender:
         self._clock = clock
         self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
 
-    async def send(self, call: UplinkCall, *, account: Account) -> CallEnd:
+    async def send(self, call: UplinkCall, *, account: RequestStats) -> RequestResult:
         """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
 
         The roster is told what leaves. Cancellation drops the connection and closes the files.
         """
         if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
-            return CallEnd(unsent=call.items, split=True)
-        mine = Account(parent=account)
+            return RequestResult(unsent=call.items, split=True)
+        mine = RequestStats(parent=account)
         began = self._clock()
         bodies: list[UplinkBody] = []
 
@@ -106,7 +106,7 @@ class Sender:
             bodies.append(self._body(call))
             return bodies[-1]
 
-        async def read(reply: Reply) -> UplinkReceipt:
+        async def read(reply: Response) -> UplinkReceipt:
             return uplink_receipt(await reply.json())
 
         refused = False
@@ -122,9 +122,9 @@ class Sender:
             counted = receipt.file_count is None or receipt.file_count == len(call.items)
         last = bodies[-1]
         took, busy_s = self._clock() - began, mine.busy_s
-        return CallEnd(
+        return RequestResult(
             sent=tuple(
-                Sent(
+                PendingConfirmation(
                     item=item,
                     receipt=counted,
                     refused=refused,
@@ -137,16 +137,16 @@ class Sender:
             )
         )
 
-    def _failed(self, call: UplinkCall, error: Exception, body: UplinkBody | None) -> CallEnd:
+    def _failed(self, call: UplinkCall, error: Exception, body: UplinkBody | None) -> RequestResult:
         if _too_many(error):
             self._learn(call, error)
             if len(call.items) > 1:
-                return CallEnd(unsent=call.items, split=True)
+                return RequestResult(unsent=call.items, split=True)
         if body is not None and body.reading is not None and _of_a_file(error):
             culprit = call.items[body.reading]
             before, after = call.items[: body.reading], call.items[body.reading + 1 :]
             doubtful = tuple(
-                Sent(
+                PendingConfirmation(
                     item=item,
                     receipt=False,
                     sha256=body.sha256.get(index),
@@ -155,11 +155,11 @@ class Sender:
                 )
                 for index, item in enumerate(before)
             )
-            end = CallEnd(sent=doubtful, unsent=(culprit, *after), short=((culprit,), error))
+            end = RequestResult(sent=doubtful, unsent=(culprit, *after), short=((culprit,), error))
             return end if is_out_of_files(error) else end.without_short()
         if is_out_of_files(error):
-            return CallEnd(unsent=call.items, short=(call.items, error))
-        return CallEnd(failed=tuple((item, error) for item in call.items))
+            return RequestResult(unsent=call.items, short=(call.items, error))
+        return RequestResult(failed=tuple((item, error) for item in call.items))
 
     def _learn(self, call: UplinkCall, error: Exception) -> None:
         """Send no more calls as large as one that was too large; where one file was too many, it was not the count."""

@@ -19,7 +19,7 @@ _pool: ContextVar[_Pool | None] = ContextVar("_pool", default=None)
 
 
 class _Pool:
-    """The workers of one `run_pool`, and the stand-ins for those that sleep: at most as many as there are workers.
+    """The workers of one `run_workers`, and the stand-ins for those that sleep: at most as many as there are workers.
 
     Whoever wakes goes on at once, beside a stand-in that ends after its item: to wait for a place could mean to wait
     for somebody who waits for a lock of the sleeper's.
@@ -61,16 +61,16 @@ class _Pool:
             self._asleep -= 1
 
 
-async def nap(seconds: float) -> None:
+async def yielding_sleep(seconds: float) -> None:
     """Sleep; in a pool, another item may go on meanwhile."""
     pool = _pool.get()
     await (anyio.sleep(seconds) if pool is None else pool.sleep(seconds))
 
 
-async def run_pool(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int) -> None:
+async def run_workers(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int) -> None:
     """Call `work` for each item, `workers` at a time, in the order of `items` (taken as workers get free). While one
-    is in `nap` another goes on in its place: for so long, and until one of the two is through, there is one more. Never
-    more than twice `workers`.
+    is in `yielding_sleep` another goes on in its place: for so long, and until one of the two is through, there is one
+    more. Never more than twice `workers`.
 
     What `work` raises cancels the others and is raised, as itself if it was alone. Cancellation cancels all of them.
     """
@@ -88,16 +88,16 @@ async def run_pool(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
             for _ in range(workers):
                 pool.start()
     except BaseExceptionGroup as group:
-        raise _alone(group) from None
+        raise unwrap_single(group) from None
 
 
-def taken(items: deque[T]) -> Iterator[T]:
+def drain(items: deque[T]) -> Iterator[T]:
     """`items` from the left, each forgotten here once it is handed out: very many are not to be kept to the end."""
     while items:
         yield items.popleft()
 
 
-def _alone(error: BaseException) -> BaseException:
+def unwrap_single(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

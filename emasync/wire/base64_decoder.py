@@ -15,7 +15,7 @@ from emasync.errors import ProtocolError
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/]")
 
 
-class Base64Stream:
+class Base64Decoder:
     """Decodes base64 that arrives in pieces: standard alphabet, no white space, padding only at the very end.
 
     Non-zero bits behind the last byte (``QR==`` for ``QQ==``) are refused as well: one file has one encoding.

@@ -14,9 +14,9 @@ from urllib.parse import unquote_to_bytes
 from emasync.config import Limits
 from emasync.errors import IntegrityError, ProtocolError
 from emasync.model import Verified
-from emasync.wire.json_envelope import DownlinkFacts, EnvelopeReader
+from emasync.wire.json_envelope import EnvelopeReader, ResponseMetadata
 
-__all__ = ["DownlinkFacts", "DownlinkReader", "EnvelopeReader", "RawReader", "open_reader", "verify"]
+__all__ = ["ResponseMetadata", "DownlinkReader", "EnvelopeReader", "RawReader", "open_reader", "verify"]
 
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~\w-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)\s*', re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -29,7 +29,7 @@ class DownlinkReader(Protocol):
         """The file's bytes that `data` completes, perhaps none; ProtocolError if the body is not what it should be."""
         ...
 
-    def finish(self) -> DownlinkFacts:
+    def finish(self) -> ResponseMetadata:
         """To be called at the end of the body: what the server claims of the file. Raises if the body is not whole."""
         ...
 
@@ -40,7 +40,7 @@ class RawReader:
     __slots__ = ("_facts", "_received")
 
     def __init__(self, *, size: int | None = None, filename: str | None = None) -> None:
-        self._facts = DownlinkFacts(size=size, filename=filename)
+        self._facts = ResponseMetadata(size=size, filename=filename)
         self._received = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -48,7 +48,7 @@ class RawReader:
         self._received += len(data)
         return data
 
-    def finish(self) -> DownlinkFacts:
+    def finish(self) -> ResponseMetadata:
         """Size and name as announced; IntegrityError if another number of bytes came."""
         _same(self._facts.size, self._received, what="the announced size")
         return self._facts
@@ -74,7 +74,7 @@ def open_reader(headers: Mapping[str, str], limits: Limits) -> DownlinkReader:
 
 
 def verify(
-    facts: DownlinkFacts,
+    facts: ResponseMetadata,
     *,
     size: int,
     sha256: str,

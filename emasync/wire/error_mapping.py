@@ -31,7 +31,7 @@ from emasync.errors import (
     TooLargeError,
 )
 from emasync.model import safe
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 
 _BUSY = {423: "the EM is locked by another call", 429: "too many requests", 503: "the service is not available"}
 _BY_CODE: dict[str, type[BadRequestError]] = {
@@ -44,7 +44,9 @@ _DOTS_OF_I = {0x130: "i", 0x131: "i"}  # the two that IGNORECASE takes for an i 
 _WHOLE_FACT = re.compile(r'"(error|message|detail)"\s*:\s*("(?:[^"\\]|\\.)*+")')
 
 
-def refusal(call: Call, status: int, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> EMError:
+def refusal(
+    call: ApiRequest, status: int, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]
+) -> EMError:
     """The error for a `status` outside 2xx. `headers` have lower-case names; `body` may be cut at any byte.
 
     Whatever stands in `secrets` is struck from every text: a server may echo what it was sent.

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from emasync.config import Limits
 from emasync.errors import ProtocolError
-from emasync.wire.base64_decoder import Base64Stream
+from emasync.wire.base64_decoder import Base64Decoder
 from emasync.wire.json_reply import parse_json
 
 _METADATA_LIMIT = 64 * 1024  # bytes of all that is not content, white space included
@@ -28,7 +28,7 @@ _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownlinkFacts:
+class ResponseMetadata:
     """What the server claims of a file; None where it claims nothing.
 
     `filename` is for showing (through `safe`), never a path. `size` in bytes; `sha256` as 64 lower-case hex digits.
@@ -50,8 +50,8 @@ class EnvelopeReader:
     __slots__ = ("_base64", "_cut", "_dropped", "_frame", "_given", "_overrun")
 
     def __init__(self, limits: Limits) -> None:
-        self._frame = _Frame(max_depth=limits.json_depth)
-        self._base64 = Base64Stream()
+        self._frame = _JsonScanner(max_depth=limits.json_depth)
+        self._base64 = Base64Decoder()
         self._overrun = limits.overrun
         self._given = 0  # bytes of the file so far
         self._dropped = 0  # bytes of content that stand for nothing
@@ -71,10 +71,10 @@ class EnvelopeReader:
                 at = self._frame.scan(data, at)
         return b"".join(pieces)
 
-    def finish(self) -> DownlinkFacts:
+    def finish(self) -> ResponseMetadata:
         """What the envelope said beside the content; ProtocolError if it is incomplete or was never valid JSON."""
         fields = self._frame.parsed()
-        return DownlinkFacts(
+        return ResponseMetadata(
             filename=_filename(fields.get("filename")),
             size=_size(fields.get("size")),
             sha256=_sha256(fields.get("hash")),
@@ -116,7 +116,7 @@ class EnvelopeReader:
         return text
 
 
-class _Frame:
+class _JsonScanner:
     """The envelope's text with an empty content: where in the JSON we are, and what was collected."""
 
     __slots__ = (

@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ApiRequest:
     """One request. `form` and `json` exclude each other; an uplink's body is handed to the transport beside the call.
 
     `long` marks the calls whose answer may take hours after the last byte was sent, `listing` the one whose answer may
@@ -72,24 +72,24 @@ class Volume:
         return {**values, **(dict.fromkeys(self.fields, self.name) if self.name is not None else {})}
 
 
-def log_in(username: str, password: str) -> Call:
+def log_in(username: str, password: str) -> ApiRequest:
     """``POST auth/`` with a form."""
-    return Call(kind=Kind.AUTH, method="POST", path="auth/", form={"username": username, "password": password})
+    return ApiRequest(kind=Kind.AUTH, method="POST", path="auth/", form={"username": username, "password": password})
 
 
-def refresh(token: str) -> Call:
+def refresh(token: str) -> ApiRequest:
     """``POST auth/refresh`` with JSON."""
-    return Call(kind=Kind.AUTH, method="POST", path="auth/refresh", json={"refresh": token})
+    return ApiRequest(kind=Kind.AUTH, method="POST", path="auth/refresh", json={"refresh": token})
 
 
-def list_files(volume: Volume) -> Call:
+def list_files(volume: Volume) -> ApiRequest:
     """``GET em/files/list``."""
-    return Call(kind=Kind.READ, method="GET", path="em/files/list", query=volume.into({}), listing=True)
+    return ApiRequest(kind=Kind.READ, method="GET", path="em/files/list", query=volume.into({}), listing=True)
 
 
-def downlink(volume: Volume, path: str) -> Call:
+def downlink(volume: Volume, path: str) -> ApiRequest:
     """``GET em/files/downlink``; `path` is sent as given."""
-    return Call(
+    return ApiRequest(
         kind=Kind.DOWNLINK,
         method="GET",
         path="em/files/downlink",
@@ -97,9 +97,9 @@ def downlink(volume: Volume, path: str) -> Call:
     )
 
 
-def uplink() -> Call:
+def uplink() -> ApiRequest:
     """``POST em/files/uplink``; the fields of `uplink_fields` and the files are in the multipart body."""
-    return Call(kind=Kind.UPLINK, method="POST", path="em/files/uplink", long=True)
+    return ApiRequest(kind=Kind.UPLINK, method="POST", path="em/files/uplink", long=True)
 
 
 def uplink_fields(volume: Volume, dest: str) -> dict[str, str]:
@@ -107,28 +107,28 @@ def uplink_fields(volume: Volume, dest: str) -> dict[str, str]:
     return volume.into({"dest_path": dest})
 
 
-def delete(volume: Volume, path: str) -> Call:
+def delete(volume: Volume, path: str) -> ApiRequest:
     """``POST em/files/delete``. The root of the volume cannot be meant: ValueError."""
     if normpath(f"/{_path(path, 'filepath')}").strip("/") == "":  # also "a/.."
         raise ValueError(f"refusing to delete {path!r}: that is the whole volume; name a file or folder in it")
-    return Call(kind=Kind.DELETE, method="POST", path="em/files/delete", form=volume.into({"filepath": path}))
+    return ApiRequest(kind=Kind.DELETE, method="POST", path="em/files/delete", form=volume.into({"filepath": path}))
 
 
-def build_image(volume: Volume, image: str, *, dockerfile: str, context: str) -> Call:
+def build_image(volume: Volume, image: str, *, dockerfile: str, context: str) -> ApiRequest:
     """``POST em/pod/image/build``; both paths lie in the volume."""
     form = {"dockerfile": _path(dockerfile, "dockerfile"), "image": _name(image), "context": _path(context, "context")}
-    return Call(kind=Kind.JOB, method="POST", path="em/pod/image/build", form=volume.into(form), long=True)
+    return ApiRequest(kind=Kind.JOB, method="POST", path="em/pod/image/build", form=volume.into(form), long=True)
 
 
-def load_image(volume: Volume, image: str, *, tarfile: str) -> Call:
+def load_image(volume: Volume, image: str, *, tarfile: str) -> ApiRequest:
     """``POST em/pod/image/load``; the tar lies in the volume."""
     form = {"tarfile": _path(tarfile, "tarfile"), "image": _name(image)}
-    return Call(kind=Kind.JOB, method="POST", path="em/pod/image/load", form=volume.into(form), long=True)
+    return ApiRequest(kind=Kind.JOB, method="POST", path="em/pod/image/load", form=volume.into(form), long=True)
 
 
-def list_images(volume: Volume) -> Call:
+def list_images(volume: Volume) -> ApiRequest:
     """``GET em/pod/image/list``."""
-    return Call(kind=Kind.READ, method="GET", path="em/pod/image/list", query=volume.into({}))
+    return ApiRequest(kind=Kind.READ, method="GET", path="em/pod/image/list", query=volume.into({}))
 
 
 def run_pod(
@@ -142,7 +142,7 @@ def run_pod(
     args: Sequence[str] | None = None,
     envs: Mapping[str, str] | None = None,
     ports: Sequence[int] | None = None,
-) -> Call:
+) -> ApiRequest:
     """``POST em/pod/run``: a form, or JSON when `args`, `envs` or `ports` (which only JSON can carry) are there."""
     fields: dict[str, Any] = {"image": _name(image), "node": Node(node).value, "max_duration": minutes(max_duration)}
     if command is not None:
@@ -151,7 +151,7 @@ def run_pod(
         fields["scheduled_time"] = aware(scheduled_time, "scheduled_time").isoformat()
     if args is None and envs is None and ports is None:
         form = volume.into({name: str(value) for name, value in fields.items()})
-        return Call(kind=Kind.JOB, method="POST", path="em/pod/run", form=form)
+        return ApiRequest(kind=Kind.JOB, method="POST", path="em/pod/run", form=form)
     if isinstance(args, str):
         raise TypeError(f"args is a list of strings, not the string {args!r}")
     later = {
@@ -160,17 +160,17 @@ def run_pod(
         "ports": None if ports is None else list(ports),
     }
     fields |= {name: value for name, value in later.items() if value is not None}
-    return Call(kind=Kind.JOB, method="POST", path="em/pod/run", json={**fields, **volume.into({})})
+    return ApiRequest(kind=Kind.JOB, method="POST", path="em/pod/run", json={**fields, **volume.into({})})
 
 
-def pod_status(volume: Volume) -> Call:
+def pod_status(volume: Volume) -> ApiRequest:
     """``GET em/pod/status``."""
-    return Call(kind=Kind.READ, method="GET", path="em/pod/status", query=volume.into({}))
+    return ApiRequest(kind=Kind.READ, method="GET", path="em/pod/status", query=volume.into({}))
 
 
-def nodes_status() -> Call:
+def nodes_status() -> ApiRequest:
     """``GET em/nodes/status`` (later generations)."""
-    return Call(kind=Kind.READ, method="GET", path="em/nodes/status")
+    return ApiRequest(kind=Kind.READ, method="GET", path="em/nodes/status")
 
 
 def minutes(duration: int | timedelta) -> int:

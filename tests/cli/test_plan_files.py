@@ -124,7 +124,7 @@ def test_overwrite_error_does_not_take_the_files_of_its_own_first_run_for_somebo
 
 
 def test_completing_the_name_of_a_verb_imports_no_verb() -> None:
-    # Sabotage: remove `Verbs.shell_complete`.
+    # Sabotage: remove `LazyGroup.shell_complete`.
     script = "\n".join(
         [
             "import sys",

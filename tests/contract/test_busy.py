@@ -89,7 +89,7 @@ async def test_an_uplink_that_is_refused_anywhere_on_its_way_is_sent_again(
 async def test_a_downlink_and_its_listing_sit_out_a_lock(
     simulate: Simulate, tmp_path: Path, kind: str, path: str
 ) -> None:
-    # Sabotage: Caller._send gives no word to the gate, and decide stops at a BusyError.
+    # Sabotage: RequestPipeline._send gives no word to the gate, and decide stops at a BusyError.
     fault = Fault(kind, endpoint=path)  # type: ignore[arg-type]
     async with simulate(faults=[fault]) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a": b"1"})
@@ -116,7 +116,7 @@ async def test_an_overloaded_server_is_waited_for_as_long_as_it_says(em: Client,
 
 
 async def test_a_lock_that_stays_is_a_busy_error_that_says_how_long(simulate: Simulate) -> None:
-    # Sabotage: Caller passes the whole budget to the gate at each attempt.
+    # Sabotage: RequestPipeline passes the whole budget to the gate at each attempt.
     settings = replace(QUICK, retry=RetryPolicy(busy_timeout_s=0.3))
     fault = Fault("busy_before", times=None)
     async with simulate(faults=[fault]) as sim, connect(sim, settings=settings) as em:

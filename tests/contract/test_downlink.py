@@ -215,7 +215,7 @@ async def test_a_listed_name_that_must_not_become_a_file_is_refused_and_the_othe
 async def test_twins_that_a_file_system_may_merge_never_overwrite_each_other(
     em: Client, sim: Simulator, into: Path
 ) -> None:
-    # Sabotage: selection._landing compares the paths and not their twin_key.
+    # Sabotage: selection._landing compares the paths and not their case_fold_key.
     write(sim.volume("client1"), {"in/Readme": b"1", "in/README": b"2", "in/e\u0301": b"3", "in/\u00e9": b"4"})
     report = await em.downlink("in/", into=into)
     assert (len(report.done), len(report.failed)) == (2, 2)

@@ -267,7 +267,7 @@ async def test_every_error_of_a_transfer_is_an_em_error_with_its_call(
     assert "502 Bad Gateway" in str(error)
 
 
-# Sabotage: `Client` gives its Caller no `sleep=nap`: the second file waits for the first one's back-off.
+# Sabotage: `Client` gives its RequestPipeline no `sleep=nap`: the second file waits for the first one's back-off.
 async def test_a_file_that_waits_to_be_tried_again_holds_up_no_other(simulate: Simulate, tmp_path: Path) -> None:
     patient = replace(QUICK, retry=RetryPolicy(base_s=0.4, cap_s=0.4))
     reset = Fault("reset", endpoint="em/files/downlink")

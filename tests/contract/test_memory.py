@@ -36,8 +36,8 @@ def _sparse(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-# Sabotage: collect the chunks of `Files.stream` (or of `fetch.Fetch._store`, or of `UplinkBody.chunks`) in a list and
-# join them at the end: the peak rises by 1 GiB.
+# Sabotage: collect the chunks of `Files.stream` (or of `fetch.FileDownlink._store`, or of `UplinkBody.chunks`) in a
+# list and join them at the end: the peak rises by 1 GiB.
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("job", ["stream", "downlink", "uplink"])

@@ -16,9 +16,9 @@ import anyio
 import pytest
 
 from emasync import Client, OutcomeState, Settings, Transfer
-from emasync.disk import SmallSave
-from emasync.http.limiter.aimd import LanePolicy
-from emasync.http.limiter.limiter import Lane
+from emasync.disk import BufferedFileWriter
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import OnEvent
 from tests.contract.stage import PASSWORD, QUICK, USER, USERS, some_bytes, tree, write
@@ -137,8 +137,10 @@ async def sim() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def stage(sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    quick = LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.004)  # waiting for a busy EM has as many awaits, but short
-    monkeypatch.setattr("emasync.client.Lane", partial(Lane, policy=quick))
+    quick = LimiterConfig(
+        backoff_base_s=0.002, backoff_cap_s=0.004
+    )  # waiting for a busy EM has as many awaits, but short
+    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", partial(ConcurrencyLimiter, policy=quick))
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.002))  # this EM's listings do not lag behind
     write(tmp_path / "source", FILES)
     before = open_sockets()
@@ -177,8 +179,8 @@ async def cut_everywhere(stage: Stage, way: Way, direction: str, *, late: bool, 
         at += 1
 
 
-# Sabotage: in `saving`, leave out the `finally` that discards; in `Lane.enter`, the `finally` that gives back the turn;
-# in `open_database`, the shield; in `finish`, the loop (await the job once).
+# Sabotage: in `open_writer`, leave out the `finally` that discards; in `ConcurrencyLimiter.enter`, the `finally` that
+# gives back the turn; in `open_database`, the shield; in `finish`, the loop (await the job once).
 @pytest.mark.parametrize(("way", "late"), CUTS)
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_transfer_cut_at_any_await_leaves_nothing_behind(
@@ -208,7 +210,7 @@ async def test_a_client_cut_at_any_await_of_its_life_leaves_nothing_behind(sim: 
             (tmp_path / "source" / "empty.bin").write_bytes(f"{at}".encode())  # something to move each time
             steps = Steps(at, late=False)
             task = steps.start(life())
-            steps.strike = task.cancel
+            steps.redact = task.cancel
             with anyio.fail_after(10):
                 await ended(task)
             assert steps.unfinished() == [], at
@@ -230,19 +232,19 @@ async def _threads_are_gone() -> None:
     raise AssertionError(threading.enumerate())
 
 
-# Sabotage: in `Fetch._facts`, let the error of `fingerprint` pass.
+# Sabotage: in `FileDownlink._facts`, let the error of `fingerprint` pass.
 async def test_a_result_that_is_taken_away_as_it_lands_does_not_end_the_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = SmallSave.commit
+    commit = BufferedFileWriter.commit
 
-    async def commit_and_lose(save: SmallSave, *, flush_folder: bool = True) -> Path:
+    async def commit_and_lose(save: BufferedFileWriter, *, flush_folder: bool = True) -> Path:
         path = await commit(save, flush_folder=flush_folder)
         if path.name == "small.bin":
             path.unlink()
         return path
 
-    monkeypatch.setattr(SmallSave, "commit", commit_and_lose)
+    monkeypatch.setattr(BufferedFileWriter, "commit", commit_and_lose)
     report = await stage.down(stage.em)
     assert len(report.done) == len(FILES)
     monkeypatch.undo()

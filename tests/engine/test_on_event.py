@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from emasync import Client, Transfer, UnreachableError
-from emasync.http.limiter.aimd import LaneChanged
-from emasync.http.limiter.scheduler import LaneWaiting
+from emasync.http.limiter.aimd import LimitChanged
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Confirmed, Event, Forwarding, Planned, Progress, Settled, Started
 from tests.contract.stage import USERS, connect
@@ -40,7 +40,8 @@ def a_transfer(em: Client, direction: str, here: Path, on_event: Callable[[Event
     return em.downlink("there/", into=here / "into", on_event=on_event)
 
 
-# Sabotage: no `try` in `Ear.hear`: an OSError of the caller's passes for that of a file, or its call is tried again.
+# Sabotage: no `try` in `EventCallback.hear`: an OSError of the caller's passes for that of a file, or its call is
+# tried again.
 # Sabotage: no `if self.failure is not None: return` there: events come after the failure.
 @pytest.mark.parametrize("why", ERRORS)
 @pytest.mark.parametrize(
@@ -92,7 +93,9 @@ async def test_a_transfer_whose_on_event_fails_over_the_lane_takes_no_other_with
 
             async def deaf() -> None:
                 with pytest.raises(KeyError):
-                    await a_transfer(em, "down", tmp_path, raising(LaneChanged | LaneWaiting, ERRORS["mistake"], []))
+                    await a_transfer(
+                        em, "down", tmp_path, raising(LimitChanged | LimiterWaiting, ERRORS["mistake"], [])
+                    )
                 ends.append("deaf")
 
             async def sound() -> None:

@@ -12,7 +12,7 @@ import pytest
 from emasync.errors import AuthError
 from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
-from emasync.transfer.engine import Run
+from emasync.transfer.engine import TransferRun
 from emasync.transfer.planning.scan import Scan
 from emasync.transfer.sides import look_at_both
 from tests.contract.stage import USERS, calls, connect
@@ -70,4 +70,4 @@ async def test_whenlook_at_both_of_a_sync_fail_the_first_error_is_raised_as_itse
     threads = SimpleNamespace(run=run)
     both = SimpleNamespace(link=SimpleNamespace(threads=threads), listing=SimpleNamespace(fresh=fresh))
     with pytest.raises(AuthError, match="no"):
-        await look_at_both(cast(Run, both), lambda: cast(Scan, None))
+        await look_at_both(cast(TransferRun, both), lambda: cast(Scan, None))

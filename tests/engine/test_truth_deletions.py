@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads
+from emasync.disk import FileExecutor
 from emasync.errors import UnknownOutcomeError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, OutcomeState, RemotePath
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.deletion import Deletion
@@ -64,13 +64,13 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
         raise AssertionError("no answer was lost")
 
     class Files:
-        async def delete(self, path: str, *, expected: object, relist: object, account: Account) -> None:
+        async def delete(self, path: str, *, expected: object, relist: object, account: RequestStats) -> None:
             if left:
                 account.charge(requests=1)
             await anyio.sleep_forever()  # for its turn, or for the answer
 
-    whole = Account()
-    async with FileThreads(size=1) as threads:
+    whole = RequestStats()
+    async with FileExecutor(size=1) as threads:
         run: Any = SimpleNamespace(
             account=whole,
             link=SimpleNamespace(files=Files(), threads=threads),

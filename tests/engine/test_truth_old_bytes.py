@@ -73,7 +73,7 @@ async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
         assert (report.done[0].verified, report.notes) == (Verified.TAG, ())
 
 
-# Sabotage: `return Verified.SIZE` at the end of `Fetch._settle_mismatch`: wrong bytes are put in place as done.
+# Sabotage: `return Verified.SIZE` at the end of `FileDownlink._settle_mismatch`: wrong bytes are put in place as done.
 async def test_the_same_wrong_bytes_twice_are_no_other_rule(tmp_path: Path) -> None:
     faults = [Fault("corrupt_body", endpoint="em/files/downlink", at=5, times=2)]
     async with Simulator(USERS, generation="pods", faults=faults) as sim, connect(sim) as em:
@@ -119,7 +119,7 @@ async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_
     assert min(settled) < 12
 
 
-# Sabotage: no `note` in `Run.fetch`: bytes that nothing but their number speaks for pass for proved.
+# Sabotage: no `note` in `TransferRun.fetch`: bytes that nothing but their number speaks for pass for proved.
 # Sabotage: no `told_fall_back = True` there: every file tells it.
 async def test_a_downlink_that_had_to_go_by_sizes_says_so_once_and_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -89,7 +89,9 @@ async def test_events_of_each_file_come_in_order_and_settled_once(tmp_path: Path
             many(sim.volume("client1") / "d", 6, size=3000, parts=2)
             report = await em.downlink("d/", into=tmp_path / "back", on_event=events.append)
     assert report.ok
-    assert isinstance(next(event for event in events if not type(event).__name__.startswith("Lane")), Planned)
+    assert isinstance(
+        next(event for event in events if not type(event).__name__.startswith("ConcurrencyLimiter")), Planned
+    )
     story: defaultdict[str, list[str]] = defaultdict(list)
     for event in events:
         if isinstance(event, Started | Progress | Confirmed):
@@ -203,7 +205,8 @@ async def test_whatever_goes_wrong_a_few_times_every_uplinked_file_is_there_in_t
             assert sent <= 1 + spoiled[path], (path, faults)
 
 
-# Sabotage: leave out `_judge` in `Fetch._fetch`, or `_check_claims` in `_receive`: a wrong file gets its final name.
+# Sabotage: leave out `_judge` in `FileDownlink._fetch`, or `_check_claims` in `_receive`: a wrong file gets its final
+# name.
 @pytest.mark.parametrize("seed", range(15))
 async def test_whatever_goes_wrong_a_few_times_every_downlinked_file_is_right_in_the_end(
     tmp_path: Path, seed: int

@@ -176,8 +176,9 @@ def _damaged_plan(made: tuple[list[dict[str, Any]], int]) -> bool:
     return True
 
 
-# sabotage of each, where it belongs (all tried): lose a file in file_tree, leave twin_key or `needed` out of _landing,
-# or ".." out of both rules of _plain_problem | drop its check of the length | do not call local_parts in load_plan.
+# sabotage of each, where it belongs (all tried): lose a file in file_tree, leave case_fold_key or `needed` out of
+# _landing, or ".." out of both rules of _plain_problem | drop its check of the length | do not call local_parts in
+# load_plan.
 NAMES: Final[tuple[Property[Any], ...]] = (
     Property(name="any listing is planned to the last file, inside and apart", inputs=_listings, holds=_any_listing),
     Property(name="any name that passes can be written", inputs=_names, holds=_any_name),

@@ -26,7 +26,7 @@ from emasync import EMError, ProtocolError, Verified
 from emasync.config import Limits
 from emasync.model import safe
 from emasync.wire import requests
-from emasync.wire.base64_decoder import Base64Stream
+from emasync.wire.base64_decoder import Base64Decoder
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import open_reader, verify
 from emasync.wire.error_mapping import refusal, retry_after_s
@@ -99,7 +99,7 @@ _TELLING: Final = [bytes((char,)) for char in b'\\"{}[]:,=+/-_ \nuAQw0']
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class PendingConfirmation:
     """A file on its way, and the chances that make its spelling and its damage."""
 
     data: bytes
@@ -107,7 +107,7 @@ class Sent:
     tagged: bool
 
 
-_sent = st.builds(Sent, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
+_sent = st.builds(PendingConfirmation, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
 
 
 def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = None) -> tuple[bytes, Verified]:
@@ -123,14 +123,14 @@ def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = N
 _JSON: Final = {"content-type": "application/json"}
 
 
-def _any_spelling(sent: Sent) -> bool:
+def _any_spelling(sent: PendingConfirmation) -> bool:
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
     assert _received(_JSON, pieces(wire, rng)) == (sent.data, Verified.SHA256)
     return False
 
 
-def _one_wrong_byte(sent: Sent) -> bool:
+def _one_wrong_byte(sent: PendingConfirmation) -> bool:
     # The damaged byte may be one that says nothing (white space, a file name): then the file is the file.
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=not sent.tagged)
@@ -144,7 +144,7 @@ def _one_wrong_byte(sent: Sent) -> bool:
     return wire != whole
 
 
-def _cut(sent: Sent) -> bool:
+def _cut(sent: PendingConfirmation) -> bool:
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=True)
     last = len(whole.rstrip())
@@ -156,7 +156,7 @@ def _cut(sent: Sent) -> bool:
     raise AssertionError(f"{len(wire)} of {last} bytes were taken for a file of {len(out)} bytes, {how}: {wire!r}")
 
 
-def _many_wrong_bytes(sent: Sent) -> bool:
+def _many_wrong_bytes(sent: PendingConfirmation) -> bool:
     """However damaged: what is read is what the standard library reads, and what is proved is the file."""
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
@@ -172,11 +172,11 @@ def _many_wrong_bytes(sent: Sent) -> bool:
     return True
 
 
-def _base64_damaged(sent: Sent) -> bool:
+def _base64_damaged(sent: PendingConfirmation) -> bool:
     rng = random.Random(sent.chance)
     whole = base64.b64encode(sent.data)
     wire = damaged(whole, rng) if whole else b"="
-    stream = Base64Stream()
+    stream = Base64Decoder()
     try:
         out = b"".join([stream.feed(piece) for piece in pieces(wire, rng)])
         stream.finish()
@@ -191,7 +191,7 @@ class Answer:
     """Headers of any kind over a body of any kind."""
 
     headers: dict[str, str]
-    sent: Sent
+    sent: PendingConfirmation
     form: str
 
 
@@ -322,7 +322,7 @@ def _any_token(made: tuple[Any, float | None, bool]) -> bool:
 
 
 # sabotage of each, where it belongs (all tried): forget the cut-off escape (`_cut`) in EnvelopeReader | no sha256 from
-# its `finish` | no check of what is held in Base64Stream.finish | drop `_same` for the tag in verify | let gzip
+# its `finish` | no check of what is held in Base64Decoder.finish | drop `_same` for the tag in verify | let gzip
 # pass in open_reader | no `safe`, or no second `scrub`, in refusal | except ValueError alone in retry_after_s | no
 # `0 < life` in lifetime_s.
 WIRE: Final[tuple[Property[Any], ...]] = (

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 from unittest.mock import patch
 
 from emasync import Client, Outcome, RetryPolicy, Settings, TransferReport
-from emasync.http.limiter.aimd import LanePolicy
-from emasync.http.limiter.limiter import Lane
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, FaultKind, LoggedRequest, Simulator
 from emasync.transfer.events import Event, Retrying, Settled
 from tests.faults.checker import Run, changed, sha256, snapshot, storm, tree, violations
@@ -177,10 +177,10 @@ def _fault(
 @contextmanager
 def swift(*, looks_s: tuple[float, ...] = (0.0, 0.02, 0.1)) -> Iterator[None]:
     """Look at listings, and ask a busy EM again, after milliseconds: the order of things stays as it is."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
+    lane = partial(ConcurrencyLimiter, policy=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
     with ExitStack() as stack:
         stack.enter_context(patch("emasync.transfer.uplink._LOOKS_S", looks_s))
-        stack.enter_context(patch("emasync.client.Lane", lane))
+        stack.enter_context(patch("emasync.client.ConcurrencyLimiter", lane))
         yield
 
 

@@ -96,7 +96,7 @@ def image_tar(manifest: bytes) -> bytes:
     return out.getvalue()
 
 
-class Caller:
+class RequestPipeline:
     """Sends asks to one simulator, each on a connection of its own."""
 
     def __init__(self, sim: Simulator) -> None:
@@ -150,7 +150,7 @@ async def trial(generation: Generation, asks: Sequence[Ask], folder: Path, *, ag
     async with Simulator(USERS, generation=generation, root=box.root, pod_start=0.0, pod_run=0.0) as sim:
         box.furnish(sim)
         before = box.surroundings()
-        caller = Caller(sim)
+        caller = RequestPipeline(sim)
         for number, ask in enumerate(asks):
             if number % again == 0:
                 box.furnish(sim)

@@ -17,8 +17,8 @@ from typing import TypeAlias
 from unittest import mock
 
 from emasync import Client, EMError, Limits, RetryPolicy, Settings, Timeouts, TransferReport
-from emasync.http.limiter.aimd import LanePolicy
-from emasync.http.limiter.limiter import Lane
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from tests.faults.checker import Run, residue, sha256, tree, violations
 from tests.faults.raw_server import RawEM, Target
 from tests.faults.scripts import Script
@@ -43,10 +43,10 @@ Task: TypeAlias = "asyncio.Task[object]"
 @contextlib.contextmanager
 def hasty() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would: looks at a lagging listing, probes of a locked EM."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.004, backoff_cap_s=0.02))
+    lane = partial(ConcurrencyLimiter, policy=LimiterConfig(backoff_base_s=0.004, backoff_cap_s=0.02))
     with (
         mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.001)),
-        mock.patch("emasync.client.Lane", lane),
+        mock.patch("emasync.client.ConcurrencyLimiter", lane),
     ):
         yield
 

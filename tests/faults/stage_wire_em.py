@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 from unittest import mock
 
 from emasync import Client, Limits, RetryPolicy, Settings, TransferReport
-from emasync.http.limiter.aimd import LanePolicy
-from emasync.http.limiter.limiter import Lane
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Progress, Started
 from tests.faults.checker import Run, sha256, storm, tree, violations
@@ -57,10 +57,10 @@ class Result:
 @contextlib.contextmanager
 def quick_waits() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.02))
+    lane = partial(ConcurrencyLimiter, policy=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02))
     with (
         mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005, 0.05, 0.3)),
-        mock.patch("emasync.client.Lane", lane),
+        mock.patch("emasync.client.ConcurrencyLimiter", lane),
     ):
         yield
 

@@ -9,7 +9,7 @@ import pytest
 
 from emasync import RemotePath
 from emasync.cli.plan_file import save_plan
-from emasync.disk import Pin, remove_file
+from emasync.disk import RootGuard, remove_file
 from emasync.disk.directory import open_folder
 from emasync.errors import UnsafePathError
 from emasync.model import OutcomeState
@@ -28,7 +28,7 @@ async def test_a_destination_that_leads_nowhere_is_no_reason_to_skip(tmp_path: P
         assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
 
 
-# Sabotage: leave out `pin=self._pin` in `Fetch._begin`: b.bin lands in the canary folder.
+# Sabotage: leave out `pin=self._pin` in `FileDownlink._begin`: b.bin lands in the canary folder.
 @pytest.mark.parametrize("size", [1, 2_000_000])
 async def test_a_destination_swapped_for_a_link_while_files_come_is_not_followed(tmp_path: Path, size: int) -> None:
     out, canary = tmp_path / "out", tmp_path / "canary"
@@ -79,24 +79,24 @@ def test_removing_what_is_gone_makes_no_folders(tmp_path: Path) -> None:
 
 # Sabotage: ask for `pin.known` only after the miss in `open_folder`: the second worker's file fails.
 def test_two_workers_may_make_the_destination_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, pin, real = tmp_path / "new", Pin(), Pin.open
+    root, pin, real = tmp_path / "new", RootGuard(), RootGuard.open
     missed: list[Path] = []
 
-    def open_late(self: Pin, root: Path) -> int:
+    def open_late(self: RootGuard, root: Path) -> int:
         if not missed:
             missed.append(root)
             os.close(open_folder(root, (), durable=False, pin=pin))  # the other worker, just after our miss
             raise FileNotFoundError(root)
         return real(self, root)
 
-    monkeypatch.setattr(Pin, "open", open_late)
+    monkeypatch.setattr(RootGuard, "open", open_late)
     os.close(open_folder(root, (), durable=False, pin=pin))
     assert root.is_dir()
 
 
 # Sabotage: no `known` in `find_folder`: what lives on in the moved folder is "gone".
 def test_a_destination_that_was_moved_away_is_not_one_whose_files_are_gone(tmp_path: Path) -> None:
-    out, pin = write(tmp_path / "out", {"a.bin": b"1"}), Pin()
+    out, pin = write(tmp_path / "out", {"a.bin": b"1"}), RootGuard()
     pin.set(out)
     out.rename(tmp_path / "moved")
     with pytest.raises(UnsafePathError, match="moved or replaced"):
@@ -123,10 +123,10 @@ async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_l
 async def test_a_destination_that_cannot_be_opened_is_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(self: Pin, root: Path) -> None:
+    def refused(self: RootGuard, root: Path) -> None:
         raise PermissionError(13, "Permission denied", str(root))
 
-    monkeypatch.setattr(Pin, "set", refused)
+    monkeypatch.setattr(RootGuard, "set", refused)
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1"})
         report = await em.sync_down("", write(tmp_path / "out", {"b.bin": b"2"}))

@@ -33,7 +33,8 @@ def _started(flood: Flood, home: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-# sabotage: the bound in `Reply.json` is `listing_reply` (status: 1.5 GB); the reader takes its pieces in `finish` only.
+# sabotage: the bound in `Response.json` is `listing_reply` (status: 1.5 GB); the reader takes its pieces in `finish`
+# only.
 @pytest.mark.parametrize(("path", "words"), [("/em/pod/status", ("pod", "status")), ("/em/files/list", ("ls",))])
 def test_64_mib_of_lists_are_an_error_at_once_in_bounded_memory(
     tmp_path: Path, path: str, words: tuple[str, ...]

@@ -18,7 +18,8 @@ _LARGE = 1_100_000  # more than may wait in memory until it is whole
 
 
 # Sabotage: leave out `force_close` in DownlinkConnector and the bound in its `_release`, `_IDLE_S = 600` (up, a
-# connection stays open for each call); or `saving` without its `leave` (down, the temporary file and folder stay open).
+# connection stays open for each call); or `open_writer` without its `leave` (down, the temporary file and folder stay
+# open).
 @pytest.mark.parametrize("workers", [1, 16])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, way: Way, workers: int) -> None:
@@ -39,8 +40,8 @@ async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, w
     assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
 
 
-# Sabotage: `Fetch.run` without `places.run` (down), or leave `short` out of `Sender._failed` (up): hundreds of files
-# fail.
+# Sabotage: `FileDownlink.run` without `places.run` (down), or leave `short` out of `UplinkRequestSender._failed` (up):
+# hundreds of files fail.
 @pytest.mark.parametrize("limit", [64, 24])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_is_slow(

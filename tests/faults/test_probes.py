@@ -16,13 +16,13 @@ import anyio
 import pytest
 
 from emasync import Client, RetryPolicy, Settings
-from emasync.http.limiter.limiter import Lane
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, LoggedRequest, Simulator
 from tests.faults.checker import Run, storm, violations
 from tests.faults.stage_local import PASSWORD, USER, an_em, some_files
 
 PROBE = "em/pod/status"
-_OPENING = 20  # requests that may be on their way before the lane knows: see LanePolicy.ramp_to
+_OPENING = 20  # requests that may be on their way before the lane knows: see LimiterConfig.ramp_to
 _FASTER = 50.0
 _LOCKED_S = 40.0  # by the lane's clock
 _SETTINGS = Settings(
@@ -45,12 +45,13 @@ async def _sleep(seconds: float) -> None:
 
 @pytest.fixture
 def _fast_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = partial(Lane, clock=lambda: time.monotonic() * _FASTER, sleep=_sleep)
-    monkeypatch.setattr("emasync.client.Lane", lane)
+    lane = partial(ConcurrencyLimiter, clock=lambda: time.monotonic() * _FASTER, sleep=_sleep)
+    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", lane)
 
 
-# Sabotage (all tried): no `self._level += 1` in LaneCore._wait; `_grant_probe` gives a second turn while a probe is
-# under way (`self._prober is not None` left out); `Client` makes its Lane without a probe (bodies go into the lock).
+# Sabotage (all tried): no `self._level += 1` in LimiterScheduler._wait; `_grant_probe` gives a second turn while a
+# probe is under way (`self._prober is not None` left out); `Client` makes its ConcurrencyLimiter without a probe
+# (bodies go into the lock).
 @pytest.mark.usefixtures("_fast_lane")
 async def test_a_lock_of_another_user_is_probed_at_most_eight_times_in_five_seconds_by_16_workers(
     tmp_path: Path,

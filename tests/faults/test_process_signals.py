@@ -76,7 +76,8 @@ def test_the_grace_is_no_longer_than_promised() -> None:
     assert 0 < _GRACE_S <= _PROMISED_S
 
 
-# sabotage: shield what `Lane._wait` waits for from cancellation: it ends when the grace is over, and not well.
+# sabotage: shield what `ConcurrencyLimiter._wait` waits for from cancellation: it ends when the grace is over, and not
+# well.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("kind", "refusals"), [("busy_before", 4), ("retry_after", 1)])
 async def test_a_signal_ends_the_wait_for_an_em_that_is_busy_however_long_that_asks_for(
@@ -141,8 +142,8 @@ async def test_one_signal_is_enough_when_the_grace_is_over(tmp_path: Path) -> No
     assert not (home / "out/a").exists()
 
 
-# sabotage: let `retry.decide` give STOP for RETRY. Up: `Sender.send` settles what an UnknownOutcomeError leaves open as
-# failed.
+# sabotage: let `retry.decide` give STOP for RETRY. Up: `UplinkRequestSender.send` settles what an UnknownOutcomeError
+# leaves open as failed.
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(
     tmp_path: Path, way: Way

@@ -41,7 +41,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
 
 
-# Sabotage: `Secrets.strike` or `Secrets.clean` returns at once; Caller.run catches the reader's errors inside
+# Sabotage: `Secrets.redact` or `Secrets.clean` returns at once; RequestPipeline.run catches the reader's errors inside
 # the stack; `parse_json` raises in its handlers (200 html: the parser's error has the whole answer);
 # allow_redirects=True or trust_env=True in Transport.
 @pytest.mark.parametrize("mode", [*MODES, *(f"auth {mode}" for mode in AUTH_MODES[::3])])

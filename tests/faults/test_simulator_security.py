@@ -11,7 +11,7 @@ import pytest
 
 from emasync.simulator import Generation, Simulator
 from tests.faults.malformed import Ask, essential, fixed, random_asks
-from tests.faults.stage_simulator import GENERATIONS, USERS, Caller, trial
+from tests.faults.stage_simulator import GENERATIONS, USERS, RequestPipeline, trial
 from tests.unit.simulator.raw import box
 
 ASKS = list(fixed())
@@ -56,7 +56,7 @@ async def test_hundreds_of_clients_that_never_finish_do_not_keep_others_out() ->
 async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> None:
     # Sabotage: count no bytes of plain fields in _Upload._data.
     async with box() as (sim, _):
-        caller = Caller(sim)
+        caller = RequestPipeline(sim)
         await caller.log_in()
         fields = "".join(
             f'--b\r\nContent-Disposition: form-data; name="{number}"\r\n\r\n{"x" * 60_000}\r\n' for number in range(100)
@@ -67,7 +67,7 @@ async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> Non
     assert b"too large" in answer
 
 
-# Sabotage: `World.bearer` gives the first account.
+# Sabotage: `SimulatorState.bearer` gives the first account.
 async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Path) -> None:
     async with box(root=tmp_path) as (sim, raw):
         (sim.volume("client1") / "mine.txt").write_text("x")

@@ -13,9 +13,9 @@ from emasync.config import RetryPolicy
 from emasync.errors import BusyError, EMError
 from emasync.http import Body, Transport
 from emasync.http.limiter.permit import Priority
-from emasync.http.pipeline import Caller
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import FileTree
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 from emasync.wire.responses import check_success
 from tests.unit.wire.listings import read_listing
 
@@ -26,7 +26,7 @@ Answer = Any
 class FakeReply:
     """What `Transport.send` yields, made of a JSON value or of raw bytes."""
 
-    def __init__(self, call: Call, answer: Answer, headers: Mapping[str, str]) -> None:
+    def __init__(self, call: ApiRequest, answer: Answer, headers: Mapping[str, str]) -> None:
         self.call = call
         self.headers = headers
         self._answer = answer
@@ -62,7 +62,9 @@ class FakeEM:
     logged_in: int = 0
 
     @asynccontextmanager
-    async def send(self, call: Call, *, token: str | None = None, body: Body | None = None) -> AsyncIterator[FakeReply]:
+    async def send(
+        self, call: ApiRequest, *, token: str | None = None, body: Body | None = None
+    ) -> AsyncIterator[FakeReply]:
         self.sent.append(call.path)
         self.tokens.append(token)
         self.bodies.append(body)
@@ -75,7 +77,7 @@ class FakeEM:
         finally:
             self.open_replies -= 1
 
-    def _next(self, call: Call) -> Answer:
+    def _next(self, call: ApiRequest) -> Answer:
         planned = self.answers.get(call.path)
         if planned is not None:
             return planned.pop(0) if len(planned) > 1 else planned[0]
@@ -89,8 +91,8 @@ class FakeEM:
         assert self.open_replies == 0, "sleeping holds no connection"
         self.slept.append(seconds)
 
-    def caller(self, *, rand: Callable[[], float] = lambda: 0.5) -> Caller:
-        return Caller(
+    def caller(self, *, rand: Callable[[], float] = lambda: 0.5) -> RequestPipeline:
+        return RequestPipeline(
             cast(Transport, self),
             username="client1",
             password="canary",

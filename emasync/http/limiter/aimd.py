@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LanePolicy:
+class LimiterConfig:
     """The lane's numbers. Times are seconds; a "success" is a call the EM took while the whole width was in use."""
 
     start: int = 4
@@ -41,15 +41,16 @@ class LanePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneMemory:
-    """What worked on one EM. `ceiling`: the narrowest width it refused, None if none; `learned_at`: unix seconds."""
+class LimiterState:
+    """What worked on one EM. `known_limit`: the narrowest width it refused, None if none; `learned_at`: unix
+    seconds."""
 
     width: int
-    ceiling: int | None
+    known_limit: int | None
     learned_at: float
 
 
-class LaneReason(StrEnum):
+class LimitChangeReason(StrEnum):
     """Why the width changed, as a clause a person can read."""
 
     OPENING = "nothing has been refused yet"
@@ -60,16 +61,16 @@ class LaneReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneChanged:
+class LimitChanged:
     """The lane became wider or narrower."""
 
     width_before: int
     width_after: int
-    reason: LaneReason
+    reason: LimitChangeReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Lesson:
+class _LimitEstimate:
     """What is believed about refusals: the narrowest width refused, and how long until it is tried again."""
 
     refused_at: int | None
@@ -77,26 +78,26 @@ class _Lesson:
     patience_s: float
 
 
-class LaneWidth:
+class AdaptiveLimit:
     """The learned width. Every change is appended to `changes`; whoever reads them clears the list.
 
     A refusal while n calls of ours ran (itself included) halves n. Refusals without a success between them are one
     burst: if none of its calls was taken, another user held the lock and the burst says nothing about us.
     """
 
-    def __init__(self, policy: LanePolicy, *, now: float, memory: LaneMemory | None = None) -> None:
+    def __init__(self, policy: LimiterConfig, *, now: float, memory: LimiterState | None = None) -> None:
         self._policy = policy
         self.width = min(policy.widest, memory.width if memory else policy.start)
-        self.changes: list[LaneChanged] = []
-        self._lesson = self._fresh(memory.ceiling if memory else None)
+        self.changes: list[LimitChanged] = []
+        self._lesson = self._fresh(memory.known_limit if memory else None)
         self._opening = self._lesson.refused_at is None
-        self._before_burst: tuple[int, _Lesson] | None = None
+        self._before_burst: tuple[int, _LimitEstimate] | None = None
         self._run = 0  # successes since the last change or refusal
         self._calm = 0  # successes since the last lesson
         self._lesson_at = now
 
     @property
-    def ceiling(self) -> int | None:
+    def known_limit(self) -> int | None:
         """The narrowest width that was refused and has not been proved since."""
         return self._lesson.refused_at
 
@@ -108,15 +109,15 @@ class LaneWidth:
         self._run += 1
         self._calm += 1
         if self._opening:
-            self._set(self.width + 1, LaneReason.OPENING)  # each success adds one: doubles every round
+            self._set(self.width + 1, LimitChangeReason.OPENING)  # each success adds one: doubles every round
         elif self._on_trial:
             if self._run >= max(self._policy.confirm, 2 * self.width):
                 self._lesson = self._fresh(None)
-        elif self._at_ceiling:
+        elif self._at_known_limit:
             if self._calm >= self._lesson.patience:
                 self._try_again()
         elif self._run >= self.width:
-            self._set(self.width + 1, LaneReason.SUCCESS)
+            self._set(self.width + 1, LimitChangeReason.SUCCESS)
 
     def refused(self, *, in_flight: int, now: float) -> None:
         """The EM refused a call; `in_flight` counts all of ours that ran when the answer came, itself included."""
@@ -126,11 +127,11 @@ class LaneWidth:
         self._run = 0
         if in_flight < 2:
             width, self._lesson = self._before_burst
-            self._set(max(1, width // 2), LaneReason.LOCKED)
+            self._set(max(1, width // 2), LimitChangeReason.LOCKED)
             return
         self._lesson = self._learn(in_flight)
         self._calm, self._lesson_at = 0, now
-        self._set(min(self.width, in_flight // 2), LaneReason.REFUSED)
+        self._set(min(self.width, in_flight // 2), LimitChangeReason.REFUSED)
 
     def lifted(self) -> None:
         """A cheap probe was taken: a refusal after it belongs to a new burst (and so narrows further)."""
@@ -140,14 +141,14 @@ class LaneWidth:
         """When time alone widens a lane that has been full, with calls waiting, since then; None: never."""
         if self._opening:
             return full_since + self._policy.ramp_s if self.width < self._ramp_to else None
-        if self._at_ceiling and not self._on_trial and self.width < self._policy.widest:
+        if self._at_known_limit and not self._on_trial and self.width < self._policy.widest:
             return self._lesson_at + self._lesson.patience_s
         return None
 
     def widen_by_time(self) -> None:
         """What is due then: doubling at the start, later a trial of what was refused."""
         if self._opening:
-            self._set(min(2 * self.width, self._ramp_to), LaneReason.OPENING)
+            self._set(min(2 * self.width, self._ramp_to), LimitChangeReason.OPENING)
         else:
             self._try_again()
 
@@ -160,7 +161,7 @@ class LaneWidth:
         return min(self._policy.ramp_to, self._policy.widest)
 
     @property
-    def _at_ceiling(self) -> bool:
+    def _at_known_limit(self) -> bool:
         return self.is_risky(in_flight=self.width + 1)
 
     @property
@@ -168,21 +169,21 @@ class LaneWidth:
         return self.is_risky(in_flight=self.width)
 
     def _try_again(self) -> None:
-        self._set(self.width + 1, LaneReason.TRIAL)
+        self._set(self.width + 1, LimitChangeReason.TRIAL)
 
-    def _learn(self, in_flight: int) -> _Lesson:
+    def _learn(self, in_flight: int) -> _LimitEstimate:
         known = self._lesson
         if known.refused_at is None or in_flight < known.refused_at:
             return self._fresh(in_flight)
         if not self._on_trial:
             return known
-        return _Lesson(refused_at=known.refused_at, patience=2 * known.patience, patience_s=2 * known.patience_s)
+        return _LimitEstimate(refused_at=known.refused_at, patience=2 * known.patience, patience_s=2 * known.patience_s)
 
-    def _fresh(self, refused_at: int | None) -> _Lesson:
-        return _Lesson(refused_at=refused_at, patience=self._policy.patience, patience_s=self._policy.patience_s)
+    def _fresh(self, refused_at: int | None) -> _LimitEstimate:
+        return _LimitEstimate(refused_at=refused_at, patience=self._policy.patience, patience_s=self._policy.patience_s)
 
-    def _set(self, width: int, reason: LaneReason) -> None:
+    def _set(self, width: int, reason: LimitChangeReason) -> None:
         before, self.width = self.width, max(1, min(width, self._policy.widest))
         if self.width != before:
             self._run = 0
-            self.changes.append(LaneChanged(width_before=before, width_after=self.width, reason=reason))
+            self.changes.append(LimitChanged(width_before=before, width_after=self.width, reason=reason))

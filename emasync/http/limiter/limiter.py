@@ -16,17 +16,18 @@ from itertools import count
 import anyio
 
 from emasync.errors import BusyError
-from emasync.http.limiter.aimd import LaneMemory, LanePolicy
+from emasync.http.limiter.aimd import LimiterConfig, LimiterState
 from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import Expired, Grant, LaneCore, LaneEvent, Ticket
+from emasync.http.limiter.scheduler import Expired, Grant, LimiterEvent, LimiterScheduler, Ticket
 
 
-class LanePass:
-    """A turn to make one call, given by `Lane.enter`; it fits `permit.Pass`. Say at most one thing, once."""
+class LimiterPermit:
+    """A turn to make one call, given by `ConcurrencyLimiter.enter`; it fits `permit.Permit`. Say at most one thing,
+    once."""
 
     __slots__ = ("_lane", "_ticket_id", "_waited_s")
 
-    def __init__(self, lane: Lane, *, ticket_id: int, waited_s: float) -> None:
+    def __init__(self, lane: ConcurrencyLimiter, *, ticket_id: int, waited_s: float) -> None:
         self._lane = lane
         self._ticket_id = ticket_id
         self._waited_s = waited_s
@@ -39,7 +40,7 @@ class LanePass:
     def passed(self) -> None:
         """The EM took the call. It goes on (its body may take hours) until the context is left."""
         self._lane._core.passed(self._ticket_id, self._lane._clock())
-        self._lane._pump()
+        self._lane._dispatch()
 
     def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
         """The EM answered 423, or 429 or 503 (`overloaded`). The turn is over: leave the context, then enter again.
@@ -50,11 +51,11 @@ class LanePass:
         self._lane._core.refused(
             self._ticket_id, self._lane._clock(), retry_after_s=retry_after_s, overloaded=overloaded
         )
-        self._lane._pump()
+        self._lane._dispatch()
 
     def _leave(self) -> None:
         self._lane._core.release(self._ticket_id, self._lane._clock())
-        self._lane._pump()
+        self._lane._dispatch()
 
 
 class _Waiter:
@@ -68,7 +69,7 @@ class _Waiter:
         self.end: Grant | Expired | None = None
 
 
-class Lane:
+class ConcurrencyLimiter:
     """The gate of one EM, shared by all calls to it, from one event loop.
 
     `probe` makes one cheap call (pod status) past the lane and returns whether the EM took it: False for 423, 429 and
@@ -80,22 +81,22 @@ class Lane:
     def __init__(
         self,
         *,
-        policy: LanePolicy | None = None,
+        policy: LimiterConfig | None = None,
         probe: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         rand: Callable[[], float] = random.random,
     ) -> None:
-        self._policy = policy or LanePolicy()
+        self._policy = policy or LimiterConfig()
         self._probe = probe
         self._clock = clock
         self._sleep = sleep
         self._rand = rand
-        self._core = LaneCore(self._policy, now=clock(), rand=rand)
+        self._core = LimiterScheduler(self._policy, now=clock(), rand=rand)
         self._waiters: dict[int, _Waiter] = {}
         self._wake_at: float | None = None
         self._ids = count()
-        self._listeners: list[Callable[[LaneEvent], None]] = []
+        self._listeners: list[Callable[[LimiterEvent], None]] = []
 
     @property
     def width(self) -> int:
@@ -118,8 +119,8 @@ class Lane:
         return self._core.busy_s(self._clock())
 
     @contextmanager
-    def listen(self, on_event: Callable[[LaneEvent], None]) -> Generator[None]:
-        """Tell `on_event` of every `LaneChanged` and `LaneWaiting` while the context is open.
+    def listen(self, on_event: Callable[[LimiterEvent], None]) -> Generator[None]:
+        """Tell `on_event` of every `LimitChanged` and `LimiterWaiting` while the context is open.
 
         It is called in the middle of other calls' business: it must be quick and must not raise.
         """
@@ -129,18 +130,18 @@ class Lane:
         finally:
             self._listeners.remove(on_event)
 
-    def recall(self, memory: LaneMemory | None) -> None:
+    def recall(self, memory: LimiterState | None) -> None:
         """Start from what worked before. Only an unused lane has something to recall: else RuntimeError."""
         if self._core.in_flight or self._core.waiting:
             raise RuntimeError("recall() comes before the first call")
-        self._core = LaneCore(self._policy, now=self._clock(), rand=self._rand, memory=memory)
+        self._core = LimiterScheduler(self._policy, now=self._clock(), rand=self._rand, memory=memory)
 
-    def memory(self, *, learned_at: float) -> LaneMemory:
+    def memory(self, *, learned_at: float) -> LimiterState:
         """What has been learned, to be kept; `learned_at` is the wall clock's time (unix seconds)."""
-        return LaneMemory(width=self._core.width, ceiling=self._core.ceiling, learned_at=learned_at)
+        return LimiterState(width=self._core.width, known_limit=self._core.known_limit, learned_at=learned_at)
 
     @asynccontextmanager
-    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncGenerator[LanePass]:
+    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncGenerator[LimiterPermit]:
         """Wait for a turn to make one call, and hold it while the context is open.
 
         BusyError once the EM was busy with others for `busy_budget_s` of the waiting; time spent behind calls of this
@@ -152,20 +153,20 @@ class Lane:
         finally:
             leave._leave()
 
-    async def _wait_for_turn(self, ticket: Ticket) -> LanePass:
+    async def _wait_for_turn(self, ticket: Ticket) -> LimiterPermit:
         waited_s = 0.0
         while True:
             end = await self._wait_for_end(ticket)
             waited_s += end.waited_s
             if isinstance(end, Expired):
                 raise BusyError(f"the EM is busy: no turn within {waited_s:.1f} s of waiting", waited_s=waited_s)
-            leave = LanePass(self, ticket_id=ticket.id, waited_s=waited_s)
+            leave = LimiterPermit(self, ticket_id=ticket.id, waited_s=waited_s)
             if not end.probe_first or self._probe is None or await self._probed(leave):
                 return leave
             left_s = ticket.busy_budget_s - end.waited_s
             ticket = Ticket(id=next(self._ids), priority=ticket.priority, busy_budget_s=left_s)
 
-    async def _probed(self, leave: LanePass) -> bool:
+    async def _probed(self, leave: LimiterPermit) -> bool:
         """Whether the cheap call was taken; if not, the turn is over."""
         assert self._probe is not None
         try:
@@ -175,7 +176,7 @@ class Lane:
             raise
         if taken:
             self._core.probed(leave._ticket_id, self._clock())
-            self._pump()
+            self._dispatch()
         else:
             leave.refused(None)
         return taken
@@ -184,15 +185,15 @@ class Lane:
         waiter = self._waiters[ticket.id] = _Waiter()
         self._core.request(ticket, self._clock())
         try:
-            self._pump()
+            self._dispatch()
             while waiter.end is None:
                 await self._wait(waiter)
                 if waiter.end is None:
-                    self._pump()
+                    self._dispatch()
         except BaseException:  # cancelled, perhaps with the turn already given
             self._waiters.pop(ticket.id, None)
             self._core.withdraw(ticket.id, self._clock())
-            self._pump()
+            self._dispatch()
             raise
         return waiter.end
 
@@ -204,15 +205,15 @@ class Lane:
             await waiter.nudge.wait()
             return
         async with anyio.create_task_group() as naps:
-            naps.start_soon(self._ring, waiter.nudge, waiter.alarm - self._clock())
+            naps.start_soon(self._timer, waiter.nudge, waiter.alarm - self._clock())
             await waiter.nudge.wait()
             naps.cancel_scope.cancel()
 
-    async def _ring(self, nudge: anyio.Event, delay_s: float) -> None:
+    async def _timer(self, nudge: anyio.Event, delay_s: float) -> None:
         await self._sleep(max(0.0, delay_s))
         nudge.set()
 
-    def _pump(self) -> None:
+    def _dispatch(self) -> None:
         """Carry out what the core decides now, and have somebody awake when it must be asked again."""
         turn = self._core.turn(self._clock())
         ends: tuple[Grant | Expired, ...] = (*turn.grants, *turn.expired)

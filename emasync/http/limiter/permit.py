@@ -18,7 +18,7 @@ class Priority(IntEnum):
     BULK = 1
 
 
-class Pass(Protocol):
+class Permit(Protocol):
     """Leave to send one call. Leaving the context without a word counts neither for nor against the EM."""
 
     @property
@@ -32,10 +32,10 @@ class Pass(Protocol):
         """The server answered 423, or 429 or 503 (`overloaded`); `retry_after_s` is its own wish, if it had one."""
 
 
-class Gate(Protocol):
+class LimiterProtocol(Protocol):
     """One gate per EM."""
 
-    def enter(self, priority: Priority, *, busy_budget_s: float) -> AbstractAsyncContextManager[Pass]:
+    def enter(self, priority: Priority, *, busy_budget_s: float) -> AbstractAsyncContextManager[Permit]:
         """Wait until the call may go. BusyError when the EM stayed busy for `busy_budget_s` of waiting.
 
         Cancellation while waiting leaves no trace.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TypeAlias
 
-from emasync.http.limiter.aimd import LaneChanged, LaneMemory, LanePolicy, LaneWidth
+from emasync.http.limiter.aimd import AdaptiveLimit, LimitChanged, LimiterConfig, LimiterState
 from emasync.http.limiter.permit import Priority
 
 # Waited time is a sum of differences; without some tolerance a budget could be missed by a rounding and the lane
@@ -51,55 +51,55 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneWaiting:
+class LimiterWaiting:
     """The EM is busy with others: all wait since then, and one call tries again at `next_probe_at` (lane clock)."""
 
     since: float
     next_probe_at: float
 
 
-LaneEvent: TypeAlias = LaneChanged | LaneWaiting
+LimiterEvent: TypeAlias = LimitChanged | LimiterWaiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class AdmissionDecision:
     """What to do now. `wake_at`: ask again then at the latest, even if nothing else happens; None: not by time."""
 
     grants: tuple[Grant, ...] = ()
     expired: tuple[Expired, ...] = ()
     wake_at: float | None = None
-    events: tuple[LaneEvent, ...] = ()
+    events: tuple[LimiterEvent, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
-class _Park:
+class _Backoff:
     """Nobody goes before `until`; then one probe."""
 
     since: float
     until: float
 
 
-class LaneCore:
+class LimiterScheduler:
     """The decisions. Tell it what happened, then ask `turn`; a ticket ends by `expired`, `withdraw`, or, once
     granted, by `refused` or `release`. Every id is used once; what is said of a ticket that has ended is ignored.
     `rand` gives numbers in [0, 1)."""
 
     def __init__(
-        self, policy: LanePolicy, *, now: float, rand: Callable[[], float], memory: LaneMemory | None = None
+        self, policy: LimiterConfig, *, now: float, rand: Callable[[], float], memory: LimiterState | None = None
     ) -> None:
         self._policy = policy
         self._rand = rand
-        self._width = LaneWidth(policy, now=now, memory=memory)
+        self._width = AdaptiveLimit(policy, now=now, memory=memory)
         self._waiting: dict[int, tuple[Ticket, float]] = {}  # with the busy time at its arrival
         self._queues: dict[Priority, list[int]] = {priority: [] for priority in Priority}
         self._running: set[int] = set()
-        self._park: _Park | None = None
+        self._park: _Backoff | None = None
         self._prober: int | None = None
         self._level = 0  # of the backoff: parks and probes since the EM last took a call
         self._small_run = 0
         self._full_since = now
         self._busy_s, self._busy_at = 0.0, now
-        self._parks: list[LaneWaiting] = []
+        self._parks: list[LimiterWaiting] = []
 
     @property
     def width(self) -> int:
@@ -107,9 +107,9 @@ class LaneCore:
         return self._width.width
 
     @property
-    def ceiling(self) -> int | None:
+    def known_limit(self) -> int | None:
         """The narrowest width that was refused and has not been proved since."""
-        return self._width.ceiling
+        return self._width.known_limit
 
     @property
     def in_flight(self) -> int:
@@ -186,17 +186,17 @@ class LaneCore:
             self._prober = None
             self._wait(now, None, back_off=True)
 
-    def turn(self, now: float) -> Turn:
+    def turn(self, now: float) -> AdmissionDecision:
         """All that may be done at this time."""
         self._tick(now)
         if self._park and self._prober is None and now >= self._park.until and len(self._running) >= self._width.width:
             self._lift()  # the wait is over, and calls of ours fill the lane: their ends say more than a probe would
         expired = self._expire() if self._park else ()
         grants = self._grant_probe(now) if self._park else self._grant(now)
-        events: tuple[LaneEvent, ...] = (*self._width.changes, *self._parks)
+        events: tuple[LimiterEvent, ...] = (*self._width.changes, *self._parks)
         self._width.changes.clear()
         self._parks.clear()
-        return Turn(grants=grants, expired=expired, wake_at=self._wake_at(now), events=events)
+        return AdmissionDecision(grants=grants, expired=expired, wake_at=self._wake_at(now), events=events)
 
     def _grant(self, now: float) -> tuple[Grant, ...]:
         grants = []
@@ -266,10 +266,10 @@ class LaneCore:
             delay_s = max(delay_s, step_s * (0.5 + 0.5 * self._rand()))  # two clients must not probe in step
             self._level += 1
         if self._park is None:
-            self._park = _Park(since=now, until=now + delay_s)
+            self._park = _Backoff(since=now, until=now + delay_s)
         else:
             self._park.until = max(self._park.until, now + delay_s)
-        self._parks = [LaneWaiting(since=self._park.since, next_probe_at=self._park.until)]
+        self._parks = [LimiterWaiting(since=self._park.since, next_probe_at=self._park.until)]
 
     def _lift(self) -> None:
         self._park = None

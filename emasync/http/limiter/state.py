@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from emasync.http.limiter.aimd import LaneMemory
+from emasync.http.limiter.aimd import LimiterState
 
 _KEPT_S = 86_400.0  # a day: by then somebody else may use the EM, or it may run other software
 _LARGEST = 4096  # bytes and widths beyond that are not ours
 
 
-def recall(folder: Path, base_url: str, *, now: float) -> LaneMemory | None:
+def recall(folder: Path, base_url: str, *, now: float) -> LimiterState | None:
     """What was remembered of this EM less than a day before `now` (unix seconds), or None.
 
     A file that is missing, unreadable, broken or from the future is as good as none.
@@ -27,9 +27,9 @@ def recall(folder: Path, base_url: str, *, now: float) -> LaneMemory | None:
     try:
         with _file(folder, base_url).open("rb") as file:
             found: Any = json.loads(file.read(_LARGEST))
-        memory = LaneMemory(
+        memory = LimiterState(
             width=_width(found["width"]),
-            ceiling=None if found["ceiling"] is None else _width(found["ceiling"]),
+            known_limit=None if found["ceiling"] is None else _width(found["ceiling"]),
             learned_at=float(found["learned_at"]),
         )
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
@@ -37,11 +37,11 @@ def recall(folder: Path, base_url: str, *, now: float) -> LaneMemory | None:
     return memory if 0.0 <= now - memory.learned_at < _KEPT_S else None
 
 
-def remember(folder: Path, base_url: str, memory: LaneMemory) -> bool:
+def remember(folder: Path, base_url: str, memory: LimiterState) -> bool:
     """Write `memory` whole or not at all; whether it was written. A run does not fail for a folder it cannot write."""
     target = _file(folder, base_url)
     temp = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
-    values = {"width": memory.width, "ceiling": memory.ceiling, "learned_at": memory.learned_at}
+    values = {"width": memory.width, "ceiling": memory.known_limit, "learned_at": memory.learned_at}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:

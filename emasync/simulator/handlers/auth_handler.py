@@ -9,10 +9,10 @@ from aiohttp import web
 
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.responses import invalid, reply
-from emasync.simulator.state import World
+from emasync.simulator.state import SimulatorState
 
 
-async def log_in(ex: Exchange, world: World, *, with_refresh: bool) -> web.StreamResponse:
+async def log_in(ex: Exchange, world: SimulatorState, *, with_refresh: bool) -> web.StreamResponse:
     """POST auth/."""
     fields = await ex.read_fields()
     for name in ("username", "password"):
@@ -27,7 +27,7 @@ async def log_in(ex: Exchange, world: World, *, with_refresh: bool) -> web.Strea
     return reply(answer | {"access": world.tokens.issue(user, "access", now=now)})
 
 
-async def refresh(ex: Exchange, world: World) -> web.StreamResponse:
+async def refresh(ex: Exchange, world: SimulatorState) -> web.StreamResponse:
     """POST auth/refresh."""
     fields = await ex.read_fields()
     token = fields.get("refresh")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, Protocol
 
-from emasync.disk.safe_paths import local_parts, twin_key
+from emasync.disk.safe_paths import case_fold_key, local_parts
 from emasync.errors import UnsafePathError
 from emasync.model import (
     Direction,
@@ -39,7 +39,7 @@ NEW = "new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalFile:
+class ComparedFile:
     """A file here: its path below the synced folder, size in bytes, and content tag where it was computed."""
 
     path: RemotePath
@@ -48,7 +48,7 @@ class LocalFile:
 
 
 def compare(
-    local: Iterable[LocalFile],
+    local: Iterable[ComparedFile],
     tree: FileTree,
     *,
     direction: Direction,
@@ -113,7 +113,7 @@ class _Side(Protocol):
 class _Here:
     """What is here, filters applied."""
 
-    def __init__(self, local: Iterable[LocalFile], *, takes: Takes | None) -> None:
+    def __init__(self, local: Iterable[ComparedFile], *, takes: Takes | None) -> None:
         self._files = FileTable.of(
             FileEntry(path=file.path, size=file.size, content_tag=file.tag)
             for file in local
@@ -210,7 +210,7 @@ def _unsaveable(here: _Side, there: _Side) -> Iterator[tuple[RemotePath, str]]:
     if next(new(), None) is None:
         return
     hashes = Hashes()
-    deque(hashes.passing(map(twin_key, chain(here, new()))), maxlen=0)
+    deque(hashes.passing(map(case_fold_key, chain(here, new()))), maxlen=0)
     suspects = frozenset(hashes.suspects())
     first: dict[str, RemotePath] = {}  # what is here keeps its place
     for position, path in enumerate(chain(here, new())):
@@ -220,7 +220,7 @@ def _unsaveable(here: _Side, there: _Side) -> Iterator[tuple[RemotePath, str]]:
             except UnsafePathError as error:
                 yield path, f"the name {error.reason}"
                 continue
-        if position in suspects and (other := first.setdefault(twin_key(path), path)) != path and path not in here:
+        if position in suspects and (other := first.setdefault(case_fold_key(path), path)) != path and path not in here:
             yield path, f"differs only by case or accents from {safe(other)}"
 
 

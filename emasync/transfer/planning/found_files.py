@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.model import LazySequence, RemotePath
-from emasync.transfer.planning.plan import Found, UplinkItem
+from emasync.transfer.planning.plan import LocalFile, UplinkItem
 
 
 class FoundLog:
@@ -70,12 +70,12 @@ class FoundLog:
         return Fingerprint.size_in(self._prints, position * Fingerprint.WIDTH)
 
 
-class FoundFiles(LazySequence[Found]):
-    """A tuple of `Found` in all but memory: each is made anew when it is asked for."""
+class FoundFiles(LazySequence[LocalFile]):
+    """A tuple of `LocalFile` in all but memory: each is made anew when it is asked for."""
 
     __slots__ = ("_at", "log")
 
-    def __init__(self, files: Iterable[Found] | FoundLog = (), *, at: Sequence[int] | None = None) -> None:
+    def __init__(self, files: Iterable[LocalFile] | FoundLog = (), *, at: Sequence[int] | None = None) -> None:
         if not isinstance(files, FoundLog):
             log = FoundLog()
             for one in files:
@@ -87,14 +87,14 @@ class FoundFiles(LazySequence[Found]):
     def __len__(self) -> int:
         return len(self._at)
 
-    def _made(self, position: int) -> Found:
+    def _made(self, position: int) -> LocalFile:
         return self._found(self._at[position])
 
-    def _found(self, at: int) -> Found:
+    def _found(self, at: int) -> LocalFile:
         log = self.log
-        return Found(before=log.before(at), relative=RemotePath(log.relative(at)), fingerprint=log.fingerprint(at))
+        return LocalFile(before=log.before(at), relative=RemotePath(log.relative(at)), fingerprint=log.fingerprint(at))
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[LocalFile]:
         return map(self._found, self._at)
 
     @property
@@ -107,7 +107,7 @@ class FoundFiles(LazySequence[Found]):
         """The folders that hold them, below the destination."""
         return {self.log.folders[number] for number in {self.log.folder_number(at) for at in self._at}}
 
-    def where(self, wanted: Callable[[Found], bool]) -> FoundFiles:
+    def where(self, wanted: Callable[[LocalFile], bool]) -> FoundFiles:
         """Those of which `wanted` says yes."""
         return FoundFiles(self.log, at=array("I", (at for at in self._at if wanted(self._found(at)))))
 

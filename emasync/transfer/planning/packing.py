@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from emasync.config import Limits
-from emasync.disk.safe_paths import twin_key
+from emasync.disk.safe_paths import case_fold_key
 from emasync.errors import EMError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath, safe
 from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import Found, Refused, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.planning.plan import LocalFile, RejectedFile, UplinkCall, UplinkItem, UplinkPlan
 from emasync.wire.multipart import name_problem, part_overhead
 
 _FIELDS = 1024  # bytes of a call's form fields, at most
@@ -26,10 +26,10 @@ _TRIES = 3  # numbers of bins, from the lower bound up, that are tried evenly fi
 
 
 def plan_uplink(
-    found: Iterable[Found],
+    found: Iterable[LocalFile],
     *,
     dest: str = "",
-    refused: Iterable[Refused] = (),
+    refused: Iterable[RejectedFile] = (),
     notes: Iterable[str] = (),
     limits: Limits | None = None,
     target_bytes: int | None = None,
@@ -52,7 +52,7 @@ def plan_uplink(
         raise ValueError("the limits of an uplink call must be at least 1")
     root = RemotePath(dest)
     wanted = FoundItems(found if isinstance(found, FoundFiles) else FoundFiles(found), dest=root)
-    bad = [Refused(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
+    bad = [RejectedFile(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
     items = wanted.chosen(_arriving(wanted, bad, max_bytes=bounds.uplink_call))
     items = items.chosen(_one_per_target(items, bad))
     items = items.chosen(_beside_folders(items, bad))
@@ -192,11 +192,11 @@ def _first_fit(order: Sequence[int], weights: Sequence[int], *, max_weight: int,
     return packed
 
 
-def _refuse(item: UplinkItem, error: EMError) -> Refused:
-    return Refused(remote=item.remote, local=item.local, error=error)
+def _refuse(item: UplinkItem, error: EMError) -> RejectedFile:
+    return RejectedFile(remote=item.remote, local=item.local, error=error)
 
 
-def _arriving(items: FoundItems, bad: list[Refused], *, max_bytes: int) -> Iterator[int]:
+def _arriving(items: FoundItems, bad: list[RejectedFile], *, max_bytes: int) -> Iterator[int]:
     """The positions of the items that one call can carry and whose names arrive as they are; the others go to `bad`."""
     folders: dict[str, str | None] = {}
     for at in range(len(items)):
@@ -227,7 +227,7 @@ def _remotes(items: FoundItems) -> Iterator[str]:
     return map(items.remote, range(len(items)))
 
 
-def _one_per_target(items: FoundItems, bad: list[Refused]) -> Iterator[int]:
+def _one_per_target(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]:
     """One item for each remote path: one local file named twice counts once, different files are all refused."""
     hashes = Hashes()
     deque(hashes.passing(_remotes(items)), maxlen=0)
@@ -256,7 +256,7 @@ def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
     return one.place == other.place or same_inode
 
 
-def _beside_folders(items: FoundItems, bad: list[Refused]) -> Iterator[int]:
+def _beside_folders(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]:
     """The items that do not stand where another one needs a folder: one file gives way to a whole tree."""
     needed = folders_above(_remotes(items))
     for at, remote in enumerate(_remotes(items)):
@@ -270,11 +270,11 @@ def _beside_folders(items: FoundItems, bad: list[Refused]) -> Iterator[int]:
 def _twins(items: FoundItems) -> list[str]:
     """Notes on files that the EM tells apart, but many a disk to which they come back does not."""
     hashes = Hashes()
-    deque(hashes.passing(map(twin_key, _remotes(items))), maxlen=0)
+    deque(hashes.passing(map(case_fold_key, _remotes(items))), maxlen=0)
     seen: dict[str, str] = {}
     notes: list[str] = []
     for remote in map(items.remote, hashes.suspects()):
-        first = seen.setdefault(twin_key(remote), remote)
+        first = seen.setdefault(case_fold_key(remote), remote)
         if first != remote:
             notes.append(f"{safe(first)} and {safe(remote)} are one file on a disk that ignores case")
     return notes

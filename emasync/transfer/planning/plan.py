@@ -25,7 +25,7 @@ Order = Literal["largest", "smallest", "listed", "name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class LocalFile:
     """A local file of a scan: `before` is what stands before its name in its path as text (see `prefix`), one text for
     all files of a folder; `relative` is where it is to land below the destination, under the same name."""
 
@@ -46,7 +46,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkItem:
-    """One file to send. `before` is as in `Found`; `name` its local name, where that is not the remote one's.
+    """One file to send. `before` is as in `LocalFile`; `name` its local name, where that is not the remote one's.
     `fingerprint` is what it was when planned: another one when it is read voids the item."""
 
     before: str
@@ -89,8 +89,8 @@ class UplinkCall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownlinkItem:
     """One file to fetch. `place` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry` is
-    its line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here; a
-    file that is another one by now is kept."""
+    its line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here;
+    a file that is another one by now is kept."""
 
     remote: RemotePath
     place: RemotePath
@@ -109,7 +109,7 @@ class DownlinkItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class RejectedFile:
     """A file (or folder, or source) that will not be moved; `error` says why.
 
     `remote` is its place on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
@@ -126,7 +126,7 @@ class UplinkPlan:
     """Calls in the order they should start (largest first), what is refused, and `notes` a person should read."""
 
     calls: tuple[UplinkCall, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RejectedFile, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -154,7 +154,7 @@ class DownlinkPlan:
     """Files in the order they should start, what is refused, and `notes` a person should read."""
 
     items: Sequence[DownlinkItem] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RejectedFile, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -253,7 +253,7 @@ def prefix(folder: Path) -> str:
     return "" if text == "." else text if text.endswith("/") else f"{text}/"
 
 
-def _line(files: int, calls: str, size: int, refused: Iterable[Refused]) -> str:
+def _line(files: int, calls: str, size: int, refused: Iterable[RejectedFile]) -> str:
     parts = [_counted(files, "file"), calls, _size(size)]
     if count := sum(1 for _ in refused):
         parts.append(f"{count:,} refused")

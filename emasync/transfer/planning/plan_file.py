@@ -15,7 +15,7 @@ from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.safe_paths import local_parts
 from emasync.errors import EMError, ForbiddenError, NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import FileEntry, RemotePath
-from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, Refused, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, RejectedFile, UplinkCall, UplinkItem, UplinkPlan
 
 SCHEMA = 1
 _ERRORS = {kind.__name__: kind for kind in (EMError, ForbiddenError, NotFoundError, TooLargeError)}
@@ -74,7 +74,7 @@ def _down(item: DownlinkItem) -> dict[str, Any]:
     return line
 
 
-def _refused(one: Refused) -> dict[str, Any]:
+def _refused(one: RejectedFile) -> dict[str, Any]:
     local = None if one.local is None else str(one.local)
     error: dict[str, Any] = {"error": type(one.error).__name__, "message": str(one.error)}
     if isinstance(one.error, UnsafePathError):
@@ -140,10 +140,10 @@ def _to_down(line: Mapping[str, Any]) -> DownlinkItem:
     return DownlinkItem(remote=remote, place=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry)
 
 
-def _to_refused(line: Mapping[str, Any]) -> Refused:
+def _to_refused(line: Mapping[str, Any]) -> RejectedFile:
     local = None if line["local"] is None else Path(line["local"])
     if line["error"] == UnsafePathError.__name__:
         error: EMError = UnsafePathError(line["message"], name=line["name"], reason=line["reason"])
     else:
         error = _ERRORS.get(line["error"], EMError)(line["message"])
-    return Refused(remote=RemotePath(line["remote"]), local=local, error=error)
+    return RejectedFile(remote=RemotePath(line["remote"]), local=local, error=error)

@@ -22,7 +22,7 @@ from emasync.model.glob import PathPattern, is_pattern
 from emasync.model.paths import matches
 from emasync.transfer.planning.filters import IGNORE_FILE, Filters, IgnoreRules
 from emasync.transfer.planning.found_files import FoundFiles, FoundLog
-from emasync.transfer.planning.plan import Refused, prefix
+from emasync.transfer.planning.plan import RejectedFile, prefix
 
 _SHORTAGE_WAITS_S = (0.5, 1.5, 3.0)  # before a folder is read again for which no file could be opened
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
@@ -34,7 +34,7 @@ class Scan:
     that filters left out. `filters` are those of the call with every `.emignore` met on the way, for `compare`."""
 
     found: FoundFiles
-    refused: tuple[Refused, ...]
+    refused: tuple[RejectedFile, ...]
     folders: tuple[RemotePath, ...]
     excluded: int
     filters: Filters
@@ -114,7 +114,7 @@ class _Walk:
         self._rules: list[IgnoreRules] = []
         self._follow = follow
         self._found = FoundLog()
-        self._refused: list[Refused] = []
+        self._refused: list[RejectedFile] = []
         self._folders: list[RemotePath] = []
         self._excluded = 0
 
@@ -280,7 +280,7 @@ class _Walk:
         return folder.filters.with_nested(rules)
 
     def _refuse(self, path: str | Path, relative: RemotePath, error: EMError) -> None:
-        self._refused.append(Refused(remote=relative, local=Path(path), error=error))
+        self._refused.append(RejectedFile(remote=relative, local=Path(path), error=error))
 
 
 def _meant(relative: RemotePath, pattern: RemotePath | None) -> bool:

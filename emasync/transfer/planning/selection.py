@@ -11,13 +11,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from emasync.disk.safe_paths import local_parts, name_problem, twin_key
+from emasync.disk.safe_paths import case_fold_key, local_parts, name_problem
 from emasync.errors import EMError, NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileTable, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
 from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
-from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, ListedItems, Order, Refused
+from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, ListedItems, Order, RejectedFile
 
 
 def plan_downlink(
@@ -44,7 +44,7 @@ def plan_downlink(
     if isinstance(paths, str | Glob):
         raise TypeError(f"paths come as a list, not as {paths!r} alone")
     filters = Filters(include=tuple(include), exclude=tuple(exclude))
-    bad: list[Refused] = []
+    bad: list[RejectedFile] = []
     if tree is None:
         named = [item for item in map(_unlisted, paths) if filters.takes(item.place)]
         return _planned(_Named({item.remote: item for item in named}.values()), bad, (), order=order)
@@ -54,7 +54,7 @@ def plan_downlink(
     for path in paths:
         found = listing.select(path)
         if isinstance(found, EMError):
-            bad.append(Refused(remote=RemotePath(str(path)), local=None, error=found))
+            bad.append(RejectedFile(remote=RemotePath(str(path)), local=None, error=found))
             continue
         picked.take(found)
         notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(path))
@@ -136,7 +136,7 @@ class _Listing:
             return found
         return NotFoundError(f"nothing in the volume matches: {safe(asked)}; `emasync ls` shows what is there")
 
-    def unlisted(self, asked: str | Glob) -> Iterator[Refused]:
+    def unlisted(self, asked: str | Glob) -> Iterator[RejectedFile]:
         """The folders of which the listing does not say what is in them, and that `asked` names, that lie in such a
         folder or may hold what it selects: their files are asked for and cannot be planned."""
         if not self._tree.unknown_folders:
@@ -152,7 +152,7 @@ class _Listing:
         for folder in sorted(self._tree.unknown_folders):
             if folder == below or folder.below(below) or below.below(folder):
                 text = f"the EM's listing does not give the contents of {safe(folder)}: what is there is not known"
-                yield Refused(remote=folder, local=None, error=ProtocolError(f"{text}; try again"))
+                yield RejectedFile(remote=folder, local=None, error=ProtocolError(f"{text}; try again"))
 
     def empty_folders(self, asked: str | Glob) -> Iterator[RemotePath]:
         """The folders named by `asked`, or in such a folder, in which, at any depth, there is no file."""
@@ -216,21 +216,21 @@ class _Named(tuple[DownlinkItem, ...]):
         return tuple(self[position] for position in positions)
 
 
-def _planned(items: _Items, bad: list[Refused], notes: Iterable[str], *, order: Order) -> DownlinkPlan:
+def _planned(items: _Items, bad: list[RejectedFile], notes: Iterable[str], *, order: Order) -> DownlinkPlan:
     chosen = items.chosen(_ordered(items, _landing(items, bad), order))
     return DownlinkPlan(items=chosen, refused=tuple(bad), notes=tuple(dict.fromkeys(notes)))
 
 
-def _landing(items: _Items, bad: list[Refused]) -> array[int]:
+def _landing(items: _Items, bad: list[RejectedFile]) -> array[int]:
     """The positions of the items that have a local path of their own; the others go to `bad`."""
     named = array("I", _nameable(items, bad))
     hashes = Hashes()
-    needed = folders_above(hashes.passing(twin_key(items.place(at)) for at in named))
+    needed = folders_above(hashes.passing(case_fold_key(items.place(at)) for at in named))
     first: dict[str, int] = {}
     out: set[int] = set()
     for index in hashes.suspects(needed):  # all others have a key that no file and no folder has
         at = named[index]
-        key = twin_key(items.place(at))
+        key = case_fold_key(items.place(at))
         if (inside := needed.get(key)) is not None:
             text = f"{safe(items.remote(at))} cannot be saved: here its path is the folder of {safe(inside)}"
             reason = "both a file and a folder"
@@ -246,7 +246,7 @@ def _landing(items: _Items, bad: list[Refused]) -> array[int]:
     return array("I", (at for at in named if at not in out)) if out else named
 
 
-def _nameable(items: _Items, bad: list[Refused]) -> Iterator[int]:
+def _nameable(items: _Items, bad: list[RejectedFile]) -> Iterator[int]:
     """The positions of the items whose names are fit for this machine."""
     folders = {""}  # whose names are known to be safe
     for at in range(len(items)):
@@ -259,14 +259,14 @@ def _nameable(items: _Items, bad: list[Refused]) -> Iterator[int]:
             if name_problem(name) is not None:
                 local_parts(RemotePath(target))  # raises, and names the whole path
         except UnsafePathError as error:
-            bad.append(Refused(remote=RemotePath(items.remote(at)), local=None, error=error))
+            bad.append(RejectedFile(remote=RemotePath(items.remote(at)), local=None, error=error))
         else:
             yield at
 
 
-def _refuse(item: DownlinkItem, text: str, *, reason: str) -> Refused:
+def _refuse(item: DownlinkItem, text: str, *, reason: str) -> RejectedFile:
     error = UnsafePathError(text, name=item.remote, reason=reason)
-    return Refused(remote=item.remote, local=item.local, error=error)
+    return RejectedFile(remote=item.remote, local=item.local, error=error)
 
 
 def _ordered(items: _Items, wanted: Sequence[int], order: Order) -> Sequence[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.cli.joblog import JobLog, Record, job_id
+from emasync.cli.joblog import JobStore, Record, job_id
 
 DAY = 86400.0
 
@@ -29,7 +29,7 @@ def _record(job: str = "0123456789") -> Record:
 
 
 def test_a_record_comes_back_as_it_was_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    log = JobLog(tmp_path / "jobs", now=lambda: 1000.0)
+    log = JobStore(tmp_path / "jobs", now=lambda: 1000.0)
 
     begun = log.begin(_record())
 
@@ -42,7 +42,7 @@ def test_a_record_comes_back_as_it_was_and_only_its_owner_reads_it(tmp_path: Pat
 
 def test_the_journal_is_kept_until_all_is_done(tmp_path: Path) -> None:
     # Sabotage: drop the journal whatever the state in JobLog.end.
-    log = JobLog(tmp_path)
+    log = JobStore(tmp_path)
     record = log.begin(_record())
     journal = log.journal(record.id)
     journal.touch()
@@ -59,7 +59,7 @@ def test_the_journal_is_kept_until_all_is_done(tmp_path: Path) -> None:
 def test_what_is_older_than_thirty_days_is_forgotten_when_another_begins(tmp_path: Path) -> None:
     # Sabotage: compare with > 60 days in JobLog.begin.
     time = [0.0]
-    log = JobLog(tmp_path, now=lambda: time[0])
+    log = JobStore(tmp_path, now=lambda: time[0])
     log.end(log.begin(_record("aaaa")), "failed", code=1)
     log.journal("aaaa").touch()
     time[0] = 2 * DAY
@@ -71,9 +71,9 @@ def test_what_is_older_than_thirty_days_is_forgotten_when_another_begins(tmp_pat
     assert not log.journal("aaaa").exists()
 
 
-# Sabotage: let `JobLog.begin` write in any case: `jobs rm` takes the journal away from under the run.
+# Sabotage: let `JobStore.begin` write in any case: `jobs rm` takes the journal away from under the run.
 def test_a_second_run_that_is_turned_away_leaves_the_firsts_record_alone(tmp_path: Path) -> None:
-    log = JobLog(tmp_path)
+    log = JobStore(tmp_path)
     record = _record("a")
     first = log._write(replace(record, pid=os.getppid()))
     log.begin(record)
@@ -84,11 +84,11 @@ def test_a_file_that_is_no_record_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
     (tmp_path / "y.json").write_bytes(b"\xff")
 
-    assert JobLog(tmp_path).all() == []
+    assert JobStore(tmp_path).all() == []
 
 
 def test_an_id_must_be_one_jobs_beginning(tmp_path: Path) -> None:
-    log = JobLog(tmp_path)
+    log = JobStore(tmp_path)
     for job in ("ab1", "ab2"):
         log.begin(_record(job))
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from emasync.cli.progress import Bars, Lines, clock_text
 from emasync.cli.tally import Tally
-from emasync.http.limiter.scheduler import LaneWaiting
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Forwarding, Planned, Progress, Settled, Started
 
@@ -68,7 +68,7 @@ def test_plain_lines_come_every_thirty_seconds_and_at_once_when_the_em_is_busy()
     for _ in range(31):
         time.now += 1.0
         lines.tick()
-    lines.take(LaneWaiting(since=time.now - 5.0, next_probe_at=time.now + 1.0))
+    lines.take(LimiterWaiting(since=time.now - 5.0, next_probe_at=time.now + 1.0))
     lines.tick()
     lines.tick()
 
@@ -102,7 +102,7 @@ def test_bars_show_both_phases_of_an_uplink_and_how_long_the_em_is_busy() -> Non
     bars.take(Forwarding(paths=(A, B), bytes=3000))
     time.now += 14.0
     forwarding = _drawn(bars)
-    bars.take(LaneWaiting(since=time.now - 40.0, next_probe_at=time.now))
+    bars.take(LimiterWaiting(since=time.now - 40.0, next_probe_at=time.now))
 
     assert "looking at both sides" in empty
     assert "1.5 kB of 1.5 kB" in sending

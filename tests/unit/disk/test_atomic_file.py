@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileThreads, saving, sync_folder
+from emasync.disk import FileExecutor, open_writer, sync_folder
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, Way, both_ways, small, tree
 
@@ -44,7 +44,7 @@ class Journal:
 @both_ways
 @pytest.mark.parametrize("overwrite", ["replace", "error"])
 async def test_a_durable_save_flushes_the_file_then_places_it_then_flushes_the_folder(
-    threads: FileThreads, dest: Path, way: Way, overwrite: str, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, overwrite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(monkeypatch)
     await way(threads, dest, "f", durable=True, overwrite=overwrite)
@@ -53,7 +53,7 @@ async def test_a_durable_save_flushes_the_file_then_places_it_then_flushes_the_f
 
 # Sabotage: no `_flush_entry` in _make_root; or no `entries.flush` in open_folder.
 async def test_a_durable_save_flushes_the_entries_of_new_folders(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(monkeypatch)
     await small(threads, dest / "new" / "root", "a/f", durable=True)
@@ -63,7 +63,7 @@ async def test_a_durable_save_flushes_the_entries_of_new_folders(
 
 @both_ways
 async def test_nothing_is_flushed_when_durability_is_off(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(monkeypatch)
     await way(threads, dest, "a/f", durable=False)
@@ -71,11 +71,11 @@ async def test_nothing_is_flushed_when_durability_is_off(
 
 
 async def test_the_folder_can_be_flushed_once_for_many_files(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(monkeypatch)
     await small(threads, dest, "f", durable=True, flush_folder=False)
-    async with saving(threads, dest, RemotePath("g"), overwrite="replace", durable=True) as out:
+    async with open_writer(threads, dest, RemotePath("g"), overwrite="replace", durable=True) as out:
         await out.commit(flush_folder=False)
     await sync_folder(threads, dest)
     assert journal.steps == ["fsync folder", "fsync file", "place"] * 2 + ["fsync folder"]
@@ -83,7 +83,7 @@ async def test_the_folder_can_be_flushed_once_for_many_files(
 
 @both_ways
 async def test_an_fsync_that_fails_fails_the_save_and_keeps_the_old_file(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (dest / "f").write_bytes(b"old")
 
@@ -117,7 +117,7 @@ def failing_write(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
 # Sabotage: one os.write without the loop in TempFile.write.
 @both_ways
 async def test_short_writes_are_completed(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_write(monkeypatch, len(DATA))
     assert (await way(threads, dest)).read_bytes() == DATA
@@ -125,7 +125,7 @@ async def test_short_writes_are_completed(
 
 @both_ways
 async def test_a_full_disk_is_an_error_with_the_name_and_leaves_nothing(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_write(monkeypatch, len(DATA) - 1)
     with pytest.raises(OSError, match="No space left") as caught:
@@ -136,10 +136,10 @@ async def test_a_full_disk_is_an_error_with_the_name_and_leaves_nothing(
 
 # Sabotage: drop the _whole check in publish.
 async def test_a_file_whose_write_failed_cannot_be_committed(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_write(monkeypatch, 10)
-    async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
         with pytest.raises(OSError, match="No space left"):
             await out.write(DATA)
         assert out.size == 0
@@ -148,8 +148,8 @@ async def test_a_file_whose_write_failed_cannot_be_committed(
     assert tree(dest) == set()
 
 
-async def test_space_is_checked_before_it_is_needed(threads: FileThreads, dest: Path) -> None:
-    async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+async def test_space_is_checked_before_it_is_needed(threads: FileExecutor, dest: Path) -> None:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
         await out.check_space(1)
         with pytest.raises(OSError, match="not enough space") as caught:
             await out.check_space(1 << 62)
@@ -160,13 +160,13 @@ def test_a_file_size_limit_of_the_process_is_an_error_with_the_name(dest: Path) 
     code = (
         "import asyncio, resource, sys\n"
         "from pathlib import Path\n"
-        "from emasync.disk import FileThreads, saving\n"
+        "from emasync.disk import FileExecutor, open_writer\n"
         "from emasync.model import RemotePath\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "async def main():\n"
-        "    async with FileThreads(size=1) as threads:\n"
+        "    async with FileExecutor(size=1) as threads:\n"
         "        try:\n"
-        "            async with saving(threads, Path(sys.argv[1]), RemotePath('f'), overwrite='replace',\n"
+        "            async with open_writer(threads, Path(sys.argv[1]), RemotePath('f'), overwrite='replace',\n"
         "                              durable=False) as out:\n"
         "                await out.write(bytes(5000))\n"
         "        except OSError as error:\n"
@@ -180,7 +180,7 @@ def test_a_file_size_limit_of_the_process_is_an_error_with_the_name(dest: Path) 
 
 @both_ways
 async def test_a_folder_without_permission_is_an_error_with_the_name(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os_open = os.open  # root, as which tests may run, is never refused
 

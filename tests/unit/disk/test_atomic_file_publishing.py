@@ -326,7 +326,7 @@ def test_a_folder_that_was_moved_away_is_tidied_up_where_it_is_now(dest: Path) -
     assert tree(dest) == {"moved/", "sub/", f"sub/{NAME}"}
 
 
-# Sabotage: `return False` for every OSError in `leads_to`: the folder is said to have been moved.
+# Sabotage: `return False` for every OSError in `resolves_to`: the folder is said to have been moved.
 def test_a_folder_that_cannot_be_opened_again_for_want_of_files_was_not_swapped(
     dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileThreads, Pin
+from emasync.disk import FileExecutor, RootGuard
 from tests.unit.disk.conftest import Way, both_ways, small, tree
 
 
@@ -37,7 +37,7 @@ class Flushes:
         monkeypatch.setattr(os, "fsync", noted)
 
 
-def start(way: Way, threads: FileThreads, dest: Path, path: str, pin: Pin) -> asyncio.Task[Any]:
+def start(way: Way, threads: FileExecutor, dest: Path, path: str, pin: RootGuard) -> asyncio.Task[Any]:
     return asyncio.ensure_future(way(threads, dest, path, durable=True, pin=pin))
 
 
@@ -50,9 +50,9 @@ async def _entered(flushes: Flushes) -> None:
 # thread made (`except FileExistsError: return` before the flush): the second file is done while the first one waits.
 @both_ways
 async def test_no_file_is_done_before_the_entry_of_its_new_folder_is_flushed_whichever_thread_made_the_folder(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin = Pin()
+    pin = RootGuard()
     await small(threads, dest, "first", durable=True, pin=pin)
     flushes = Flushes(monkeypatch, hold=dest)
     maker = start(way, threads, dest, "new/a", pin)
@@ -70,10 +70,10 @@ async def test_no_file_is_done_before_the_entry_of_its_new_folder_is_flushed_whi
 # Sabotage: flush in `_enter` after `os.mkdir` only, as before.
 @both_ways
 async def test_a_folder_that_is_there_already_is_flushed_once_for_all_files_of_a_transfer(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (dest / "left" / "by a killed run").mkdir(parents=True)
-    flushes, pin = Flushes(monkeypatch), Pin()
+    flushes, pin = Flushes(monkeypatch), RootGuard()
     for name in ("a", "b", "c"):
         await way(threads, dest, f"left/by a killed run/{name}", durable=True, pin=pin)
     assert flushes.of[str(dest.parent)] == flushes.of[str(dest)] == flushes.of[str(dest / "left")] == 1
@@ -82,9 +82,9 @@ async def test_a_folder_that_is_there_already_is_flushed_once_for_all_files_of_a
 # Sabotage: `except OSError: pass` around the fsync in FlushedEntries._fsync; or leave `del self._running[key]` out of
 # its except: the third save then fails, too.
 async def test_a_flush_that_fails_fails_all_that_wait_for_it_and_the_next_one_tries_again(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin = Pin()
+    pin = RootGuard()
     await small(threads, dest, "first", durable=True, pin=pin)
     flushes = Flushes(monkeypatch, hold=dest)
     flushes.failing = True
@@ -103,8 +103,8 @@ async def test_a_flush_that_fails_fails_all_that_wait_for_it_and_the_next_one_tr
 async def test_a_destination_that_many_threads_make_at_once_is_flushed_once(
     dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flushes, pin = Flushes(monkeypatch), Pin()
-    async with FileThreads(size=8) as threads:
+    flushes, pin = Flushes(monkeypatch), RootGuard()
+    async with FileExecutor(size=8) as threads:
         await asyncio.gather(*(start(small, threads, dest / "a/b", f"f{number}", pin) for number in range(8)))
     assert {path: count for path, count in flushes.of.items() if Path(path) in (dest.parent, dest, dest / "a")} == {
         str(dest.parent): 1,
@@ -115,7 +115,7 @@ async def test_a_destination_that_many_threads_make_at_once_is_flushed_once(
 
 # Sabotage: let `_flush_entry` raise PermissionError.
 async def test_a_parent_that_may_not_be_read_does_not_prevent_a_save(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = os.open
 

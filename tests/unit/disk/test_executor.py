@@ -13,22 +13,22 @@ from unittest import mock
 import anyio
 import pytest
 
-from emasync.disk import FileThreads
+from emasync.disk import FileExecutor
 from emasync.disk.executor import finish
 
 
-async def test_a_call_runs_in_another_thread_and_gives_its_result(threads: FileThreads) -> None:
+async def test_a_call_runs_in_another_thread_and_gives_its_result(threads: FileExecutor) -> None:
     assert await threads.run(divmod, 7, 3) == (2, 1)
     assert await threads.run(threading.get_ident) != threading.get_ident()
 
 
-async def test_an_exception_comes_back(threads: FileThreads) -> None:
+async def test_an_exception_comes_back(threads: FileExecutor) -> None:
     with pytest.raises(ZeroDivisionError):
         await threads.run(divmod, 1, 0)
 
 
 async def test_no_more_threads_than_asked_for_are_started() -> None:
-    async with FileThreads(size=3) as threads:
+    async with FileExecutor(size=3) as threads:
         seen: set[int] = set()
         async with anyio.create_task_group() as tasks:
             for _ in range(50):
@@ -58,7 +58,7 @@ async def entered(gate: Gate) -> None:
 
 # Sabotage: `await job` instead of `asyncio.wait((job,))` in finish, or no loop around it.
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_cancelled_task_waits_for_the_outstanding_call(threads: FileThreads, times: int) -> None:
+async def test_a_cancelled_task_waits_for_the_outstanding_call(threads: FileExecutor, times: int) -> None:
     gate = Gate()
     task = asyncio.ensure_future(threads.run(gate))
     await entered(gate)
@@ -74,7 +74,7 @@ async def test_a_cancelled_task_waits_for_the_outstanding_call(threads: FileThre
 
 
 # Sabotage: shield=False in finish.
-async def test_a_cancelled_scope_waits_for_the_outstanding_call_and_keeps_its_result(threads: FileThreads) -> None:
+async def test_a_cancelled_scope_waits_for_the_outstanding_call_and_keeps_its_result(threads: FileExecutor) -> None:
     gate = Gate()
     got: list[str] = []
     async with anyio.create_task_group() as tasks:
@@ -91,7 +91,7 @@ async def test_a_cancelled_scope_waits_for_the_outstanding_call_and_keeps_its_re
 
 
 # Sabotage: drop the checkpoint in run.
-async def test_a_cancelled_scope_begins_no_new_call(threads: FileThreads) -> None:
+async def test_a_cancelled_scope_begins_no_new_call(threads: FileExecutor) -> None:
     calls: list[int] = []
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -100,7 +100,7 @@ async def test_a_cancelled_scope_begins_no_new_call(threads: FileThreads) -> Non
     assert calls == []
 
 
-async def test_an_error_of_a_call_whose_task_was_cancelled_is_not_reported_as_lost(threads: FileThreads) -> None:
+async def test_an_error_of_a_call_whose_task_was_cancelled_is_not_reported_as_lost(threads: FileExecutor) -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
     gate = Gate()
@@ -120,12 +120,12 @@ async def test_an_error_of_a_call_whose_task_was_cancelled_is_not_reported_as_lo
     assert lost == []
 
 
-async def test_a_call_begun_early_is_finished_later(threads: FileThreads) -> None:
+async def test_a_call_begun_early_is_finished_later(threads: FileExecutor) -> None:
     assert await finish(threads.start(divmod, 7, 3)) == (2, 1)
 
 
 async def test_closing_waits_for_accepted_calls_and_takes_no_more() -> None:
-    threads = FileThreads(size=1)
+    threads = FileExecutor(size=1)
     gate = Gate()
     job = threads.start(gate)
     await entered(gate)
@@ -141,7 +141,7 @@ async def test_closing_waits_for_accepted_calls_and_takes_no_more() -> None:
 
 
 async def test_closing_gives_up_on_a_stuck_call_after_the_grace_time() -> None:
-    threads = FileThreads(size=1)
+    threads = FileExecutor(size=1)
     gate = Gate()
     job = threads.start(gate)
     await entered(gate)
@@ -153,16 +153,16 @@ async def test_closing_gives_up_on_a_stuck_call_after_the_grace_time() -> None:
 
 async def test_zero_threads_is_misuse() -> None:
     with pytest.raises(ValueError, match="size"):
-        FileThreads(size=0)
+        FileExecutor(size=0)
 
 
 # Sabotage: daemon=False in _DaemonPool.
 def test_a_call_stuck_for_ever_does_not_keep_the_process_alive() -> None:
     code = (
         "import asyncio, threading\n"
-        "from emasync.disk.executor import FileThreads\n"
+        "from emasync.disk.executor import FileExecutor\n"
         "async def main():\n"
-        "    threads = FileThreads(size=1)\n"
+        "    threads = FileExecutor(size=1)\n"
         "    threads.start(threading.Event().wait)\n"
         "    await threads.aclose(grace_s=0.01)\n"
         "asyncio.run(main())\n"
@@ -186,7 +186,7 @@ async def test_busy_calls_are_two_at_a_time_unless_they_mostly_wait(waits: bool,
 
     slow_s = 0.02 if waits else 1000.0  # a call here waits so that others may come to run beside it
     with mock.patch("emasync.disk.executor._SLOW_S", slow_s):
-        async with FileThreads(size=6) as threads:
+        async with FileExecutor(size=6) as threads:
             await threads.run_busy(time.sleep, 0.05)
             async with anyio.create_task_group() as tasks:
                 for _ in range(12):
@@ -201,7 +201,7 @@ def _no_thread(self: threading.Thread) -> None:
 # Sabotage: queue the job before the thread is started.
 async def test_a_call_that_was_refused_for_want_of_threads_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     hold, ran, real = threading.Event(), list[int](), threading.Thread.start
-    async with FileThreads(size=2) as threads:
+    async with FileExecutor(size=2) as threads:
         first = threads.start(hold.wait)
         monkeypatch.setattr(threading.Thread, "start", _no_thread)
         second = threads.start(ran.append, 1)  # waits for the one thread there is

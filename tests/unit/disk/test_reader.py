@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, Fingerprint, Source, digest_file, fingerprint, read_small, reading
+from emasync.disk import FileExecutor, Fingerprint, Source, digest_file, fingerprint, read_small, reading
 from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.wire.content_tag import content_tag
 
@@ -28,14 +28,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def read(threads: FileThreads, path: Path, **how: Any) -> list[bytes]:
+async def read(threads: FileExecutor, path: Path, **how: Any) -> list[bytes]:
     async with reading(threads, path, **{"chunk": CHUNK, **how}) as reader:
         return [chunk async for chunk in reader]
 
 
 # Sabotage: hand the same buffer out twice.
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5 * CHUNK + 3])
-async def test_the_chunks_are_the_file_and_its_hashes_follow(threads: FileThreads, tmp_path: Path, size: int) -> None:
+async def test_the_chunks_are_the_file_and_its_hashes_follow(threads: FileExecutor, tmp_path: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     (tmp_path / "f").write_bytes(data)
     async with reading(threads, tmp_path / "f", chunk=CHUNK) as reader:
@@ -49,7 +49,7 @@ async def test_the_chunks_are_the_file_and_its_hashes_follow(threads: FileThread
         assert [chunk async for chunk in reader] == []  # it stays at its end
 
 
-async def test_hashes_are_not_told_before_all_was_taken(threads: FileThreads, file: Path) -> None:
+async def test_hashes_are_not_told_before_all_was_taken(threads: FileExecutor, file: Path) -> None:
     async with reading(threads, file, chunk=4000) as reader:
         assert (reader.sha256, reader.tag) == (None, None)
         await anext(reader)
@@ -58,13 +58,13 @@ async def test_hashes_are_not_told_before_all_was_taken(threads: FileThreads, fi
         assert reader.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-async def test_hashes_nobody_wants_are_left_out(threads: FileThreads, file: Path) -> None:
+async def test_hashes_nobody_wants_are_left_out(threads: FileExecutor, file: Path) -> None:
     async with reading(threads, file, with_sha256=False, with_tag=False) as reader:
         assert [chunk async for chunk in reader] == [file.read_bytes()]
         assert (reader.sha256, reader.tag) == (None, None)
 
 
-async def test_a_file_of_one_chunk_costs_one_hop(threads: FileThreads, file: Path) -> None:
+async def test_a_file_of_one_chunk_costs_one_hop(threads: FileExecutor, file: Path) -> None:
     hops: list[object] = []
     start = threads.start
     threads.start = lambda *args: hops.append(args) or start(*args)  # type: ignore[method-assign,func-returns-value]
@@ -74,7 +74,7 @@ async def test_a_file_of_one_chunk_costs_one_hop(threads: FileThreads, file: Pat
 
 # Sabotage: begin the read when the chunk is asked for.
 async def test_one_chunk_is_read_ahead_while_another_is_sent(
-    threads: FileThreads, file: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[int] = []
     os_read = os.read
@@ -94,12 +94,12 @@ async def test_one_chunk_is_read_ahead_while_another_is_sent(
         assert len(reads) == 2  # and not for a third one
 
 
-async def test_a_link_to_a_file_is_followed(threads: FileThreads, file: Path) -> None:
+async def test_a_link_to_a_file_is_followed(threads: FileExecutor, file: Path) -> None:
     (file.parent / "link").symlink_to(file)
     assert b"".join(await read(threads, file.parent / "link")) == file.read_bytes()
 
 
-async def test_a_file_is_digested_in_one_call(threads: FileThreads, file: Path) -> None:
+async def test_a_file_is_digested_in_one_call(threads: FileExecutor, file: Path) -> None:
     digest = await threads.run(digest_file, file)
     data = file.read_bytes()
     assert (digest.sha256, digest.tag, digest.size) == (hashlib.sha256(data).hexdigest(), content_tag(data), len(data))
@@ -164,7 +164,7 @@ changes = pytest.mark.parametrize("change", [shrink, shrink_to_nothing, grow, re
 # Sabotage: return at the top of _check_end; or call it only when the next chunk is asked for (the last chunk goes out).
 @changes
 async def test_a_file_that_changes_while_it_is_read_never_makes_a_complete_body(
-    threads: FileThreads, file: Path, change: Callable[[Path], None]
+    threads: FileExecutor, file: Path, change: Callable[[Path], None]
 ) -> None:
     sent = 0
     async with reading(threads, file, chunk=CHUNK) as reader:
@@ -180,7 +180,7 @@ async def test_a_file_that_changes_while_it_is_read_never_makes_a_complete_body(
 # Sabotage: ignore `expect`.
 @changes
 async def test_a_file_that_is_not_the_expected_one_is_not_read_at_all(
-    threads: FileThreads, file: Path, change: Callable[[Path], None]
+    threads: FileExecutor, file: Path, change: Callable[[Path], None]
 ) -> None:
     seen = fingerprint(file)
     change(file)
@@ -205,7 +205,7 @@ def test_a_small_file_that_is_not_the_expected_one_ends_the_reading_there(
 
 
 async def test_a_file_with_more_bytes_than_its_size_says_is_caught(
-    threads: FileThreads, file: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = file.stat()
     lagging = Fingerprint.of(seen)
@@ -215,7 +215,7 @@ async def test_a_file_with_more_bytes_than_its_size_says_is_caught(
         await read(threads, file)
 
 
-async def test_what_changed_is_said(threads: FileThreads, file: Path) -> None:
+async def test_what_changed_is_said(threads: FileExecutor, file: Path) -> None:
     seen = fingerprint(file)
     grow(file)
     with pytest.raises(SourceChangedError, match="from 5120 to 5124 bytes"):
@@ -226,7 +226,7 @@ async def test_what_changed_is_said(threads: FileThreads, file: Path) -> None:
         await read(threads, file, expect=now)
 
 
-async def test_an_unchanged_file_is_the_expected_one(threads: FileThreads, file: Path) -> None:
+async def test_an_unchanged_file_is_the_expected_one(threads: FileExecutor, file: Path) -> None:
     source = Source(path=str(file), fingerprint=fingerprint(file))
     assert b"".join(await read(threads, file, expect=source.fingerprint)) == file.read_bytes()
 
@@ -261,7 +261,7 @@ def make_socket(path: Path) -> None:
     [(make_folder, "folder"), (make_pipe, "pipe"), (make_socket, "socket"), (make_device, "device")],
 )
 async def test_what_is_no_regular_file_is_refused_at_once(
-    threads: FileThreads, tmp_path: Path, make: Callable[[Path], None], kind: str
+    threads: FileExecutor, tmp_path: Path, make: Callable[[Path], None], kind: str
 ) -> None:
     make(tmp_path / "thing")
     for attempt in (fingerprint, digest_file):
@@ -273,7 +273,7 @@ async def test_what_is_no_regular_file_is_refused_at_once(
 
 # Sabotage: open without O_NONBLOCK: this waits for a writer for ever.
 async def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
-    threads: FileThreads, file: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     regular = file.stat()
     file.unlink()
@@ -283,7 +283,7 @@ async def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
         await read(threads, file)
 
 
-async def test_a_missing_file_is_a_file_not_found_error(threads: FileThreads, tmp_path: Path) -> None:
+async def test_a_missing_file_is_a_file_not_found_error(threads: FileExecutor, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         await read(threads, tmp_path / "none")
     assert caught.value.filename == str(tmp_path / "none")
@@ -292,7 +292,7 @@ async def test_a_missing_file_is_a_file_not_found_error(threads: FileThreads, tm
 # --- cancellation and errors of the sender -----------------------------------------------------------------------
 
 
-async def test_an_error_of_the_sender_passes_and_closes_the_file(threads: FileThreads, file: Path) -> None:
+async def test_an_error_of_the_sender_passes_and_closes_the_file(threads: FileExecutor, file: Path) -> None:
     with pytest.raises(KeyError, match="mine"):
         async with reading(threads, file, chunk=CHUNK) as reader:
             await anext(reader)
@@ -300,7 +300,7 @@ async def test_an_error_of_the_sender_passes_and_closes_the_file(threads: FileTh
 
 
 async def test_an_error_read_ahead_that_nobody_asked_for_is_not_reported_as_lost(
-    threads: FileThreads, file: Path
+    threads: FileExecutor, file: Path
 ) -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
@@ -317,7 +317,7 @@ async def test_an_error_read_ahead_that_nobody_asked_for_is_not_reported_as_lost
 @pytest.mark.parametrize("after", range(1, 20))
 @pytest.mark.parametrize("native", [True, False])
 async def test_cancelling_at_any_time_closes_the_file(
-    threads: FileThreads, file: Path, after: int, native: bool
+    threads: FileExecutor, file: Path, after: int, native: bool
 ) -> None:
     scope = anyio.CancelScope()
 
@@ -339,7 +339,7 @@ async def test_cancelling_at_any_time_closes_the_file(
 @pytest.mark.parametrize("awaited", [True, False])
 @pytest.mark.parametrize("native", [True, False])
 async def test_cancelling_during_a_read_waits_for_it(
-    threads: FileThreads, file: Path, native: bool, awaited: bool, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, file: Path, native: bool, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, go = threading.Event(), threading.Event()
     os_read, reads = os.read, itertools.count(1)

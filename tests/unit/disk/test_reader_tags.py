@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-from emasync.disk import FileThreads, reading
+from emasync.disk import FileExecutor, reading
 
 
 async def test_chunks_are_hashed_for_the_tag_in_order_and_few_of_them_wait(
-    threads: FileThreads, tmp_path: Path
+    threads: FileExecutor, tmp_path: Path
 ) -> None:
     # Sabotage: start a job a chunk: two threads add theirs in any order. Or no `_UNTAGGED`: a slow hash keeps the file.
     chunks = [b"%04d" % number for number in range(12)]

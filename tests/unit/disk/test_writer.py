@@ -9,15 +9,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.disk import SMALL, FileThreads, SmallSave, exists, saving
+from emasync.disk import SMALL, BufferedFileWriter, FileExecutor, exists, open_writer
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
 from emasync.wire.content_tag import content_tag
 from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, small, tree
 
 
-async def test_a_file_is_saved_whole_with_its_size_and_hashes(threads: FileThreads, dest: Path) -> None:
-    async with saving(threads, dest, PATH, overwrite="error", durable=True) as out:
+async def test_a_file_is_saved_whole_with_its_size_and_hashes(threads: FileExecutor, dest: Path) -> None:
+    async with open_writer(threads, dest, PATH, overwrite="error", durable=True) as out:
         assert out.path == dest / PATH
         await out.write(DATA)
         await out.write(memoryview(bytearray(b"tail")))
@@ -29,7 +29,7 @@ async def test_a_file_is_saved_whole_with_its_size_and_hashes(threads: FileThrea
     assert tree(dest) == {"results/", "results/run/", "results/run/out.bin"}
 
 
-def hops_of(threads: FileThreads) -> list[object]:
+def hops_of(threads: FileExecutor) -> list[object]:
     """The calls that go to a thread from now on."""
     hops: list[object] = []
     start = threads.start
@@ -37,9 +37,9 @@ def hops_of(threads: FileThreads) -> list[object]:
     return hops
 
 
-async def test_a_small_file_is_saved_in_one_hop(threads: FileThreads, dest: Path) -> None:
+async def test_a_small_file_is_saved_in_one_hop(threads: FileExecutor, dest: Path) -> None:
     hops = hops_of(threads)
-    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=True)
+    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=True)
     buffer = bytearray(DATA)
     await out.write(buffer)
     buffer[:] = bytes(len(DATA))  # it was copied
@@ -53,9 +53,9 @@ async def test_a_small_file_is_saved_in_one_hop(threads: FileThreads, dest: Path
 
 
 # Sabotage: hash in the event loop whatever the size.
-async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(threads: FileThreads, dest: Path) -> None:
+async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(threads: FileExecutor, dest: Path) -> None:
     hops, data = hops_of(threads), bytes(SMALL)
-    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=False)
     await out.write(data)
     await out.finish()
     assert (len(hops), out.sha256, out.tag) == (1, hashlib.sha256(data).hexdigest(), content_tag(data))
@@ -64,9 +64,9 @@ async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(thread
 
 
 # Sabotage: leave `await self.finish()` out of Save.write: updates of one hash run in any order.
-async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileThreads, dest: Path) -> None:
+async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileExecutor, dest: Path) -> None:
     pieces = [bytes([number]) * 100_000 for number in range(40)]
-    async with saving(threads, dest, PATH, overwrite="replace", durable=False) as out:
+    async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
         for piece in pieces:
             await out.write(piece)
         await out.finish()
@@ -74,28 +74,28 @@ async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileThrea
         assert (out.size, out.sha256, out.tag) == (len(whole), hashlib.sha256(whole).hexdigest(), content_tag(whole))
 
 
-async def test_the_tag_is_left_out_when_nobody_wants_it(threads: FileThreads, dest: Path) -> None:
-    out = SmallSave(threads, dest, PATH, overwrite="replace", durable=False, with_tag=False)
+async def test_the_tag_is_left_out_when_nobody_wants_it(threads: FileExecutor, dest: Path) -> None:
+    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=False, with_tag=False)
     await out.commit()
     assert out.tag is None
 
 
 @both_ways
-async def test_an_empty_file_is_a_file(threads: FileThreads, dest: Path, way: Way) -> None:
+async def test_an_empty_file_is_a_file(threads: FileExecutor, dest: Path, way: Way) -> None:
     assert (await way(threads, dest, data=b"")).read_bytes() == b""
 
 
 @both_ways
-async def test_the_destination_is_made_where_it_is_missing(threads: FileThreads, tmp_path: Path, way: Way) -> None:
+async def test_the_destination_is_made_where_it_is_missing(threads: FileExecutor, tmp_path: Path, way: Way) -> None:
     assert (await way(threads, tmp_path / "a" / "b", durable=True)).read_bytes() == DATA
 
 
-async def test_three_hundred_folders_deep_is_no_problem(threads: FileThreads, dest: Path) -> None:
+async def test_three_hundred_folders_deep_is_no_problem(threads: FileExecutor, dest: Path) -> None:
     await small(threads, dest, "/".join(["d"] * 300) + "/f")
     assert len(tree(dest)) == 301
 
 
-async def test_five_hundred_small_files_from_many_tasks(threads: FileThreads, dest: Path) -> None:
+async def test_five_hundred_small_files_from_many_tasks(threads: FileExecutor, dest: Path) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(500):
             tasks.start_soon(small, threads, dest, f"d{number % 7}/f{number}", b"%d" % number)
@@ -103,23 +103,23 @@ async def test_five_hundred_small_files_from_many_tasks(threads: FileThreads, de
     assert all((dest / f"d{n % 7}" / f"f{n}").read_bytes() == b"%d" % n for n in range(500))
 
 
-async def test_leaving_without_commit_leaves_nothing(threads: FileThreads, dest: Path) -> None:
-    async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
+async def test_leaving_without_commit_leaves_nothing(threads: FileExecutor, dest: Path) -> None:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
         await out.write(DATA)
     assert tree(dest) == set()
 
 
-async def test_an_error_in_the_body_passes_and_leaves_the_old_file(threads: FileThreads, dest: Path) -> None:
+async def test_an_error_in_the_body_passes_and_leaves_the_old_file(threads: FileExecutor, dest: Path) -> None:
     (dest / "f").write_bytes(b"old")
     with pytest.raises(KeyError, match="mine"):
-        async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
+        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
             await out.write(DATA)
             raise KeyError("mine")
     assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, b"old")
 
 
-async def test_a_second_commit_and_a_write_after_it_are_misuse(threads: FileThreads, dest: Path) -> None:
-    async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+async def test_a_second_commit_and_a_write_after_it_are_misuse(threads: FileExecutor, dest: Path) -> None:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
         await out.commit()
         for misuse in (out.commit(), out.write(b"more"), out.check_space(1)):
             with pytest.raises(ValueError, match="already"):
@@ -132,8 +132,8 @@ async def test_a_second_commit_and_a_write_after_it_are_misuse(threads: FileThre
 async def test_a_file_is_private_while_temporary_and_ordinary_after(dest: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        async with FileThreads(size=1) as threads:
-            async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+        async with FileExecutor(size=1) as threads:
+            async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
                 (temp,) = dest.iterdir()
                 assert temp.name.startswith(".emasync-")
                 assert temp.name.endswith(".part")
@@ -145,13 +145,13 @@ async def test_a_file_is_private_while_temporary_and_ordinary_after(dest: Path, 
 
 
 async def test_the_umask_is_learnt_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = FileThreads(size=1).new_file_mode
+    usual = FileExecutor(size=1).new_file_mode
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: "Name: python\n")
-    assert FileThreads(size=1).new_file_mode == usual
+    assert FileExecutor(size=1).new_file_mode == usual
 
 
 @both_ways
-async def test_replace_replaces(threads: FileThreads, dest: Path, way: Way) -> None:
+async def test_replace_replaces(threads: FileExecutor, dest: Path, way: Way) -> None:
     (dest / "f").write_bytes(b"old")
     await way(threads, dest, "f", overwrite="replace")
     assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, DATA)
@@ -160,7 +160,7 @@ async def test_replace_replaces(threads: FileThreads, dest: Path, way: Way) -> N
 @both_ways
 @pytest.mark.parametrize("overwrite", ["error", "skip"])
 async def test_a_file_that_is_there_is_kept_unless_replacing(
-    threads: FileThreads, dest: Path, way: Way, overwrite: Overwrite
+    threads: FileExecutor, dest: Path, way: Way, overwrite: Overwrite
 ) -> None:
     (dest / "f").write_bytes(b"old")
     with pytest.raises(FileExistsError) as caught:
@@ -173,11 +173,11 @@ async def test_a_file_that_is_there_is_kept_unless_replacing(
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("overwrite", ["error", "skip"])
 async def test_a_file_that_appears_meanwhile_is_not_replaced(
-    threads: FileThreads, dest: Path, overwrite: Overwrite, links: bool, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, overwrite: Overwrite, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", without_links)
-    async with saving(threads, dest, RemotePath("f"), overwrite=overwrite, durable=False) as out:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite=overwrite, durable=False) as out:
         await out.write(DATA)
         (dest / "f").write_bytes(b"theirs")
         with pytest.raises(FileExistsError) as caught:
@@ -192,7 +192,7 @@ def without_links(*_: object, **__: object) -> None:
 
 @both_ways
 async def test_a_file_system_without_hard_links_will_do(
-    threads: FileThreads, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", without_links)
     await way(threads, dest, "f", overwrite="error")
@@ -201,7 +201,7 @@ async def test_a_file_system_without_hard_links_will_do(
 
 @both_ways
 async def test_a_folder_at_the_final_name_is_an_error_before_anything_is_written(
-    threads: FileThreads, dest: Path, way: Way
+    threads: FileExecutor, dest: Path, way: Way
 ) -> None:
     (dest / "f").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
@@ -210,8 +210,8 @@ async def test_a_folder_at_the_final_name_is_an_error_before_anything_is_written
     assert tree(dest) == {"f/"}
 
 
-async def test_a_folder_that_appears_at_the_final_name_is_an_error(threads: FileThreads, dest: Path) -> None:
-    async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+async def test_a_folder_that_appears_at_the_final_name_is_an_error(threads: FileExecutor, dest: Path) -> None:
+    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
         (dest / "f").mkdir()
         with pytest.raises(IsADirectoryError):
             await out.commit()
@@ -219,7 +219,7 @@ async def test_a_folder_that_appears_at_the_final_name_is_an_error(threads: File
 
 
 @both_ways
-async def test_a_file_in_the_way_of_a_folder_is_named(threads: FileThreads, dest: Path, way: Way) -> None:
+async def test_a_file_in_the_way_of_a_folder_is_named(threads: FileExecutor, dest: Path, way: Way) -> None:
     (dest / "results").write_bytes(b"old")
     with pytest.raises(NotADirectoryError) as caught:
         await way(threads, dest)
@@ -227,7 +227,7 @@ async def test_a_file_in_the_way_of_a_folder_is_named(threads: FileThreads, dest
     assert tree(dest) == {"results"}
 
 
-async def test_exists_sees_files_folders_and_broken_links(threads: FileThreads, dest: Path) -> None:
+async def test_exists_sees_files_folders_and_broken_links(threads: FileExecutor, dest: Path) -> None:
     (dest / "f").write_bytes(b"")
     (dest / "link").symlink_to("nowhere")
     assert [await exists(threads, dest, RemotePath(name)) for name in ("f", "link", "g")] == [True, True, False]

@@ -11,13 +11,13 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, saving
+from emasync.disk import FileExecutor, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, save, tree
 
 
-async def steps(threads: FileThreads, dest: Path, reached: list[str]) -> None:
-    async with saving(threads, dest, RemotePath("d/f"), overwrite="replace", durable=True) as out:
+async def steps(threads: FileExecutor, dest: Path, reached: list[str]) -> None:
+    async with open_writer(threads, dest, RemotePath("d/f"), overwrite="replace", durable=True) as out:
         reached.append("opened")
         await out.check_space(10)
         reached.append("checked")
@@ -41,12 +41,12 @@ def left_behind(dest: Path) -> set[str]:
 class Work:
     """`steps` in a task, to be cancelled from outside as asyncio does it (native) or as anyio does it."""
 
-    def __init__(self, threads: FileThreads, dest: Path) -> None:
+    def __init__(self, threads: FileExecutor, dest: Path) -> None:
         self.reached: list[str] = []
         self._scope = anyio.CancelScope()
         self.task = asyncio.ensure_future(self._run(threads, dest))
 
-    async def _run(self, threads: FileThreads, dest: Path) -> None:
+    async def _run(self, threads: FileExecutor, dest: Path) -> None:
         with self._scope:
             await steps(threads, dest, self.reached)
 
@@ -61,7 +61,7 @@ class Work:
 @pytest.mark.parametrize("after", range(1, 30))
 @pytest.mark.parametrize("native", [True, False])
 async def test_cancelling_at_any_time_leaves_no_trace(
-    threads: FileThreads, dest: Path, after: int, native: bool
+    threads: FileExecutor, dest: Path, after: int, native: bool
 ) -> None:
     work = Work(threads, dest)
     for _ in range(after):
@@ -75,7 +75,7 @@ async def test_cancelling_at_any_time_leaves_no_trace(
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("after", ["opened", "checked", "written", "written again"])
 async def test_cancelling_between_two_steps_leaves_no_trace(
-    threads: FileThreads, dest: Path, after: str, native: bool
+    threads: FileExecutor, dest: Path, after: str, native: bool
 ) -> None:
     class Trap(list[str]):
         def append(self, step: str) -> None:
@@ -112,7 +112,7 @@ class HeldCall:
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("during", ["write", "fsync", "fchmod", "rename", "mkdir", "open", "fstatvfs"])
 async def test_cancelling_during_a_call_waits_for_it_and_leaves_no_trace(
-    threads: FileThreads, dest: Path, during: str, native: bool, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, during: str, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if during != "mkdir":
         (dest / "d").mkdir()
@@ -132,7 +132,7 @@ async def test_cancelling_during_a_call_waits_for_it_and_leaves_no_trace(
 
 
 async def test_a_save_that_fails_to_begin_leaves_nothing_open(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> int:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.disk import FileThreads, saving
+from emasync.disk import FileExecutor, open_writer
 from emasync.errors import UnsafePathError
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, save, small, tree
@@ -12,13 +12,13 @@ from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, save, small, tr
 
 @both_ways
 @pytest.mark.parametrize("path", ["../outside/canary", "a/../../outside/canary", "a\\b", "NUL", "a\0b"])
-async def test_a_refused_name_touches_nothing(threads: FileThreads, dest: Path, way: Way, path: str) -> None:
+async def test_a_refused_name_touches_nothing(threads: FileExecutor, dest: Path, way: Way, path: str) -> None:
     with pytest.raises(UnsafePathError):
         await way(threads, dest, path)
     assert tree(dest) == set()
 
 
-async def test_the_destination_itself_may_be_a_link(threads: FileThreads, dest: Path, tmp_path: Path) -> None:
+async def test_the_destination_itself_may_be_a_link(threads: FileExecutor, dest: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(dest)
     await small(threads, tmp_path / "link", "a/f")
     assert (dest / "a" / "f").read_bytes() == DATA
@@ -28,7 +28,7 @@ async def test_the_destination_itself_may_be_a_link(threads: FileThreads, dest: 
 @both_ways
 @pytest.mark.parametrize("planted", ["results", "results/run"])
 async def test_a_link_among_the_folders_is_not_followed(
-    threads: FileThreads, dest: Path, way: Way, planted: str
+    threads: FileExecutor, dest: Path, way: Way, planted: str
 ) -> None:
     (dest / planted).parent.mkdir(exist_ok=True)
     (dest / planted).symlink_to(dest.parent / "outside")
@@ -39,7 +39,7 @@ async def test_a_link_among_the_folders_is_not_followed(
 @both_ways
 @pytest.mark.parametrize("target", ["canary", "not-there"])
 async def test_a_link_at_the_final_name_is_replaced_not_followed(
-    threads: FileThreads, dest: Path, way: Way, target: str
+    threads: FileExecutor, dest: Path, way: Way, target: str
 ) -> None:
     (dest / "f").symlink_to(dest.parent / "outside" / target)
     await way(threads, dest, "f")
@@ -49,7 +49,7 @@ async def test_a_link_at_the_final_name_is_replaced_not_followed(
 
 @both_ways
 async def test_a_link_at_the_final_name_counts_as_a_file_that_is_there(
-    threads: FileThreads, dest: Path, way: Way
+    threads: FileExecutor, dest: Path, way: Way
 ) -> None:
     (dest / "f").symlink_to(dest.parent / "outside" / "not-there")
     with pytest.raises(FileExistsError):
@@ -57,7 +57,7 @@ async def test_a_link_at_the_final_name_counts_as_a_file_that_is_there(
 
 
 # Sabotage: drop O_EXCL and O_NOFOLLOW in _create.
-async def test_a_link_planted_at_the_temporary_name_is_not_followed(threads: FileThreads, dest: Path) -> None:
+async def test_a_link_planted_at_the_temporary_name_is_not_followed(threads: FileExecutor, dest: Path) -> None:
     (dest / ".emasync-guessed.part").symlink_to(dest.parent / "outside" / "canary")
     with pytest.raises(UnsafePathError, match="temporary name"):
         await save(threads, dest, "f", new_name=lambda: ".emasync-guessed.part")
@@ -71,9 +71,9 @@ def test_temporary_names_are_never_used_twice() -> None:
 
 
 # Sabotage: return at the top of _check_unswapped.
-async def test_a_temporary_file_swapped_for_a_link_is_not_put_in_place(threads: FileThreads, dest: Path) -> None:
+async def test_a_temporary_file_swapped_for_a_link_is_not_put_in_place(threads: FileExecutor, dest: Path) -> None:
     with pytest.raises(UnsafePathError, match="removed or replaced"):
-        async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
             await out.write(DATA)
             (temp,) = dest.iterdir()
             temp.unlink()
@@ -85,10 +85,10 @@ async def test_a_temporary_file_swapped_for_a_link_is_not_put_in_place(threads: 
 # Sabotage: open the temporary file by its whole path instead of by dir_fd: the canary's folder gets a file.
 @pytest.mark.parametrize("swapped", ["results", "results/run"])
 async def test_a_folder_swapped_for_a_link_during_a_save_cannot_redirect_it(
-    threads: FileThreads, dest: Path, swapped: str
+    threads: FileExecutor, dest: Path, swapped: str
 ) -> None:
     with pytest.raises(UnsafePathError, match="moved or replaced"):
-        async with saving(threads, dest, PATH, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
             await out.write(DATA)
             (dest / swapped).rename(dest / "moved")
             (dest / swapped).symlink_to(dest.parent / "outside")

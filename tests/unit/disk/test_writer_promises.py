@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, Pin, SmallSave, exists, saving
+from emasync.disk import BufferedFileWriter, FileExecutor, RootGuard, exists, open_writer
 from emasync.disk.directory import open_folder
 from emasync.disk.hashes import Hashes
 from emasync.errors import UnsafePathError
@@ -56,11 +56,11 @@ async def stays_busy(task: asyncio.Task[Any]) -> None:
 
 # Sabotage: leave the executor out of AsyncFileIO: the write is done by threads that nobody bounds or ends.
 async def test_every_byte_is_written_in_the_file_threads(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch, "write")
     held.go.set()
-    async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+    async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
         await out.write(DATA)
         await out.commit()
     assert held.threads
@@ -70,19 +70,19 @@ async def test_every_byte_is_written_in_the_file_threads(
 # Sabotage: do not hand `with_tag` on in saving.
 @pytest.mark.parametrize("with_tag", [True, False])
 async def test_a_save_computes_the_tag_only_where_it_is_wanted(
-    threads: FileThreads, dest: Path, with_tag: bool
+    threads: FileExecutor, dest: Path, with_tag: bool
 ) -> None:
-    async with saving(threads, dest, FILE, overwrite="replace", durable=False, with_tag=with_tag) as out:
+    async with open_writer(threads, dest, FILE, overwrite="replace", durable=False, with_tag=with_tag) as out:
         await out.write(DATA)
         await out.finish()
         assert out.sha256 == hashlib.sha256(DATA).hexdigest()
         assert out.tag == (content_tag(DATA) if with_tag else None)
 
 
-# Sabotage: `<` for `<=` in SmallSave.finish, or another bound than 64 KiB.
+# Sabotage: `<` for `<=` in BufferedFileWriter.finish, or another bound than 64 KiB.
 @pytest.mark.parametrize(("size", "hops"), [(64 * 1024, 0), (64 * 1024 + 1, 1)])
 async def test_up_to_64_kib_are_hashed_at_once_and_more_in_a_thread(
-    threads: FileThreads, dest: Path, size: int, hops: int, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, size: int, hops: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
     start = threads.start
@@ -92,32 +92,32 @@ async def test_up_to_64_kib_are_hashed_at_once_and_more_in_a_thread(
         return start(fn, *args)
 
     monkeypatch.setattr(threads, "start", noted)
-    out = SmallSave(threads, dest, FILE, overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=False)
     await out.write(bytes(size))
     await out.finish()
     await out.finish()  # again: nothing is hashed twice
     assert (len(calls), out.sha256) == (hops, hashlib.sha256(bytes(size)).hexdigest())
 
 
-# Sabotage: flush_folder off by default in SmallSave.commit or Save.commit.
+# Sabotage: flush_folder off by default in BufferedFileWriter.commit or Save.commit.
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_a_commit_flushes_the_folder_unless_told_otherwise(
-    threads: FileThreads, dest: Path, streamed: bool, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").is_dir()))
     if streamed:
-        async with saving(threads, dest, FILE, overwrite="replace", durable=True) as out:
+        async with open_writer(threads, dest, FILE, overwrite="replace", durable=True) as out:
             await out.commit()
     else:
-        await SmallSave(threads, dest, FILE, overwrite="replace", durable=True).commit()
+        await BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=True).commit()
     assert flushed == [True, False, True]  # the entry of the destination, the file, then its folder
 
 
 # Sabotage: leave `await save.finish()` out of the end of saving: the caller's buffer is read after it was given back.
 @pytest.mark.parametrize("how", ["left", "failed", "cancelled"])
 async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
-    threads: FileThreads, dest: Path, how: str, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, ended, written = threading.Event(), threading.Event(), asyncio.Event()
 
@@ -126,7 +126,7 @@ async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
         ended.set()
 
     async def work() -> None:
-        async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
             await out.write(bytearray(DATA))
             written.set()
             if how == "failed":
@@ -152,37 +152,42 @@ async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
 
 # Sabotage: no `finally` around the last finish in saving: a hash that fails leaves the temporary file behind.
 async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: object) -> None:
         raise MemoryError("no room for a hash")
 
     monkeypatch.setattr(Hashes, "updates", lambda _: [broken])
     with pytest.raises(MemoryError, match="no room for a hash"):
-        async with saving(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
             await out.write(DATA)
     assert tree(dest) == set()
 
 
-# Sabotage: a plain await of the future in FileThreads.finish: the commit returns while its thread is still at work.
+# Sabotage: a plain await of the future in FileExecutor.finish: the commit returns while its thread is still at work.
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize(
     ("overwrite", "during"),
     [("replace", "fsync"), ("replace", "rename"), ("error", "link"), ("error", "unlink"), ("skip", "link")],
 )
 async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
-    threads: FileThreads, dest: Path, streamed: bool, overwrite: Overwrite, during: str, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor,
+    dest: Path,
+    streamed: bool,
+    overwrite: Overwrite,
+    during: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pin = Pin()
+    pin = RootGuard()
     os.close(open_folder(dest, (), durable=True, pin=pin))  # its entry is flushed before anything is held
 
     async def work() -> None:
         if streamed:
-            async with saving(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin) as out:
+            async with open_writer(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin) as out:
                 await out.write(DATA)
                 await out.commit()
         else:
-            small = SmallSave(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin)
+            small = BufferedFileWriter(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin)
             await small.write(DATA)
             await small.commit()
 
@@ -197,25 +202,25 @@ async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
     assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, DATA)
 
 
-# Sabotage: no `finally` in SmallSave._put: the temporary file stays.
+# Sabotage: no `finally` in BufferedFileWriter._put: the temporary file stays.
 async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def swap(*_: object) -> None:
         (dest / "d").rename(dest / "moved")
 
     monkeypatch.setattr(os, "fchmod", swap)
-    out = SmallSave(threads, dest, RemotePath("d/f"), overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, dest, RemotePath("d/f"), overwrite="replace", durable=False)
     await out.write(DATA)
     with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
         await out.commit()
     assert tree(dest) == {"moved/"}
 
 
-# Sabotage: no `check_space` in SmallSave._put: the file is begun, and takes the room of others until it fails.
+# Sabotage: no `check_space` in BufferedFileWriter._put: the file is begun, and takes the room of others until it fails.
 # Sabotage: `>=` for `>` there, or another bound than 64 KiB: room is asked for what is written sooner.
 async def test_a_file_that_has_no_room_is_not_begun(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = SimpleNamespace(f_bavail=1, f_frsize=4096, f_blocks=100)
     begun: list[int] = []
@@ -228,7 +233,7 @@ async def test_a_file_that_has_no_room_is_not_begun(
     monkeypatch.setattr(os, "fstatvfs", lambda _: full)
     monkeypatch.setattr(os, "write", count)
     for size, fits in ((65536, True), (65537, False)):
-        out = SmallSave(threads, dest, RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        out = BufferedFileWriter(threads, dest, RemotePath(f"f{size}"), overwrite="replace", durable=False)
         await out.write(bytes(size))
         if fits:
             await out.commit()
@@ -241,24 +246,24 @@ async def test_a_file_that_has_no_room_is_not_begun(
 
 # Sabotage: no `error.add_note` around `leave` in saving: only the failed clean-up is told of.
 async def test_what_went_wrong_is_told_before_what_could_not_be_tidied_up(
-    threads: FileThreads, dest: Path, monkeypatch: pytest.MonkeyPatch
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "not yours")
 
     with pytest.raises(ZeroDivisionError) as caught:
-        async with saving(threads, dest, RemotePath("f"), overwrite="replace", durable=False):
+        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False):
             monkeypatch.setattr(os, "unlink", refuse)
             raise ZeroDivisionError
     assert ["not yours" in note for note in caught.value.__notes__] == [True]
 
 
-def small(threads: FileThreads, dest: Path) -> SmallSave:
-    return SmallSave(threads, dest, RemotePath("f"), overwrite="replace", durable=False)
+def small(threads: FileExecutor, dest: Path) -> BufferedFileWriter:
+    return BufferedFileWriter(threads, dest, RemotePath("f"), overwrite="replace", durable=False)
 
 
 # Sabotage: `_finished` set before the hashing: a cancelled `finish` leaves the hash of nothing.
-async def test_a_finish_that_was_cancelled_can_be_had_again(threads: FileThreads, dest: Path) -> None:
+async def test_a_finish_that_was_cancelled_can_be_had_again(threads: FileExecutor, dest: Path) -> None:
     save = small(threads, dest)
     data = bytes(100_000)
     await save.write(data)
@@ -270,7 +275,7 @@ async def test_a_finish_that_was_cancelled_can_be_had_again(threads: FileThreads
 
 
 # Sabotage: `write` without its check: the file has bytes that its hash does not know.
-async def test_a_small_file_takes_nothing_after_its_end(threads: FileThreads, dest: Path) -> None:
+async def test_a_small_file_takes_nothing_after_its_end(threads: FileExecutor, dest: Path) -> None:
     save = small(threads, dest)
     await save.write(b"a")
     await save.finish()
@@ -283,7 +288,7 @@ async def test_a_small_file_takes_nothing_after_its_end(threads: FileThreads, de
 
 
 # Sabotage: os.path.lexists on the whole path: it follows the link.
-async def test_nothing_is_looked_up_behind_a_link(threads: FileThreads, dest: Path, tmp_path: Path) -> None:
+async def test_nothing_is_looked_up_behind_a_link(threads: FileExecutor, dest: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "f").touch()

@@ -23,7 +23,7 @@ from emasync.errors import (
     UnreachableError,
 )
 from emasync.http.auth import TokenStore
-from emasync.wire.requests import Call
+from emasync.wire.requests import ApiRequest
 
 
 def jwt(number: int, life_s: float) -> str:
@@ -41,7 +41,7 @@ class FakeAuth:
         self.answers: dict[str, Callable[[], Awaitable[Any]]] = {}
         self.now = 1000.0
 
-    async def exchange(self, call: Call) -> Any:
+    async def exchange(self, call: ApiRequest) -> Any:
         self.paths.append(call.path)
         await anyio.lowlevel.checkpoint()
         if call.path in self.answers:

@@ -22,12 +22,12 @@ from emasync.errors import (
     UnknownOutcomeError,
     UnreachableError,
 )
-from emasync.http import Body, Reply
+from emasync.http import Body, Response
 from emasync.http.limiter.permit import Priority
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Node, Token
 from emasync.wire import requests
-from emasync.wire.requests import Call, Volume
+from emasync.wire.requests import ApiRequest, Volume
 from tests.unit.fake_em import FakeEM, FakeGate, FakePass
 
 LIST = requests.list_files(Volume())
@@ -44,7 +44,7 @@ UNAUTHORISED = AuthError("401", status=401)
 OK = {"data": "ok"}
 
 
-def em(call: Call, *answers: object, retries: int = 5, busy_timeout_s: float = 1800.0) -> FakeEM:
+def em(call: ApiRequest, *answers: object, retries: int = 5, busy_timeout_s: float = 1800.0) -> FakeEM:
     policy = RetryPolicy(retries=retries, busy_timeout_s=busy_timeout_s)
     return FakeEM(answers={call.path: list(answers)}, policy=policy)
 
@@ -62,7 +62,7 @@ async def test_a_call_logs_in_once_and_carries_the_token() -> None:
 async def test_retries_wait_with_back_off_and_hold_nothing_meanwhile() -> None:
     # Sabotage: sleep inside the `async with`: the fake's `_sleep` sees an open place in the gate.
     fake = em(LIST, REFUSED, RESET, RESET, OK)
-    account = Account()
+    account = RequestStats()
     assert await fake.caller().json(LIST, account=account) == OK
     assert fake.slept == [0.25, 0.5, 1.0]
     assert (account.requests, account.errors) == (4, 3)
@@ -79,7 +79,7 @@ async def test_errors_beyond_the_retries_are_raised_as_they_are() -> None:
 async def test_a_busy_em_uses_no_retry_and_no_sleep_of_the_caller_s() -> None:
     # The gate does the waiting. Sabotage: count BusyError among the errors.
     fake = em(LIST, *[LOCKED] * 50, OK, retries=0)
-    account = Account()
+    account = RequestStats()
     assert await fake.caller().json(LIST, account=account) == OK
     assert (account.requests, account.errors, fake.slept) == (51, 0, [])
     assert fake.gate.said == ["refused 3.0"] * 50 + ["passed"]
@@ -96,7 +96,7 @@ async def test_a_spent_busy_budget_is_a_busy_error_with_the_time_waited() -> Non
     # Sabotage: start each entry with the whole budget: `budgets` would not fall, and it would go on for ever.
     fake = em(LIST, LOCKED, busy_timeout_s=100.0)
     fake.gate.waits = [0.0, 40.0, 60.0]
-    account = Account()
+    account = RequestStats()
     with pytest.raises(BusyError, match="stayed busy for 100 s") as caught:
         await fake.caller().json(LIST, account=account)
     assert fake.gate.budgets == [100.0, 100.0, 60.0]
@@ -116,7 +116,7 @@ async def test_a_log_in_that_is_told_to_come_later_comes_ever_later() -> None:
 async def test_a_gate_that_gives_up_ends_the_call_unsent() -> None:
     fake = em(LIST, OK, busy_timeout_s=10.0)
     fake.gate.waits = [11.0]
-    account = Account()
+    account = RequestStats()
     with pytest.raises(BusyError) as caught:
         await fake.caller().json(LIST, account=account)
     assert fake.count(LIST.path) == 0
@@ -125,7 +125,7 @@ async def test_a_gate_that_gives_up_ends_the_call_unsent() -> None:
 
 @pytest.mark.parametrize("call", [RUN, BUILD])
 @pytest.mark.parametrize("lost", [RESET, TimedOutError("slow", sent=True), ServerError("x", status=502)])
-async def test_a_job_whose_answer_was_lost_is_sent_once_and_of_unknown_outcome(call: Call, lost: EMError) -> None:
+async def test_a_job_whose_answer_was_lost_is_sent_once_and_of_unknown_outcome(call: ApiRequest, lost: EMError) -> None:
     # Sabotage: put Kind.JOB among retry._IDEMPOTENT: a pod would be stopped by its own second start.
     fake = em(call, lost)
     with pytest.raises(UnknownOutcomeError) as caught:
@@ -142,7 +142,7 @@ async def test_a_job_that_never_left_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("call", [DELETE, UPLINK])
-async def test_an_uplink_or_delete_in_doubt_is_left_to_whoever_can_look(call: Call) -> None:
+async def test_an_uplink_or_delete_in_doubt_is_left_to_whoever_can_look(call: ApiRequest) -> None:
     fake = em(call, RESET)
     with pytest.raises(UnknownOutcomeError, match=r"files\.list"):
         await fake.caller().json(call)
@@ -157,7 +157,7 @@ async def test_a_refused_token_is_replaced_and_the_call_repeated() -> None:
 
 
 @pytest.mark.parametrize("call", [LIST, RUN, DELETE, UPLINK])
-async def test_a_server_that_refuses_every_fresh_token_gets_two_sends_per_item(call: Call) -> None:
+async def test_a_server_that_refuses_every_fresh_token_gets_two_sends_per_item(call: ApiRequest) -> None:
     fake = em(call, UNAUTHORISED)
     with pytest.raises(AuthError):
         await fake.caller().json(call)
@@ -176,7 +176,7 @@ async def test_a_refused_log_in_is_one_request_and_the_call_is_never_sent() -> N
 
 @pytest.mark.parametrize("call", [RUN, UPLINK, DELETE])
 @pytest.mark.parametrize("lost", [RESET, TimedOutError("slow", sent=True), ProtocolError("HTML")])
-async def test_a_log_in_that_fails_leaves_no_doubt_about_the_call(call: Call, lost: EMError) -> None:
+async def test_a_log_in_that_fails_leaves_no_doubt_about_the_call(call: ApiRequest, lost: EMError) -> None:
     # Nothing of the call was sent. Sabotage: drop `unsent`: the lost answer would pass for the call's own.
     fake = em(call, OK)
     fake.answers["auth/"] = [lost]
@@ -241,7 +241,7 @@ async def test_a_body_is_sent_with_a_token_that_lives_as_long_as_it_will_take(mo
         now += 2.0
         return now
 
-    async def read(reply: Reply) -> None:
+    async def read(reply: Response) -> None:
         await reply.json()
 
     monkeypatch.setattr(caller.tokens, "get", remember)
@@ -261,7 +261,7 @@ async def test_a_body_is_sent_with_a_token_that_lives_as_long_as_it_will_take(mo
         (DOWNLINK, Priority.BULK),
     ],
 )
-async def test_what_moves_files_or_takes_hours_is_bulk(call: Call, priority: Priority) -> None:
+async def test_what_moves_files_or_takes_hours_is_bulk(call: ApiRequest, priority: Priority) -> None:
     fake = em(call, OK)
     await fake.caller().json(call)
     assert fake.gate.priorities == [priority]
@@ -285,7 +285,7 @@ async def test_each_attempt_gets_a_fresh_body() -> None:
         made.append(Nothing())  # type: ignore[arg-type]
         return made[-1]
 
-    async def read(reply: Reply) -> None:
+    async def read(reply: Response) -> None:
         await reply.json()
 
     fake = em(UPLINK, REFUSED, UNAUTHORISED, LOCKED, OK)
@@ -297,7 +297,7 @@ async def test_each_attempt_gets_a_fresh_body() -> None:
 async def test_what_the_reader_raises_is_judged_like_the_server_s_own() -> None:
     tries = 0
 
-    async def read(reply: Reply) -> str:
+    async def read(reply: Response) -> str:
         nonlocal tries
         tries += 1
         if tries < 3:
@@ -310,7 +310,7 @@ async def test_what_the_reader_raises_is_judged_like_the_server_s_own() -> None:
 
 
 async def test_an_exception_that_is_not_ours_passes_through_at_once() -> None:
-    async def read(reply: Reply) -> None:
+    async def read(reply: Response) -> None:
         raise OSError("disk full")
 
     fake = em(LIST, OK)
@@ -322,7 +322,7 @@ async def test_an_exception_that_is_not_ours_passes_through_at_once() -> None:
 async def test_the_error_budget_of_an_account_ends_retries_for_all_its_calls() -> None:
     # Sabotage: look at the call's own errors alone.
     fake = em(LIST, RESET)
-    account = Account(error_budget=3)
+    account = RequestStats(error_budget=3)
     caller = fake.caller()
     with pytest.raises(UnreachableError):
         await caller.json(LIST, account=account)
@@ -334,17 +334,17 @@ async def test_the_error_budget_of_an_account_ends_retries_for_all_its_calls() -
 
 async def test_a_spent_error_budget_does_not_end_the_waiting_for_a_busy_em() -> None:
     fake = em(LIST, LOCKED, LOCKED, OK)
-    assert await fake.caller().json(LIST, account=Account(error_budget=-1)) == OK
+    assert await fake.caller().json(LIST, account=RequestStats(error_budget=-1)) == OK
 
 
 def test_an_account_charges_its_parent_too() -> None:
-    parent = Account(error_budget=1)
-    child = Account(parent=parent)
+    parent = RequestStats(error_budget=1)
+    child = RequestStats(parent=parent)
     child.charge(requests=2, busy_s=1.5, errors=1)
     parent.charge(errors=1)
     assert (child.requests, child.busy_s, child.errors) == (2, 1.5, 1)
     assert (parent.requests, parent.busy_s, parent.errors) == (2, 1.5, 2)
-    assert (child.spent, Account().spent) == (True, False)
+    assert (child.spent, RequestStats().spent) == (True, False)
 
 
 async def test_an_opened_reply_keeps_its_place_until_the_block_ends() -> None:
@@ -364,7 +364,7 @@ async def test_what_happens_inside_an_opened_reply_is_not_repeated() -> None:
 
 
 async def test_cancellation_gives_back_place_and_connection() -> None:
-    async def read(reply: Reply) -> None:
+    async def read(reply: Response) -> None:
         await anyio.sleep_forever()
 
     fake = em(LIST, OK)
@@ -398,7 +398,7 @@ async def test_the_log_names_calls_and_no_secret(caplog: pytest.LogCaptureFixtur
 # Sabotage: charge a shortage to the account; or leave `raise_shortage` out of `_after`.
 async def test_a_shortage_of_open_files_is_nobodys_error_and_raised_at_once_where_others_can_make_room() -> None:
     short = UnreachableError("no connection", errno=errno.EMFILE)
-    fake, account = em(LIST, short, short, OK), Account()
+    fake, account = em(LIST, short, short, OK), RequestStats()
     assert await fake.caller().json(LIST, account=account) == OK
     assert (account.requests, account.errors, len(fake.slept)) == (3, 0, 2)
 

@@ -20,17 +20,17 @@ from emasync.errors import (
     TooLargeError,
     UnreachableError,
 )
-from emasync.http.retry import Decision, History, Next, arrived, backoff_s, decide
+from emasync.http.retry import AttemptHistory, RetryAction, RetryDecision, arrived, backoff_s, decide
 from emasync.wire.requests import Kind
 
 READ, DOWN, UP, DELETE, JOB, AUTH = Kind.READ, Kind.DOWNLINK, Kind.UPLINK, Kind.DELETE, Kind.JOB, Kind.AUTH
 RETRY, WAIT, LOG_IN, LOOK, UNKNOWN, STOP = (
-    Next.RETRY,
-    Next.WAIT,
-    Next.LOG_IN,
-    Next.RECONCILE,
-    Next.UNKNOWN,
-    Next.STOP,
+    RetryAction.RETRY,
+    RetryAction.WAIT,
+    RetryAction.LOG_IN,
+    RetryAction.RECONCILE,
+    RetryAction.UNKNOWN,
+    RetryAction.STOP,
 )
 POLICY = RetryPolicy()
 
@@ -57,7 +57,7 @@ FAILURES: dict[str, EMError] = {
 }
 
 # fmt: off
-TABLE: dict[str, tuple[Next, Next, Next, Next, Next, Next]] = {
+TABLE: dict[str, tuple[RetryAction, RetryAction, RetryAction, RetryAction, RetryAction, RetryAction]] = {
     # first failure          READ    DOWN    UP      DELETE  JOB      AUTH
     "no connection":        (RETRY,  RETRY,  RETRY,  RETRY,  RETRY,   RETRY),
     "connect time-out":     (RETRY,  RETRY,  RETRY,  RETRY,  RETRY,   RETRY),
@@ -87,37 +87,37 @@ ROWS = [
 ]
 
 
-def after(failure: str, kind: Kind, *, errors: int = 1, refused: int = 0) -> Next:
-    return judged(failure, kind, History(errors=errors, refused=refused))
+def after(failure: str, kind: Kind, *, errors: int = 1, refused: int = 0) -> RetryAction:
+    return judged(failure, kind, AttemptHistory(errors=errors, refused=refused))
 
 
-def judged(failure: str, kind: Kind, history: History, *, policy: RetryPolicy = POLICY) -> Next:
+def judged(failure: str, kind: Kind, history: AttemptHistory, *, policy: RetryPolicy = POLICY) -> RetryAction:
     return decide(kind, FAILURES[failure], history=history, policy=policy, rand=0.5).next
 
 
-def first(failure: str) -> History:
+def first(failure: str) -> AttemptHistory:
     """The counts after the first failure of this sort: neither 423 nor 401 is an error."""
-    return History(
+    return AttemptHistory(
         errors=0 if isinstance(FAILURES[failure], BusyError | AuthError) else 1,
         refused=1 if failure == "401" else 0,
     )
 
 
 @pytest.mark.parametrize(("failure", "kind", "wanted"), ROWS)
-def test_the_first_failure_follows_the_table(failure: str, kind: Kind, wanted: Next) -> None:
+def test_the_first_failure_follows_the_table(failure: str, kind: Kind, wanted: RetryAction) -> None:
     # Sabotage: put Kind.UPLINK among _IDEMPOTENT, or let JOB be reconciled: cells of this table fail.
     assert judged(failure, kind, first(failure)) is wanted
 
 
 @pytest.mark.parametrize(("failure", "kind", "wanted"), ROWS)
-def test_a_spent_error_budget_stops_retries_and_hides_no_doubt(failure: str, kind: Kind, wanted: Next) -> None:
+def test_a_spent_error_budget_stops_retries_and_hides_no_doubt(failure: str, kind: Kind, wanted: RetryAction) -> None:
     # What may have arrived is still looked for, and a busy EM still waited for. Sabotage: STOP whenever it is spent.
-    history = History(errors=6 * first(failure).errors, refused=first(failure).refused)
+    history = AttemptHistory(errors=6 * first(failure).errors, refused=first(failure).refused)
     assert judged(failure, kind, history) is (STOP if wanted is RETRY else wanted)
 
 
 @pytest.mark.parametrize(("failure", "kind", "wanted"), ROWS)
-def test_no_retries_at_all_means_just_that(failure: str, kind: Kind, wanted: Next) -> None:
+def test_no_retries_at_all_means_just_that(failure: str, kind: Kind, wanted: RetryAction) -> None:
     none = RetryPolicy(retries=0)
     assert judged(failure, kind, first(failure), policy=none) is (STOP if wanted is RETRY else wanted)
 
@@ -166,8 +166,8 @@ def test_jitter_is_full_and_the_delay_doubles_up_to_the_cap() -> None:
 
 def test_the_delay_of_a_retry_is_the_backoff() -> None:
     failure, policy = FAILURES["no connection"], RetryPolicy(retries=5, base_s=1.0)
-    decision = decide(READ, failure, history=History(errors=3), policy=policy, rand=0.25)
-    assert decision == Decision(next=RETRY, delay_s=1.0)
+    decision = decide(READ, failure, history=AttemptHistory(errors=3), policy=policy, rand=0.25)
+    assert decision == RetryDecision(next=RETRY, delay_s=1.0)
 
 
 @pytest.mark.parametrize(

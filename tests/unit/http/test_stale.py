@@ -16,12 +16,12 @@ from emasync.http import Transport
 from emasync.http.connector import DownlinkConnector
 from emasync.http.stale import StaleAnswers
 from emasync.wire import requests
-from emasync.wire.json_envelope import DownlinkFacts
+from emasync.wire.json_envelope import ResponseMetadata
 from tests.unit.http.peer import QUICK
 
 A = requests.downlink(requests.Volume(), "d/a")
-OWN = DownlinkFacts(filename="a", size=1, sha256="00" * 32)
-OTHER = DownlinkFacts(filename="b", size=1, sha256="11" * 32)
+OWN = ResponseMetadata(filename="a", size=1, sha256="00" * 32)
+OTHER = ResponseMetadata(filename="b", size=1, sha256="11" * 32)
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ async def connector() -> DownlinkConnector:
     return DownlinkConnector()
 
 
-@pytest.mark.parametrize("facts", [OWN, DownlinkFacts(), DownlinkFacts(filename="/d/a")])
+@pytest.mark.parametrize("facts", [OWN, ResponseMetadata(), ResponseMetadata(filename="/d/a")])
 async def test_an_answer_that_names_the_file_or_none_is_its_own(
-    connector: DownlinkConnector, facts: DownlinkFacts
+    connector: DownlinkConnector, facts: ResponseMetadata
 ) -> None:
     StaleAnswers().check(A, facts, reused=True, connector=connector)
     assert connector.trusted
@@ -55,9 +55,11 @@ async def test_a_server_that_names_files_in_its_own_way_is_believed(connector: D
     assert connector.trusted
 
 
-@pytest.mark.parametrize(("again", "trusted"), [(OTHER, True), (DownlinkFacts(filename="b", sha256="22" * 32), False)])
+@pytest.mark.parametrize(
+    ("again", "trusted"), [(OTHER, True), (ResponseMetadata(filename="b", sha256="22" * 32), False)]
+)
 async def test_reuse_goes_on_where_the_fresh_answer_claims_the_same(
-    connector: DownlinkConnector, again: DownlinkFacts, trusted: bool
+    connector: DownlinkConnector, again: ResponseMetadata, trusted: bool
 ) -> None:
     # Sabotage: trust again whatever the two answers claim.
     stale = StaleAnswers()

@@ -15,7 +15,7 @@ from emasync.config import Limits, Timeouts
 from emasync.errors import TimedOutError
 from emasync.http import Transport
 from emasync.wire import requests
-from emasync.wire.requests import Call, Volume
+from emasync.wire.requests import ApiRequest, Volume
 from tests.unit.http.peer import QUICK, Line, ZeroBody, serving, transport
 
 LIST = requests.list_files(Volume())
@@ -28,7 +28,7 @@ TIGHT = Timeouts(connect_s=0.2, stall_s=0.2, low_speed_window_s=0.1, low_speed_b
 
 # Sabotage: leave `connect` and `sock_connect` out of ClientTimeout: it ends much later, as a request that was sent.
 @pytest.mark.parametrize("call", [LIST, LOG_IN, UPLINK])
-async def test_a_host_that_does_not_answer_the_knock_is_given_up_with_nothing_sent(call: Call) -> None:
+async def test_a_host_that_does_not_answer_the_knock_is_given_up_with_nothing_sent(call: ApiRequest) -> None:
     body = ZeroBody(1000) if call is UPLINK else None
     timeouts = Timeouts(connect_s=0.1, stall_s=5.0, answer_s=5.0, long_answer_s=5.0)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:  # its queue of one is full, it accepts nobody
@@ -51,7 +51,7 @@ async def test_a_host_that_does_not_answer_the_knock_is_given_up_with_nothing_se
 # Sabotage: give `total=300` (aiohttp's own default), or `sock_read`, to ClientTimeout; or `allow_redirects=True`.
 @pytest.mark.parametrize("call", [LIST, LOG_IN, UPLINK])
 async def test_aiohttp_itself_has_no_time_out_but_that_of_connecting(
-    call: Call, monkeypatch: pytest.MonkeyPatch
+    call: ApiRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
     request = aiohttp.ClientSession._request

@@ -290,7 +290,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 )
 @pytest.mark.parametrize(("script", "kind"), BROKEN.values(), ids=BROKEN.keys())
 async def test_no_error_carries_a_secret_anywhere_in_its_chain(
-    call: requests.Call, script: Script, kind: type[EMError]
+    call: requests.ApiRequest, script: Script, kind: type[EMError]
 ) -> None:
     # Sabotage: raise inside the handler: aiohttp's error, with the Authorization header, becomes the __context__.
     token = None if call.kind is requests.Kind.AUTH else "token.canary"

@@ -19,8 +19,8 @@ async def test_each_sleeper_wakes_at_its_own_time() -> None:
     clock, woken = VirtualClock(start=0.0), list[tuple[str, float]]()
 
     async def sleeper(name: str, *naps: float) -> None:
-        for nap in naps:
-            await clock.sleep(nap)
+        for yielding_sleep in naps:
+            await clock.sleep(yielding_sleep)
             woken.append((name, clock.now()))
 
     async with anyio.create_task_group() as group:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from emasync.simulator.state import Lock, World
-from emasync.simulator.tokens import TokenBook
+from emasync.simulator.state import Lock, SimulatorState
+from emasync.simulator.tokens import TokenRegistry
 
 
-def world(root: Path, users: dict[str, str] | None = None) -> World:
-    tokens = TokenBook(b"key", lifetime_s=10.0, refresh_s=20.0)
-    return World(users or {"client1": "secret", "client2": "geheim ü"}, root=root, tokens=tokens, exclusive=True)
+def world(root: Path, users: dict[str, str] | None = None) -> SimulatorState:
+    tokens = TokenRegistry(b"key", lifetime_s=10.0, refresh_s=20.0)
+    return SimulatorState(
+        users or {"client1": "secret", "client2": "geheim ü"}, root=root, tokens=tokens, exclusive=True
+    )
 
 
 def test_only_the_right_password_logs_in(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from emasync.simulator.tokens import TokenBook, sign, verify
+from emasync.simulator.tokens import TokenRegistry, sign, verify
 
 
-def book() -> TokenBook:
-    return TokenBook(b"key", lifetime_s=300.0, refresh_s=86_400.0)
+def book() -> TokenRegistry:
+    return TokenRegistry(b"key", lifetime_s=300.0, refresh_s=86_400.0)
 
 
 def test_a_token_names_its_user_until_it_expires() -> None:
@@ -38,7 +38,7 @@ def test_junk_is_no_token(token: str) -> None:
 
 
 def test_a_token_signed_with_another_key_is_refused() -> None:
-    tokens, other = book(), TokenBook(b"other key", lifetime_s=300.0, refresh_s=300.0)
+    tokens, other = book(), TokenRegistry(b"other key", lifetime_s=300.0, refresh_s=300.0)
     tokens.issue("client1", "access", now=0.0)
     # Sabotage: return the claims without comparing signatures.
     assert tokens.user_of(other.issue("client1", "access", now=0.0), "access", now=1.0) is None

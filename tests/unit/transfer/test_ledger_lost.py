@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
-from emasync.transfer.ledger import Ending, Item, Ledger, journal_lost
+from emasync.transfer.ledger import FileResult, Item, Ledger, journal_lost
 from emasync.transfer.state.journal import Journal, open_journal, unfinished
 
 PATH = RemotePath("a/b")
@@ -68,7 +68,7 @@ async def test_what_is_unfinished_is_what_a_resume_would_go_on_with(
         await ledger.intend([Item(remote=PATH, place="x")])
         if state is not None:
             outcome = Outcome(path=PATH, place="x", direction=Direction.UPLINK, state=state)
-            await ledger.settle([Ending(outcome=outcome)])
+            await ledger.settle([FileResult(outcome=outcome)])
         with pytest.raises(BlockingIOError):
             unfinished(path)
     assert unfinished(path) == left

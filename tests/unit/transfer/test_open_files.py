@@ -12,12 +12,12 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileThreads, digest_file
+from emasync.disk import FileExecutor, digest_file
 from emasync.errors import UnreachableError
 from emasync.transfer import digests
 from emasync.transfer.open_files import ALONE_WAITS_S, Places
 from emasync.transfer.planning.scan import scan
-from emasync.transfer.worker_pool import run_pool
+from emasync.transfer.worker_pool import run_workers
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE)
 Result = Exception | None
@@ -64,7 +64,7 @@ class Limit:
 async def test_no_item_fails_as_long_as_one_at_a_time_can_run(most: int, number: int) -> None:
     limit = Limit(most, number=number)
     with anyio.fail_after(20):
-        await run_pool(range(200), limit.item, workers=64)
+        await run_workers(range(200), limit.item, workers=64)
     assert limit.ends == [None] * 200
     assert limit.places.width <= 64
     assert limit.attempts <= 200 + 64 * 7  # each of those that began at the same time, once for each halving
@@ -96,7 +96,7 @@ async def test_an_item_that_finds_no_open_file_even_alone_fails_with_that_error(
 async def test_many_items_that_find_no_open_file_wait_once_for_all_and_again_after_one_that_did() -> None:
     limit = Limit(0)
     with anyio.fail_after(20):
-        await run_pool(range(50), limit.item, workers=8)
+        await run_workers(range(50), limit.item, workers=8)
     assert [getattr(end, "errno", None) for end in limit.ends] == [errno.EMFILE] * 50
     assert limit.slept == list(ALONE_WAITS_S)
     limit.most = 1
@@ -148,6 +148,6 @@ async def test_a_file_that_cannot_be_hashed_for_want_of_open_files_is_hashed_lat
 ) -> None:
     (tmp_path / "f").write_text("x")
     monkeypatch.setattr(digests, "digest_file", failing(1, digest_file))
-    async with FileThreads(size=1) as threads:
+    async with FileExecutor(size=1) as threads:
         tags = await digests.content_tags(scan([f"{tmp_path}/"]).found, threads=threads, cache=None)
     assert list(tags) == ["f"]

@@ -10,16 +10,16 @@ import pytest
 
 from emasync.api.files import ReadFile
 from emasync.errors import AuthError, NotFoundError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import FileEntry, FileTree, RemotePath
 from emasync.transfer.tag_compatibility import TagCompatibility, TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.wire.content_tag import content_tag
-from emasync.wire.downlink import DownlinkFacts
+from emasync.wire.downlink import ResponseMetadata
 
 A, B = b"content of a", b"content of file b"
-SHA = DownlinkFacts(sha256="0" * 64)
-NONE = DownlinkFacts()
+SHA = ResponseMetadata(sha256="0" * 64)
+NONE = ResponseMetadata()
 
 
 def entry(name: str, data: bytes, *, tag: int | None = None) -> FileEntry:
@@ -27,11 +27,11 @@ def entry(name: str, data: bytes, *, tag: int | None = None) -> FileEntry:
 
 
 class FakeFiles:
-    def __init__(self, bodies: Mapping[str, bytes | Exception], claims: DownlinkFacts) -> None:
+    def __init__(self, bodies: Mapping[str, bytes | Exception], claims: ResponseMetadata) -> None:
         self.bodies, self.claims = bodies, claims
         self.read: list[tuple[str, int | None]] = []
 
-    async def read_with_claims(self, path: str, *, account: Account, expected_size: int | None) -> ReadFile:
+    async def read_with_claims(self, path: str, *, account: RequestStats, expected_size: int | None) -> ReadFile:
         self.read.append((path, expected_size))
         body = self.bodies[path]
         if isinstance(body, Exception):
@@ -44,7 +44,7 @@ async def probe(
     before: list[FileEntry],
     after: list[FileEntry] | None,
     *,
-    claims: DownlinkFacts = SHA,
+    claims: ResponseMetadata = SHA,
     sent: Mapping[str, int] | None = None,
 ) -> tuple[TagState, FakeFiles]:
     files = FakeFiles(bodies, claims)
@@ -53,7 +53,7 @@ async def probe(
     async def relist() -> FileTree:
         return FileTree(after or ())
 
-    await probe_tags(link, before, account=Account(), sent=sent, relist=None if after is None else relist)
+    await probe_tags(link, before, account=RequestStats(), sent=sent, relist=None if after is None else relist)
     state: TagState = link.tags.state
     return state, files
 

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from emasync.errors import AuthError
-from emasync.http.pipeline import Account
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.transfer import Results, Transfer, Work
 
@@ -26,7 +26,7 @@ def outcome(number: int) -> Outcome:
 
 
 def settling(count: int, *, fails: Exception | None = None) -> Work:
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         for number in range(count):
             account.charge(requests=1)
             results.settle(outcome(number))
@@ -91,7 +91,7 @@ async def test_two_readers_share_the_outcomes_and_neither_waits_for_ever() -> No
     # Sabotage: make a new Event at every wait: the first reader sleeps on one that nobody sets.
     go = anyio.Event()
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         await go.wait()
         for number in range(10):
             results.settle(outcome(number))
@@ -115,7 +115,7 @@ async def test_two_readers_share_the_outcomes_and_neither_waits_for_ever() -> No
 
 # Sabotage: count `moved` of each state as resent in `Results.settle`; or sum over all files instead of each.
 async def test_bytes_of_files_that_are_done_and_of_others_are_counted_apart_file_by_file() -> None:
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         results.settle(outcome(0), moved=10)  # of which 1 byte stays
         results.settle(outcome(1))  # was there already: nothing moved, and nothing to set off against others
         results.settle(replace(outcome(2), state=OutcomeState.FAILED, bytes=0), moved=5)
@@ -129,7 +129,7 @@ async def test_leaving_early_cancels_what_is_under_way_and_waits_for_its_cleanup
     # Sabotage: drop the cancel in `_running`: leaving the block would wait for the whole transfer.
     cleaned = False
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         nonlocal cleaned
         results.settle(outcome(0))
         try:
@@ -156,7 +156,7 @@ async def test_an_error_in_the_callers_block_comes_out_as_itself() -> None:
 
 
 async def test_cancelling_whoever_awaits_leaves_no_task() -> None:
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         await anyio.sleep_forever()
 
     before = asyncio.all_tasks()
@@ -186,7 +186,7 @@ async def test_a_transfer_that_is_never_begun_costs_nothing() -> None:
 async def test_a_transfer_that_is_cancelled_in_the_moment_in_which_a_file_settles_gives_no_report() -> None:
     started: list[Results] = []
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(results: Results, account: RequestStats) -> None:
         started.append(results)
         await anyio.sleep_forever()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.disk import FileThreads, fingerprint
+from emasync.disk import FileExecutor, fingerprint
 from emasync.errors import SourceChangedError
 from emasync.http.bandwidth import Pace
 from emasync.model import RemotePath
@@ -21,8 +21,8 @@ SIZES = {"empty": 0, "one": 1, "a ü.txt": 70_000, "large": 2_500_000, "small": 
 
 
 @pytest.fixture
-async def threads() -> AsyncIterator[FileThreads]:
-    async with FileThreads(size=2) as running:
+async def threads() -> AsyncIterator[FileExecutor]:
+    async with FileExecutor(size=2) as running:
         yield running
 
 
@@ -43,7 +43,7 @@ class Told:
         self.progress: list[tuple[int, int]] = []
         self.sent = 0
 
-    def body(self, items: tuple[UplinkItem, ...], threads: FileThreads) -> UplinkBody:
+    def body(self, items: tuple[UplinkItem, ...], threads: FileExecutor) -> UplinkBody:
         return UplinkBody(
             items,
             fields={"dest_path": "dest"},
@@ -62,7 +62,7 @@ async def whole(body: UplinkBody) -> bytes:
 
 
 async def test_the_body_has_the_announced_length_and_holds_every_file(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     told = Told()
     body = told.body(items, threads)
@@ -77,7 +77,7 @@ async def test_the_body_has_the_announced_length_and_holds_every_file(
 
 
 async def test_digests_of_what_was_read_are_known_afterwards(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     body = Told().body(items, threads)
     await whole(body)
@@ -89,7 +89,7 @@ async def test_digests_of_what_was_read_are_known_afterwards(
 
 
 async def test_progress_is_in_bytes_of_each_file_and_ends_at_its_size(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     told = Told()
     await whole(told.body(items, threads))
@@ -99,7 +99,7 @@ async def test_progress_is_in_bytes_of_each_file_and_ends_at_its_size(
 
 
 async def test_small_pieces_go_out_together_and_no_piece_is_empty_or_huge(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     # Sabotage: yield `waiting` at every file: a hundred tiny files would be two hundred tiny writes.
     body = Told().body(items, threads)
@@ -110,14 +110,14 @@ async def test_small_pieces_go_out_together_and_no_piece_is_empty_or_huge(
 
 
 async def test_each_attempt_is_a_new_body_with_a_boundary_of_its_own(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     assert Told().body(items, threads).content_type != Told().body(items, threads).content_type
 
 
 @pytest.mark.parametrize("change", ["grown", "shrunk", "rewritten", "gone"])
 async def test_a_file_that_changed_ends_the_body_and_is_named_by_its_index(
-    items: tuple[UplinkItem, ...], threads: FileThreads, change: str
+    items: tuple[UplinkItem, ...], threads: FileExecutor, change: str
 ) -> None:
     # Sabotage: leave out `expect=item.fingerprint`.
     file = items[3].local
@@ -136,7 +136,7 @@ async def test_a_file_that_changed_ends_the_body_and_is_named_by_its_index(
 
 @pytest.mark.parametrize("changed", [0, 1, 2])
 async def test_a_small_file_that_changed_is_named_among_those_read_with_it(
-    items: tuple[UplinkItem, ...], threads: FileThreads, changed: int
+    items: tuple[UplinkItem, ...], threads: FileExecutor, changed: int
 ) -> None:
     # Sabotage: name the first file of the batch; or forget the digests of those that were read.
     items[changed].local.write_bytes(b"grown" * 50_000)
@@ -148,7 +148,7 @@ async def test_a_small_file_that_changed_is_named_among_those_read_with_it(
 
 
 async def test_small_files_that_follow_each_other_cost_one_hop(
-    items: tuple[UplinkItem, ...], threads: FileThreads
+    items: tuple[UplinkItem, ...], threads: FileExecutor
 ) -> None:
     # Sabotage: a batch for each file: a thousand small files would be a thousand hops to a thread.
     hops: list[object] = []
@@ -158,7 +158,7 @@ async def test_small_files_that_follow_each_other_cost_one_hop(
     assert len(hops) == 1
 
 
-async def test_small_files_of_more_than_a_piece_are_read_piece_by_piece(tmp_path: Path, threads: FileThreads) -> None:
+async def test_small_files_of_more_than_a_piece_are_read_piece_by_piece(tmp_path: Path, threads: FileExecutor) -> None:
     # Sabotage: never begin a new batch: a call of small files would be in memory as a whole.
     found = []
     for number in range(8):
@@ -172,7 +172,9 @@ async def test_small_files_of_more_than_a_piece_are_read_piece_by_piece(tmp_path
     assert sorted(body.tags) == list(range(8))
 
 
-async def test_a_body_that_is_closed_early_closes_its_file(items: tuple[UplinkItem, ...], threads: FileThreads) -> None:
+async def test_a_body_that_is_closed_early_closes_its_file(
+    items: tuple[UplinkItem, ...], threads: FileExecutor
+) -> None:
     chunks = Told().body(items, threads).chunks()
     await anext(chunks)
     await chunks.aclose()

@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from emasync.transfer.worker_pool import nap, run_pool
+from emasync.transfer.worker_pool import run_workers, yielding_sleep
 
 
 async def test_every_item_is_worked_on_once_and_never_more_than_workers_at_a_time() -> None:
@@ -23,18 +23,18 @@ async def test_every_item_is_worked_on_once_and_never_more_than_workers_at_a_tim
         running -= 1
         done.append(item)
 
-    await run_pool(range(100), work, workers=7)
+    await run_workers(range(100), work, workers=7)
     assert sorted(done) == list(range(100))
     assert most == 7
 
 
 async def test_items_are_taken_in_order_and_only_when_a_worker_is_free() -> None:
-    taken: list[int] = []
+    drain: list[int] = []
     gate = anyio.Event()
 
     def items() -> Iterator[int]:
         for item in range(10):
-            taken.append(item)
+            drain.append(item)
             yield item
 
     async def work(item: int) -> None:
@@ -43,17 +43,17 @@ async def test_items_are_taken_in_order_and_only_when_a_worker_is_free() -> None
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await run_pool(items(), work, workers=3)
+            await run_workers(items(), work, workers=3)
 
         tasks.start_soon(run)
         await anyio.wait_all_tasks_blocked()
-        assert taken == [0, 1, 2]
+        assert drain == [0, 1, 2]
         gate.set()
-    assert taken == list(range(10))
+    assert drain == list(range(10))
 
 
 async def test_what_work_raises_ends_the_others_and_comes_out_as_itself() -> None:
-    # Sabotage: drop `_alone`: callers would have to catch an ExceptionGroup.
+    # Sabotage: drop `unwrap_single`: callers would have to catch an ExceptionGroup.
     ended: list[str] = []
 
     async def work(item: int) -> None:
@@ -65,7 +65,7 @@ async def test_what_work_raises_ends_the_others_and_comes_out_as_itself() -> Non
             ended.append(f"item {item}")
 
     with pytest.raises(OSError, match="disk full"):
-        await run_pool(range(5), work, workers=3)
+        await run_workers(range(5), work, workers=3)
     assert sorted(ended) == ["item 0", "item 1"]
 
 
@@ -81,7 +81,7 @@ async def test_several_errors_at_once_come_as_a_group() -> None:
             raise ValueError(str(item))
 
     with pytest.raises(ExceptionGroup) as caught:
-        await run_pool(range(2), work, workers=2)
+        await run_workers(range(2), work, workers=2)
     assert sorted(str(error) for error in caught.value.exceptions) == ["0", "1"]
 
 
@@ -97,7 +97,7 @@ async def test_cancellation_ends_every_worker() -> None:
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await run_pool(range(9), work, workers=4)
+            await run_workers(range(9), work, workers=4)
 
         tasks.start_soon(run)
         await anyio.wait_all_tasks_blocked()
@@ -109,24 +109,24 @@ async def test_no_items_are_no_work() -> None:
     async def work(item: int) -> None:
         raise AssertionError
 
-    await run_pool([], work, workers=1)
+    await run_workers([], work, workers=1)
 
 
 async def test_one_that_sleeps_holds_up_no_other_in_a_bounded_pool() -> None:
-    # Sabotage: `nap` only sleeps: the first items hold both workers until they wake.
+    # Sabotage: `yielding_sleep` only sleeps: the first items hold both workers until they wake.
     running, most, ended = 0, 0, list[int]()
 
     async def work(item: int) -> None:
         nonlocal running, most
         if item < 2:
-            await nap(0.1)
+            await yielding_sleep(0.1)
         running += 1
         most = max(most, running)
         await anyio.lowlevel.checkpoint()
         running -= 1
         ended.append(item)
 
-    await run_pool(range(50), work, workers=2)
+    await run_workers(range(50), work, workers=2)
     assert sorted(ended) == list(range(50))
     assert set(ended[-2:]) == {0, 1}
     assert most <= 4
@@ -138,10 +138,10 @@ async def test_one_that_sleeps_with_a_lock_is_not_kept_from_waking_by_those_that
 
     async def work(item: int) -> None:
         async with lock:
-            await nap(0.001)
+            await yielding_sleep(0.001)
 
     with anyio.fail_after(10):
-        await run_pool(range(20), work, workers=2)
+        await run_workers(range(20), work, workers=2)
 
 
 async def test_no_more_sleep_beside_the_pool_than_work_in_it() -> None:
@@ -151,12 +151,12 @@ async def test_no_more_sleep_beside_the_pool_than_work_in_it() -> None:
     async def work(item: int) -> None:
         nonlocal begun
         begun += 1
-        await nap(1e6)
+        await yielding_sleep(1e6)
 
     async with anyio.create_task_group() as tasks:
 
         async def run() -> None:
-            await run_pool(range(50), work, workers=3)
+            await run_workers(range(50), work, workers=3)
 
         tasks.start_soon(run)
         await anyio.wait_all_tasks_blocked()
@@ -170,16 +170,16 @@ async def test_a_task_that_a_worker_started_outlives_the_pool_and_just_sleeps() 
 
         async def later() -> None:
             await over.wait()
-            await nap(0.0)
+            await yielding_sleep(0.0)
 
         async def work(item: int) -> None:
             outside.start_soon(later)
 
         over = anyio.Event()
-        await run_pool([1], work, workers=1)
+        await run_workers([1], work, workers=1)
         over.set()
 
 
 async def test_whoever_is_in_no_pool_just_sleeps() -> None:
     with anyio.fail_after(5):
-        await nap(0.0)
+        await yielding_sleep(0.0)

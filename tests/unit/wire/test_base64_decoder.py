@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emasync.errors import ProtocolError
-from emasync.wire.base64_decoder import Base64Stream
+from emasync.wire.base64_decoder import Base64Decoder
 
 
 def decode(*pieces: bytes) -> bytes:
-    stream = Base64Stream()
+    stream = Base64Decoder()
     out = b"".join([stream.feed(piece) for piece in pieces])
     stream.finish()
     return out
@@ -53,7 +53,7 @@ def test_byte_by_byte_gives_the_same_bytes() -> None:
 
 def test_any_kind_of_buffer_is_taken_and_not_kept() -> None:
     buffer = bytearray(b"QUJDRE")
-    stream = Base64Stream()
+    stream = Base64Decoder()
     first = stream.feed(memoryview(buffer))
     buffer.clear()  # raises BufferError if the stream still held it
     assert first + stream.feed(bytearray(b"VG")) == b"ABCDEF"
@@ -95,7 +95,7 @@ def test_what_is_not_strict_base64_is_refused_whole_and_byte_by_byte(text: bytes
 
 
 def test_the_error_says_where_and_not_what() -> None:
-    stream = Base64Stream()
+    stream = Base64Decoder()
     stream.feed(b"QUJDQ")
     with pytest.raises(ProtocolError, match=r"at character 9$") as caught:
         stream.feed(b"UJDQ!BC")

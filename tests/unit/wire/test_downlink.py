@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from emasync.config import Limits
 from emasync.errors import IntegrityError, ProtocolError
 from emasync.model import Verified
-from emasync.wire.downlink import DownlinkFacts, EnvelopeReader, RawReader, open_reader, verify
+from emasync.wire.downlink import EnvelopeReader, RawReader, ResponseMetadata, open_reader, verify
 
 SHA = hashlib.sha256(b"hello").hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
@@ -35,7 +35,7 @@ def test_an_attachment_is_raw_whatever_its_type(content_type: str) -> None:
     headers = {"content-disposition": 'Attachment; filename="a.json"', "CONTENT-TYPE": content_type}
     reader = open_reader(headers, Limits())
     assert reader.feed(b'{"content":') + reader.feed(b'"QUJD"}') == b'{"content":"QUJD"}'
-    assert reader.finish() == DownlinkFacts(filename="a.json")
+    assert reader.finish() == ResponseMetadata(filename="a.json")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/octet-stream"}, {"Content-Type": "text/plain"}])
@@ -118,18 +118,18 @@ def test_a_readable_plain_name_stands_in_for_an_unreadable_extended_one() -> Non
 @pytest.mark.parametrize(
     ("facts", "listed_size", "listed_tag", "tag", "proof"),
     [
-        (DownlinkFacts(), None, None, None, Verified.NONE),
-        (DownlinkFacts(), None, None, 7, Verified.NONE),
-        (DownlinkFacts(), None, 7, None, Verified.NONE),
-        (DownlinkFacts(size=5), None, None, None, Verified.SIZE),
-        (DownlinkFacts(), 5, None, 7, Verified.SIZE),
-        (DownlinkFacts(size=5), 5, 7, 7, Verified.TAG),
-        (DownlinkFacts(size=5, sha256=SHA), 5, 7, 7, Verified.SHA256),
-        (DownlinkFacts(sha256=SHA), None, None, None, Verified.SHA256),
+        (ResponseMetadata(), None, None, None, Verified.NONE),
+        (ResponseMetadata(), None, None, 7, Verified.NONE),
+        (ResponseMetadata(), None, 7, None, Verified.NONE),
+        (ResponseMetadata(size=5), None, None, None, Verified.SIZE),
+        (ResponseMetadata(), 5, None, 7, Verified.SIZE),
+        (ResponseMetadata(size=5), 5, 7, 7, Verified.TAG),
+        (ResponseMetadata(size=5, sha256=SHA), 5, 7, 7, Verified.SHA256),
+        (ResponseMetadata(sha256=SHA), None, None, None, Verified.SHA256),
     ],
 )
 def test_the_strongest_proof_is_named(
-    facts: DownlinkFacts, listed_size: int | None, listed_tag: int | None, tag: int | None, proof: Verified
+    facts: ResponseMetadata, listed_size: int | None, listed_tag: int | None, tag: int | None, proof: Verified
 ) -> None:
     assert verify(facts, size=5, sha256=SHA.upper(), listed_size=listed_size, listed_tag=listed_tag, tag=tag) is proof
 
@@ -138,16 +138,16 @@ def test_the_strongest_proof_is_named(
 @pytest.mark.parametrize(
     ("facts", "listed_size", "listed_tag", "expected", "actual"),
     [
-        (DownlinkFacts(size=6, sha256=SHA), 5, 7, "6", "5"),
-        (DownlinkFacts(size=0), None, None, "0", "5"),
-        (DownlinkFacts(size=5, sha256=SHA), 4, 7, "4", "5"),
-        (DownlinkFacts(size=5, sha256=OTHER), 5, 7, OTHER, SHA),
-        (DownlinkFacts(size=5, sha256=SHA), 5, 8, "8", "7"),
-        (DownlinkFacts(), None, 0, "0", "7"),
+        (ResponseMetadata(size=6, sha256=SHA), 5, 7, "6", "5"),
+        (ResponseMetadata(size=0), None, None, "0", "5"),
+        (ResponseMetadata(size=5, sha256=SHA), 4, 7, "4", "5"),
+        (ResponseMetadata(size=5, sha256=OTHER), 5, 7, OTHER, SHA),
+        (ResponseMetadata(size=5, sha256=SHA), 5, 8, "8", "7"),
+        (ResponseMetadata(), None, 0, "0", "7"),
     ],
 )
 def test_any_claim_that_differs_is_an_integrity_error(
-    facts: DownlinkFacts, listed_size: int | None, listed_tag: int | None, expected: str, actual: str
+    facts: ResponseMetadata, listed_size: int | None, listed_tag: int | None, expected: str, actual: str
 ) -> None:
     with pytest.raises(IntegrityError) as caught:
         verify(facts, size=5, sha256=SHA, listed_size=listed_size, listed_tag=listed_tag, tag=7)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from emasync.config import Limits
 from emasync.errors import ProtocolError
-from emasync.wire.json_envelope import DownlinkFacts, EnvelopeReader
+from emasync.wire.json_envelope import EnvelopeReader, ResponseMetadata
 
 SHA = "0123456789abcdef" * 4
 PLAIN = {"filename": "a.txt", "content": "aGVsbG8=", "size": 5, "hash": SHA}
 
 
-def read(*pieces: bytes) -> tuple[bytes, DownlinkFacts]:
+def read(*pieces: bytes) -> tuple[bytes, ResponseMetadata]:
     reader = EnvelopeReader(Limits())
     out = b"".join([reader.feed(piece) for piece in pieces])
     return out, reader.finish()
@@ -92,7 +92,7 @@ file_names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st
 
 
 @st.composite
-def envelopes(draw: st.DrawFn) -> tuple[bytes, bytes, DownlinkFacts]:
+def envelopes(draw: st.DrawFn) -> tuple[bytes, bytes, ResponseMetadata]:
     """An envelope as it might be sent, the file in it, and what it claims."""
     data = draw(st.binary(max_size=120))
     content = draw(st.sampled_from([base64.b64encode, base64.encodebytes]))(data).decode()
@@ -115,14 +115,14 @@ def envelopes(draw: st.DrawFn) -> tuple[bytes, bytes, DownlinkFacts]:
     gap = [draw(space) for _ in range(6)]
     inside = f"{gap[1]},{gap[2]}".join(f"{key}{gap[3]}:{gap[4]}{value}" for key, value in order)
     wire = f"{gap[0]}{{{gap[5]}{inside}{gap[1]}}}{gap[0]}".encode()
-    return wire, data, DownlinkFacts(filename=name, size=size, sha256=SHA)
+    return wire, data, ResponseMetadata(filename=name, size=size, sha256=SHA)
 
 
 # Sabotage: drop the unescaping, drop `_cut`, or forget the base64 remainder.
 @settings(max_examples=600, deadline=None, print_blob=True)
 @given(envelope=envelopes(), places=st.lists(st.integers(min_value=0), max_size=10))
 def test_every_legal_envelope_gives_its_file_however_it_is_cut(
-    envelope: tuple[bytes, bytes, DownlinkFacts], places: list[int]
+    envelope: tuple[bytes, bytes, ResponseMetadata], places: list[int]
 ) -> None:
     wire, data, facts = envelope
     assert reference(wire) == data
@@ -131,7 +131,7 @@ def test_every_legal_envelope_gives_its_file_however_it_is_cut(
 
 @settings(max_examples=200, deadline=None, print_blob=True)
 @given(envelopes())
-def test_every_legal_envelope_gives_its_file_byte_by_byte(envelope: tuple[bytes, bytes, DownlinkFacts]) -> None:
+def test_every_legal_envelope_gives_its_file_byte_by_byte(envelope: tuple[bytes, bytes, ResponseMetadata]) -> None:
     wire, data, facts = envelope
     assert read(*each_byte(wire)) == (data, facts)
 
@@ -155,7 +155,7 @@ def test_every_legal_envelope_gives_its_file_byte_by_byte(envelope: tuple[bytes,
     places=st.lists(st.integers(min_value=0), max_size=6),
 )
 def test_a_damaged_envelope_is_an_error_or_still_what_the_reference_reads(
-    envelope: tuple[bytes, bytes, DownlinkFacts], edits: list[tuple[str, int, bytes]], places: list[int]
+    envelope: tuple[bytes, bytes, ResponseMetadata], edits: list[tuple[str, int, bytes]], places: list[int]
 ) -> None:
     wire = envelope[0]
     for kind, place, new in edits:
@@ -171,7 +171,7 @@ def test_a_damaged_envelope_is_an_error_or_still_what_the_reference_reads(
 def test_the_documented_envelope_is_read() -> None:
     data, facts = read(json.dumps(PLAIN).encode())
     assert data == b"hello"
-    assert facts == DownlinkFacts(filename="a.txt", size=5, sha256=SHA)
+    assert facts == ResponseMetadata(filename="a.txt", size=5, sha256=SHA)
 
 
 # Sabotage: return what is left of a file when the body ends early.

@@ -8,7 +8,7 @@ import pytest
 
 from emasync.model import Node
 from emasync.wire import requests
-from emasync.wire.requests import Call, Kind, Volume
+from emasync.wire.requests import ApiRequest, Kind, Volume
 
 DEFAULT = Volume()
 NAMED = Volume(name="pod-a")
@@ -32,7 +32,7 @@ def test_log_in_and_refresh_are_what_the_seed_sends() -> None:
         (requests.uplink(), "POST em/files/uplink", Kind.UPLINK),
     ],
 )
-def test_a_call_without_arguments_carries_no_field_at_all(call: Call, text: str, kind: Kind) -> None:
+def test_a_call_without_arguments_carries_no_field_at_all(call: ApiRequest, text: str, kind: Kind) -> None:
     assert (str(call), call.kind, call.query, call.form, call.json) == (text, kind, {}, None, None)
 
 

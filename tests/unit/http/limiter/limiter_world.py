@@ -1,4 +1,4 @@
-"""An EM and its users in virtual time, to drive a LaneCore without an event loop.
+"""An EM and its users in virtual time, to drive a LimiterScheduler without an event loop.
 
 Owns: when calls arrive, how long they hold the EM, who is refused. Knows the core's methods, nothing of its reasons.
 """
@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import Grant, LaneCore, LaneEvent, Ticket
+from emasync.http.limiter.scheduler import Grant, LimiterEvent, LimiterScheduler, Ticket
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Story:
     """What happened: (time, taken) of every request as the server saw it, and how it ended."""
 
     requests: list[tuple[float, bool]] = field(default_factory=list)
-    events: list[LaneEvent] = field(default_factory=list)
+    events: list[LimiterEvent] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
     expired: int = 0
     widest: int = 0
@@ -45,12 +45,12 @@ class Story:
         return sum(not taken for _, taken in self.requests[first:])
 
 
-class World:
+class SimulatorState:
     """`workers` work off `calls` calls, each refused one again, until all are through."""
 
     def __init__(
         self,
-        core: LaneCore,
+        core: LimiterScheduler,
         server: Server,
         *,
         calls: int,

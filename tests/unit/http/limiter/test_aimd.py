@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from emasync.http.limiter.aimd import LaneMemory, LanePolicy, LaneReason, LaneWidth
+from emasync.http.limiter.aimd import AdaptiveLimit, LimitChangeReason, LimiterConfig, LimiterState
 
 
-def learned(width: int, ceiling: int | None, **policy: float) -> LaneWidth:
-    memory = LaneMemory(width=width, ceiling=ceiling, learned_at=0.0)
-    return LaneWidth(LanePolicy(**policy), now=0.0, memory=memory)  # type: ignore[arg-type]
+def learned(width: int, known_limit: int | None, **policy: float) -> AdaptiveLimit:
+    memory = LimiterState(width=width, known_limit=known_limit, learned_at=0.0)
+    return AdaptiveLimit(LimiterConfig(**policy), now=0.0, memory=memory)  # type: ignore[arg-type]
 
 
-def succeed(width: LaneWidth, times: int) -> None:
+def succeed(width: AdaptiveLimit, times: int) -> None:
     for _ in range(times):
         width.passed(in_flight=width.width)
 
 
 def test_at_the_start_every_success_adds_one() -> None:
-    width = LaneWidth(LanePolicy(start=4), now=0.0)
+    width = AdaptiveLimit(LimiterConfig(start=4), now=0.0)
     succeed(width, 4)
     assert width.width == 8
-    assert {change.reason for change in width.changes} == {LaneReason.OPENING}
+    assert {change.reason for change in width.changes} == {LimitChangeReason.OPENING}
 
 
 def test_a_width_that_is_not_used_does_not_grow() -> None:
     # Sabotage: drop the `in_flight < self.width` return.
-    width = LaneWidth(LanePolicy(start=4), now=0.0)
+    width = AdaptiveLimit(LimiterConfig(start=4), now=0.0)
     for _ in range(100):
         width.passed(in_flight=3)
     assert width.width == 4
@@ -37,8 +37,8 @@ def test_a_refusal_beside_other_calls_halves_what_was_refused(in_flight: int, af
     width = learned(16, None)
     width.refused(in_flight=in_flight, now=1.0)
     assert width.width == after
-    assert width.ceiling == in_flight
-    assert width.changes[-1].reason is LaneReason.REFUSED
+    assert width.known_limit == in_flight
+    assert width.changes[-1].reason is LimitChangeReason.REFUSED
 
 
 def test_a_strict_lock_is_learned_from_one_burst() -> None:
@@ -47,7 +47,7 @@ def test_a_strict_lock_is_learned_from_one_burst() -> None:
     for in_flight in range(16, 1, -1):
         width.refused(in_flight=in_flight, now=1.0)
     width.passed(in_flight=1)
-    assert (width.width, width.ceiling) == (1, 2)
+    assert (width.width, width.known_limit) == (1, 2)
 
 
 def test_a_burst_in_which_nothing_was_taken_is_another_user_and_halves_once() -> None:
@@ -57,8 +57,8 @@ def test_a_burst_in_which_nothing_was_taken_is_another_user_and_halves_once() ->
         width.refused(in_flight=in_flight, now=1.0)
     for _ in range(5):  # probes into the same lock
         width.refused(in_flight=1, now=9.0)
-    assert (width.width, width.ceiling) == (8, None)
-    assert width.changes[-1].reason is LaneReason.LOCKED
+    assert (width.width, width.known_limit) == (8, None)
+    assert width.changes[-1].reason is LimitChangeReason.LOCKED
 
 
 def test_a_new_refusal_after_a_cheap_probe_was_taken_narrows_further() -> None:
@@ -81,7 +81,7 @@ def test_below_a_refused_width_a_round_of_successes_widens_by_one() -> None:
     assert width.width == 3
     succeed(width, 1)
     assert width.width == 4
-    assert {change.reason for change in width.changes} == {LaneReason.SUCCESS}
+    assert {change.reason for change in width.changes} == {LimitChangeReason.SUCCESS}
 
 
 def test_a_refused_width_is_tried_again_with_doubling_patience() -> None:
@@ -120,12 +120,12 @@ def test_a_trial_that_holds_makes_the_lane_forget_the_refusal() -> None:
     seen = []
     for successes in (1, 7, 1, 2):
         succeed(width, successes)
-        seen.append((width.width, width.ceiling))
+        seen.append((width.width, width.known_limit))
     assert seen == [(2, 2), (2, 2), (2, None), (3, None)]
 
 
 def test_time_alone_doubles_only_up_to_its_limit() -> None:
-    width = LaneWidth(LanePolicy(start=4, ramp_to=16, ramp_s=0.02), now=0.0)
+    width = AdaptiveLimit(LimiterConfig(start=4, ramp_to=16, ramp_s=0.02), now=0.0)
     while (due := width.due_at(full_since=1.0)) is not None:
         assert due == pytest.approx(1.02)
         width.widen_by_time()
@@ -133,7 +133,7 @@ def test_time_alone_doubles_only_up_to_its_limit() -> None:
 
 
 def test_the_width_never_leaves_its_bounds() -> None:
-    width = LaneWidth(LanePolicy(start=4, widest=6), now=0.0)
+    width = AdaptiveLimit(LimiterConfig(start=4, widest=6), now=0.0)
     succeed(width, 50)
     assert width.width == 6
     for _ in range(10):
@@ -142,10 +142,15 @@ def test_the_width_never_leaves_its_bounds() -> None:
 
 
 def test_a_remembered_width_beyond_the_policy_is_cut() -> None:
-    assert LaneWidth(LanePolicy(widest=8), now=0.0, memory=LaneMemory(width=64, ceiling=None, learned_at=0)).width == 8
+    assert (
+        AdaptiveLimit(
+            LimiterConfig(widest=8), now=0.0, memory=LimiterState(width=64, known_limit=None, learned_at=0)
+        ).width
+        == 8
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"start": 0}, {"widest": 0}])
 def test_a_lane_of_no_width_is_misuse(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        LanePolicy(**wrong)
+        LimiterConfig(**wrong)

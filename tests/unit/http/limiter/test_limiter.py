@@ -11,10 +11,10 @@ import anyio.lowlevel
 import pytest
 
 from emasync.errors import BusyError, UnreachableError
-from emasync.http.limiter.aimd import LaneChanged, LaneMemory, LanePolicy
-from emasync.http.limiter.limiter import Lane
-from emasync.http.limiter.permit import Gate, Pass, Priority
-from emasync.http.limiter.scheduler import LaneEvent, LaneWaiting
+from emasync.http.limiter.aimd import LimitChanged, LimiterConfig, LimiterState
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.permit import LimiterProtocol, Permit, Priority
+from emasync.http.limiter.scheduler import LimiterEvent, LimiterWaiting
 
 
 async def settle() -> None:
@@ -62,14 +62,18 @@ class Bench:
 
     def __init__(self, *, probe: Callable[[], Awaitable[bool]] | None = None, width: int = 1) -> None:
         self.time = Time()
-        self.lane = Lane(
-            policy=LanePolicy(widest=width), probe=probe, clock=self.time.clock, sleep=self.time.sleep, rand=lambda: 1.0
+        self.lane = ConcurrencyLimiter(
+            policy=LimiterConfig(widest=width),
+            probe=probe,
+            clock=self.time.clock,
+            sleep=self.time.sleep,
+            rand=lambda: 1.0,
         )
-        self.lane.recall(LaneMemory(width=width, ceiling=None, learned_at=0.0))
+        self.lane.recall(LimiterState(width=width, known_limit=None, learned_at=0.0))
         self.order: list[str] = []
         self.ends: dict[str, anyio.Event] = {}
         self.scopes: defaultdict[str, anyio.CancelScope] = defaultdict(anyio.CancelScope)
-        self.passes: dict[str, Pass] = {}
+        self.passes: dict[str, Permit] = {}
         self.errors: dict[str, Exception] = {}
 
     async def call(self, name: str, *, priority: Priority = Priority.BULK, budget_s: float = 1e6) -> None:
@@ -106,7 +110,7 @@ async def a_bench() -> AsyncGenerator[Bench]:
 
 
 def test_the_lane_fits_the_gate_the_request_path_asks_for() -> None:
-    gate: Gate = Lane()
+    gate: LimiterProtocol = ConcurrencyLimiter()
     assert gate is not None
 
 
@@ -167,7 +171,7 @@ async def test_a_call_that_is_refused_may_enter_again_and_again(bench: Bench) ->
 
 
 async def test_the_budget_ends_the_waiting_with_the_time_that_was_waited(bench: Bench) -> None:
-    # Sabotage: in `_pump`, deal with the grants only.
+    # Sabotage: in `_dispatch`, deal with the grants only.
     async def refuse_for_ever() -> None:
         with pytest.raises(BusyError):
             while True:
@@ -189,7 +193,7 @@ async def test_the_budget_ends_the_waiting_with_the_time_that_was_waited(bench: 
 
 
 async def test_the_one_who_keeps_the_time_may_be_cancelled(bench: Bench) -> None:
-    # Sabotage: drop `_pump()` after `withdraw` (the next has no alarm: it sleeps for ever).
+    # Sabotage: drop `_dispatch()` after `withdraw` (the next has no alarm: it sleeps for ever).
     await bench.park()
     async with anyio.create_task_group() as calls:
         for name in "ab":
@@ -328,10 +332,10 @@ async def test_budget_spent_over_several_probes_is_counted_together() -> None:
 
 
 async def test_listeners_hear_of_changes_and_waits_while_they_listen(bench: Bench) -> None:
-    heard: list[LaneEvent] = []
+    heard: list[LimiterEvent] = []
     with bench.lane.listen(heard.append):
         await bench.park()
-    assert heard == [LaneWaiting(since=0.0, next_probe_at=0.2)]
+    assert heard == [LimiterWaiting(since=0.0, next_probe_at=0.2)]
     async with anyio.create_task_group() as calls:
         calls.start_soon(lambda: bench.call("probe"))
         await bench.time.advance(0.2)
@@ -342,7 +346,7 @@ async def test_listeners_hear_of_changes_and_waits_while_they_listen(bench: Benc
 
 async def test_a_narrowing_is_heard_and_remembered() -> None:
     bench = Bench(width=4)
-    heard: list[LaneEvent] = []
+    heard: list[LimiterEvent] = []
     with bench.lane.listen(heard.append):
         async with anyio.create_task_group() as calls:
             for name in "abcd":
@@ -352,8 +356,8 @@ async def test_a_narrowing_is_heard_and_remembered() -> None:
                 bench.passes[name].refused(None)
             for name in "abcd":
                 bench.ends[name].set()
-    assert [(e.width_before, e.width_after) for e in heard if isinstance(e, LaneChanged)] == [(4, 2), (2, 1)]
-    assert bench.lane.memory(learned_at=7.0) == LaneMemory(width=1, ceiling=2, learned_at=7.0)
+    assert [(e.width_before, e.width_after) for e in heard if isinstance(e, LimitChanged)] == [(4, 2), (2, 1)]
+    assert bench.lane.memory(learned_at=7.0) == LimiterState(width=1, known_limit=2, learned_at=7.0)
     bench.assert_nothing_left()
 
 
@@ -364,7 +368,7 @@ async def test_a_lane_in_use_recalls_nothing(bench: Bench) -> None:
 
 
 async def test_a_hundred_tasks_pass_a_lane_of_three_and_none_is_forgotten() -> None:
-    # Sabotage: wake only the first waiter for several grants (`break` in `_pump`'s loop).
+    # Sabotage: wake only the first waiter for several grants (`break` in `_dispatch`'s loop).
     bench = Bench(width=3)
     at_once = most = done = 0
 

@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emasync.http.limiter.aimd import LanePolicy
+from emasync.http.limiter.aimd import LimiterConfig
 from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import LaneCore, Ticket
-from tests.unit.http.limiter.limiter_world import Server, World
+from emasync.http.limiter.scheduler import LimiterScheduler, Ticket
+from tests.unit.http.limiter.limiter_world import Server, SimulatorState
 
 # Refusals and waits twice: most of what can go wrong lies between them.
 _ACTIONS = [
@@ -35,7 +35,7 @@ class Chaos:
     """Random callers on one core, checked after every step."""
 
     def __init__(self, seed: int) -> None:
-        self.core = LaneCore(LanePolicy(start=3, widest=6), now=0.0, rand=random.Random(seed).random)
+        self.core = LimiterScheduler(LimiterConfig(start=3, widest=6), now=0.0, rand=random.Random(seed).random)
         self.now, self.ids = 0.0, 0
         self.waiting: set[int] = set()
         self.running: list[int] = []
@@ -140,7 +140,7 @@ def test_on_any_server_every_call_ends_and_the_budget_bounds_the_waiting(
     probes: bool,
 ) -> None:
     server = Server(capacity=capacity, latency_s=latency_s, hold_s=hold_s, locked=((lock[0], sum(lock)),))
-    core = LaneCore(LanePolicy(), now=0.0, rand=random.Random(5).random)
-    told = World(core, server, calls=calls, workers=workers, probes=probes, budget_s=budget_s).run()
+    core = LimiterScheduler(LimiterConfig(), now=0.0, rand=random.Random(5).random)
+    told = SimulatorState(core, server, calls=calls, workers=workers, probes=probes, budget_s=budget_s).run()
     assert len(told.finished) + told.expired == calls
     assert told.widest <= max(workers, 1)

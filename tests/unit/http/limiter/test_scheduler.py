@@ -9,32 +9,34 @@ from itertools import pairwise
 
 import pytest
 
-from emasync.http.limiter.aimd import LaneChanged, LaneMemory, LanePolicy
+from emasync.http.limiter.aimd import LimitChanged, LimiterConfig, LimiterState
 from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import LaneCore, LaneWaiting, Ticket
-from tests.unit.http.limiter.limiter_world import Server, Story, World
+from emasync.http.limiter.scheduler import LimiterScheduler, LimiterWaiting, Ticket
+from tests.unit.http.limiter.limiter_world import Server, SimulatorState, Story
 
 
-def core_of(*, rand: Callable[[], float] | None = None, memory: LaneMemory | None = None, **policy: float) -> LaneCore:
-    made = LanePolicy(**policy)  # type: ignore[arg-type]
-    return LaneCore(made, now=0.0, rand=rand or random.Random(5).random, memory=memory)
+def core_of(
+    *, rand: Callable[[], float] | None = None, memory: LimiterState | None = None, **policy: float
+) -> LimiterScheduler:
+    made = LimiterConfig(**policy)  # type: ignore[arg-type]
+    return LimiterScheduler(made, now=0.0, rand=rand or random.Random(5).random, memory=memory)
 
 
-def narrow() -> LaneMemory:
-    return LaneMemory(width=1, ceiling=2, learned_at=0.0)
+def narrow() -> LimiterState:
+    return LimiterState(width=1, known_limit=2, learned_at=0.0)
 
 
 def story(server: Server, *, calls: int, workers: int = 16, probes: bool = True) -> Story:
-    return World(core_of(), server, calls=calls, workers=workers, probes=probes).run()
+    return SimulatorState(core_of(), server, calls=calls, workers=workers, probes=probes).run()
 
 
 def ask(
-    core: LaneCore, ticket_id: int, priority: Priority = Priority.BULK, *, now: float, budget_s: float = 1e9
+    core: LimiterScheduler, ticket_id: int, priority: Priority = Priority.BULK, *, now: float, budget_s: float = 1e9
 ) -> None:
     core.request(Ticket(id=ticket_id, priority=priority, busy_budget_s=budget_s), now)
 
 
-def granted(core: LaneCore, now: float) -> list[int]:
+def granted(core: LimiterScheduler, now: float) -> list[int]:
     return [grant.id for grant in core.turn(now).grants]
 
 
@@ -44,7 +46,7 @@ def granted(core: LaneCore, now: float) -> list[int]:
 @pytest.mark.parametrize("latency_s", [0.0, 0.01, 0.1])
 @pytest.mark.parametrize("workers", [2, 16, 64])
 def test_a_strictly_exclusive_server_runs_at_serial_speed_with_few_refusals(latency_s: float, workers: int) -> None:
-    # Sabotage: `return known` at the top of `LaneWidth._learn`, or grant the next only after a delay.
+    # Sabotage: `return known` at the top of `AdaptiveLimit._learn`, or grant the next only after a delay.
     told = story(Server(capacity=1, hold_s=0.05, latency_s=latency_s), calls=200, workers=workers)
     assert sorted(told.finished) == list(range(200))
     assert told.refused_after(20) <= 0.05 * (len(told.requests) - 20)
@@ -70,7 +72,7 @@ def test_an_open_server_is_filled_at_once(calls: int) -> None:
 
 @pytest.mark.parametrize("capacity", [2, 3, 5, 8])
 def test_a_server_that_bears_a_few_is_used_to_nine_tenths(capacity: int) -> None:
-    # Sabotage: never widen after a refusal (drop the last branch of `LaneWidth.passed`).
+    # Sabotage: never widen after a refusal (drop the last branch of `AdaptiveLimit.passed`).
     told = story(Server(capacity=capacity, hold_s=0.05, latency_s=0.01), calls=400)
     assert told.seconds <= 400 / capacity * 0.06 / 0.9
     assert told.refused_after(20) <= 0.05 * (len(told.requests) - 20)
@@ -80,7 +82,7 @@ def test_a_server_that_bears_a_few_is_used_to_nine_tenths(capacity: int) -> None
 def test_a_lock_of_another_user_sees_at_most_8_probes_in_any_5_s(seed: int) -> None:
     # Sabotage: drop `self._level += 1` (or the jitter's fixed half).
     server = Server(latency_s=0.01, hold_s=0.05, locked=((0.0, 60.0),))
-    world = World(core_of(rand=random.Random(seed).random), server, calls=100, workers=16, probes=True)
+    world = SimulatorState(core_of(rand=random.Random(seed).random), server, calls=100, workers=16, probes=True)
     told = world.run()
     probes = [time for time, taken in told.requests if not taken][4:]  # the first four found the lock
     assert max(bisect_left(probes, time + 5.0) - at for at, time in enumerate(probes)) <= 8
@@ -91,21 +93,21 @@ def test_a_lock_of_another_user_sees_at_most_8_probes_in_any_5_s(seed: int) -> N
 
 def test_a_passing_lock_of_another_user_does_not_leave_an_open_lane_at_one() -> None:
     server = Server(latency_s=0.1, hold_s=0.05, locked=((1.0, 1.5),))
-    world = World(core_of(), server, calls=400, workers=16, probes=True)
+    world = SimulatorState(core_of(), server, calls=400, workers=16, probes=True)
     world.run()
     assert world.core.width > 8
-    assert world.core.ceiling is None
+    assert world.core.known_limit is None
 
 
 def test_one_run_remembered_spares_the_next_one_its_refusals() -> None:
-    core = core_of(memory=LaneMemory(width=1, ceiling=2, learned_at=0.0))
-    told = World(core, Server(capacity=1, hold_s=0.05), calls=30, workers=16).run()
+    core = core_of(memory=LimiterState(width=1, known_limit=2, learned_at=0.0))
+    told = SimulatorState(core, Server(capacity=1, hold_s=0.05), calls=30, workers=16).run()
     assert told.refused_after(0) == 0
 
 
 def test_every_change_of_width_is_told_and_they_connect() -> None:
     told = story(Server(capacity=3, hold_s=0.05, latency_s=0.01), calls=300)
-    changes = [event for event in told.events if isinstance(event, LaneChanged)]
+    changes = [event for event in told.events if isinstance(event, LimitChanged)]
     assert changes[0].width_before == 4
     assert all(a.width_after == b.width_before for a, b in pairwise(changes))
     assert all(change.width_before != change.width_after for change in changes)
@@ -133,7 +135,7 @@ def test_a_bulk_call_that_waits_is_overtaken_by_small_ones_but_not_for_ever() ->
 # -- the park ---------------------------------------------------------------------------------------------------------
 
 
-def parked(**policy: float) -> LaneCore:
+def parked(**policy: float) -> LimiterScheduler:
     """One bulk call was refused at 0 with nothing else running; the next probe is due at 0.2 s at the latest."""
     core = core_of(memory=narrow(), rand=lambda: 1.0, **policy)
     ask(core, 0, now=0.0)
@@ -150,8 +152,8 @@ def test_a_refusal_with_nothing_else_running_parks_everybody_until_one_probe() -
     turn = core.turn(0.0)
     assert turn.grants == ()
     assert turn.wake_at == pytest.approx(0.2)
-    assert [event for event in turn.events if isinstance(event, LaneWaiting)] == [
-        LaneWaiting(since=0.0, next_probe_at=0.2)
+    assert [event for event in turn.events if isinstance(event, LimiterWaiting)] == [
+        LimiterWaiting(since=0.0, next_probe_at=0.2)
     ]
     assert granted(core, 0.19) == []
     (probe,) = core.turn(0.21).grants

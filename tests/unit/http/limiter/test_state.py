@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from emasync.http.limiter.aimd import LaneMemory
+from emasync.http.limiter.aimd import LimiterState
 from emasync.http.limiter.state import recall, remember
 
 URL = "http://em.example:8000/"
-LEARNED = LaneMemory(width=1, ceiling=2, learned_at=1000.0)
+LEARNED = LimiterState(width=1, known_limit=2, learned_at=1000.0)
 
 
 def only_file(folder: Path) -> Path:
@@ -24,7 +24,7 @@ def test_what_was_remembered_is_recalled(tmp_path: Path) -> None:
 
 
 def test_an_open_em_is_remembered_without_a_ceiling(tmp_path: Path) -> None:
-    memory = LaneMemory(width=16, ceiling=None, learned_at=1000.0)
+    memory = LimiterState(width=16, known_limit=None, learned_at=1000.0)
     remember(tmp_path, URL, memory)
     assert recall(tmp_path, URL, now=1000.0) == memory
 
@@ -91,6 +91,6 @@ def test_a_failed_replacement_leaves_the_old_memory_and_no_temp_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    assert not remember(tmp_path, URL, LaneMemory(width=9, ceiling=None, learned_at=2000.0))
+    assert not remember(tmp_path, URL, LimiterState(width=9, known_limit=None, learned_at=2000.0))
     assert only_file(tmp_path).suffix == ".json"
     assert recall(tmp_path, URL, now=1001.0) == LEARNED

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import pytest
 
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecision
-from emasync.transfer.planning.diff import LocalFile, compare
+from emasync.transfer.planning.diff import ComparedFile, compare
 from emasync.transfer.planning.filters import Filters
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
 
 
-def mine(path: str, size: int = 5, tag: int | None = 1) -> LocalFile:
-    return LocalFile(path=RemotePath(path), size=size, tag=tag)
+def mine(path: str, size: int = 5, tag: int | None = 1) -> ComparedFile:
+    return ComparedFile(path=RemotePath(path), size=size, tag=tag)
 
 
 def theirs(*files: tuple[str, int | None, int | None]) -> FileTree:

@@ -6,12 +6,12 @@ from emasync.disk.fingerprint import Fingerprint
 from emasync.model import RemotePath
 from emasync.transfer.planning.collisions import Hashes
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import Found, UplinkItem
+from emasync.transfer.planning.plan import LocalFile, UplinkItem
 
 
-def found(before: str, relative: str, size: int) -> Found:
+def found(before: str, relative: str, size: int) -> LocalFile:
     fingerprint = Fingerprint(size=size, mtime_ns=-5, ctime_ns=7, inode=2**64 - 1, device=3)
-    return Found(before=before, relative=RemotePath(relative), fingerprint=fingerprint)
+    return LocalFile(before=before, relative=RemotePath(relative), fingerprint=fingerprint)
 
 
 FOUND = (found("src/", "a", 1), found("src/d/", "d/é", 2**40), found("", "b", 0), found("other/", "a", 9))

@@ -14,15 +14,15 @@ from emasync.disk.fingerprint import Fingerprint
 from emasync.errors import NotFoundError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath
 from emasync.transfer.planning.packing import calls_for_target, pack, plan_uplink
-from emasync.transfer.planning.plan import Found, Refused, UplinkPlan
+from emasync.transfer.planning.plan import LocalFile, RejectedFile, UplinkPlan
 
 MB = 1_000_000
 numbers = itertools.count(1)
 
 
-def found(path: str, size: int = 10, *, local: str | None = None, inode: int | None = None) -> Found:
+def found(path: str, size: int = 10, *, local: str | None = None, inode: int | None = None) -> LocalFile:
     mark = next(numbers) if inode is None else inode
-    return Found(
+    return LocalFile(
         before=(local or f"here/{path}").removesuffix(RemotePath(path).name),
         relative=RemotePath(path),
         fingerprint=Fingerprint(size=size, mtime_ns=1, ctime_ns=1, inode=mark, device=1),
@@ -195,7 +195,7 @@ def test_names_that_would_not_arrive_as_they_are_are_refused(path: str) -> None:
 
 
 def test_refusals_and_notes_of_the_scan_stay_in_the_plan_below_the_destination() -> None:
-    gone = Refused(remote=RemotePath("gone"), local=Path("gone"), error=NotFoundError("gone does not exist"))
+    gone = RejectedFile(remote=RemotePath("gone"), local=Path("gone"), error=NotFoundError("gone does not exist"))
     plan = plan_uplink([found("a")], dest="/echo-test/", refused=[gone], notes=["look"])
     assert refused(plan) == {"echo-test/gone": "gone does not exist"}
     assert plan.calls[0].dest == "echo-test"

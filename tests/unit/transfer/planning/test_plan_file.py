@@ -16,8 +16,8 @@ from emasync.transfer.planning.packing import plan_uplink
 from emasync.transfer.planning.plan import (
     DownlinkItem,
     DownlinkPlan,
-    Found,
-    Refused,
+    LocalFile,
+    RejectedFile,
     UplinkCall,
     UplinkItem,
     UplinkPlan,
@@ -28,15 +28,15 @@ from emasync.transfer.planning.plan_file import dump_plan, load_plan
 PRINT = Fingerprint(size=5, mtime_ns=1_764_000_000_123_456_789, ctime_ns=2, inode=2**63 + 5, device=7)
 UP = plan_uplink(
     [
-        Found(before=before, relative=RemotePath(name), fingerprint=PRINT)
+        LocalFile(before=before, relative=RemotePath(name), fingerprint=PRINT)
         for before, name in (("here/", "a"), ("here/d/", "d/ü b"), ("here/d/", "d/c"))
     ],
     refused=[
-        Refused(
+        RejectedFile(
             remote=RemotePath("bad\\xff"), local=Path("bad\udcff"), error=UnsafePathError("no", name="n", reason="r")
         ),
-        Refused(remote=RemotePath("x"), local=None, error=NotFoundError("gone")),
-        Refused(remote=RemotePath("y"), local=None, error=TooLargeError("big")),
+        RejectedFile(remote=RemotePath("x"), local=None, error=NotFoundError("gone")),
+        RejectedFile(remote=RemotePath("y"), local=None, error=TooLargeError("big")),
     ],
     notes=["a note"],
 )
@@ -66,7 +66,7 @@ def test_a_downlink_plan_comes_back_as_it_was() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_name_survives_the_round_trip(name: str, size: int) -> None:
     mark = Fingerprint(size=size, mtime_ns=0, ctime_ns=0, inode=1, device=1)
-    plan = plan_uplink([Found(before=prefix(Path(name)), relative=RemotePath(name) / "x", fingerprint=mark)])
+    plan = plan_uplink([LocalFile(before=prefix(Path(name)), relative=RemotePath(name) / "x", fingerprint=mark)])
     text = dump_plan(plan)
     assert text.isascii()
     assert dump_plan(load_plan(text)) == text
