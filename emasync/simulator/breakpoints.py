@@ -16,7 +16,7 @@ an uplink or a downlink; ``answer``: the work is done, nothing of the answer is 
 
 
 class Breakpoint:
-    """Holds every request to `endpoint` (a path or shell pattern) at `stage` until `open` is called."""
+    """Holds every request to `endpoint` (a path or shell pattern) at `stage` until `release` is called."""
 
     def __init__(self, endpoint: str, *, stage: Stage) -> None:
         self.endpoint = endpoint.strip("/")
@@ -25,12 +25,12 @@ class Breakpoint:
         self._opened = anyio.Event()
         self._came = anyio.Event()
 
-    async def arrived(self, count: int = 1) -> None:
+    async def wait_until_hit(self, count: int = 1) -> None:
         """Return as soon as `count` requests wait here."""
         while self.waiting < count:
             await self._came.wait()
 
-    def open(self) -> None:
+    def release(self) -> None:
         """Let all go that wait, and all that come."""
         self._opened.set()
 

@@ -20,7 +20,7 @@ ENVELOPE = ("filename", "content", "size", "hash")
 _UPLINK_BYTES: Mapping[Generation, int] = {"seed": 500_000_000, "pods": 2_000_000_000, "pvc": 2_000_000_000}
 
 
-class SimulatorOptions(TypedDict, total=False):
+class SimulatorKeywords(TypedDict, total=False):
     """The keywords of `Simulator` that are rules; `SimulatorConfig` has their defaults."""
 
     generation: Generation

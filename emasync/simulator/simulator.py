@@ -21,7 +21,7 @@ from aiohttp import web
 
 from emasync.simulator.breakpoints import Breakpoint, Breakpoints, Stage
 from emasync.simulator.clock import Clock, RealClock
-from emasync.simulator.config import LoggedRequest, SimulatorConfig, SimulatorOptions
+from emasync.simulator.config import LoggedRequest, SimulatorConfig, SimulatorKeywords
 from emasync.simulator.exchange import Exchange
 from emasync.simulator.faults import Fault, FaultList
 from emasync.simulator.handlers import auth_handler, files_handler, images_handler, pods_handler
@@ -65,9 +65,9 @@ class Simulator:
         root: Path | None = None,
         port: int = 0,
         clock: Clock | None = None,
-        **knobs: Unpack[SimulatorOptions],
+        **knobs: Unpack[SimulatorKeywords],
     ) -> None:
-        self.rules = SimulatorConfig(**knobs)
+        self.config = SimulatorConfig(**knobs)
         self.clock: Clock = clock or RealClock()
         rng = random.Random(seed)  # noqa: S311 - for faults and a signing key that guards nothing
         self.faults = FaultList(faults, rng=rng)
@@ -75,7 +75,7 @@ class Simulator:
         self.downlink_filename: str | None = None
         self._users = dict(users)
         self._tokens = TokenRegistry(
-            rng.randbytes(32), lifetime_s=self.rules.token_lifetime, refresh_s=self.rules.refresh_lifetime
+            rng.randbytes(32), lifetime_s=self.config.token_lifetime, refresh_s=self.config.refresh_lifetime
         )
         self._root = root
         self._port = port
@@ -88,7 +88,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             root = await self._folder(stack)
-            world = SimulatorState(self._users, root=root, tokens=self._tokens, exclusive=self.rules.exclusive)
+            world = SimulatorState(self._users, root=root, tokens=self._tokens, exclusive=self.config.exclusive)
             stack.callback(shutil.rmtree, world.staging, ignore_errors=True)
             crew = PodRunner(self.clock)
             await crew.start()
@@ -96,7 +96,7 @@ class Simulator:
             server = Server(
                 _routes(self, world, crew),
                 world=world,
-                rules=self.rules,
+                rules=self.config,
                 clock=self.clock,
                 faults=self.faults,
                 gates=self._gates,
@@ -104,8 +104,8 @@ class Simulator:
                 requests=self.requests,
             )
             stack.push_async_callback(server.stop)
-            port = await server.start(self._port, keep_alive_s=self.rules.keep_alive)
-            self._world, self._url = world, f"http://127.0.0.1:{port}{self.rules.base}/"
+            port = await server.start(self._port, keep_alive_s=self.config.keep_alive)
+            self._world, self._url = world, f"http://127.0.0.1:{port}{self.config.base}/"
             self._stack = stack.pop_all()
         return self
 
@@ -131,7 +131,7 @@ class Simulator:
         return self._url
 
     @property
-    def world(self) -> SimulatorState:
+    def state(self) -> SimulatorState:
         """Users, volumes, images, pods and the lock, as they are now."""
         if self._world is None:
             raise RuntimeError("the simulator is not running: use `async with Simulator(...) as sim`")
@@ -139,17 +139,17 @@ class Simulator:
 
     def volume(self, user: str, name: str | None = None) -> Path:
         """The folder that is the user's volume (of that name), to look into and to change; made when missing."""
-        return self.world.accounts[user].volume(name).root
+        return self.state.accounts[user].volume(name).root
 
     def add_image(self, user: str, image: str) -> str:
         """Let the user have an image that was never built; returns its full name."""
-        return self.world.accounts[user].images.add(image)
+        return self.state.accounts[user].images.add(image)
 
     def behaviour(self, image: str, work: Behaviour) -> None:
         """What pods of `image` (with or without a user's prefix) do from now on, whoever runs them."""
         self._behaviours[image] = work
 
-    def gate(self, endpoint: str, *, at: Stage = "start") -> Breakpoint:
+    def breakpoint(self, endpoint: str, *, at: Stage = "start") -> Breakpoint:
         """Hold requests to `endpoint` at a stage until the gate is opened."""
         return self._gates.add(endpoint, at)
 
@@ -173,8 +173,8 @@ class Simulator:
             max_duration=spec.max_duration,
             clock=self.clock,
         )
-        work = behaviour or partial(write_downlink, run_s=self.rules.pod_run)
-        crew.carry(pod, context, work, start_s=self.rules.pod_start)
+        work = behaviour or partial(write_downlink, run_s=self.config.pod_run)
+        crew.carry(pod, context, work, start_s=self.config.pod_start)
 
 
 def _routes(sim: Simulator, world: SimulatorState, crew: PodRunner) -> dict[str, Route]:
@@ -185,10 +185,10 @@ def _routes(sim: Simulator, world: SimulatorState, crew: PodRunner) -> dict[str,
         return await pods_handler.run(ex, partial(sim.launch, crew, ex.account.name), crew.stop_pod)
 
     get, post = ("GET",), ("POST",)
-    read = ("GET", "POST") if sim.rules.generation == "pvc" else get
+    read = ("GET", "POST") if sim.config.generation == "pvc" else get
     routes = {
         "auth/": Route(
-            methods=post, handler=partial(auth_handler.log_in, world=world, with_refresh=sim.rules.refresh_tokens)
+            methods=post, handler=partial(auth_handler.log_in, world=world, with_refresh=sim.config.refresh_tokens)
         ),
         "auth/refresh": Route(methods=post, handler=partial(auth_handler.refresh, world=world)),
         "em/files/uplink": Route(methods=post, handler=partial(uplink, staging=world.staging)),
@@ -201,8 +201,8 @@ def _routes(sim: Simulator, world: SimulatorState, crew: PodRunner) -> dict[str,
         "em/pod/run": Route(methods=post, handler=run),
         "em/pod/status": Route(methods=read, handler=pods_handler.status),
     }
-    if sim.rules.later:
+    if sim.config.later:
         routes["em/nodes/status"] = Route(methods=get, handler=pods_handler.nodes)
-    if sim.rules.generation == "pvc":
+    if sim.config.generation == "pvc":
         routes["em/pvc/list"] = Route(methods=read, handler=files_handler.list_volumes)
     return routes

@@ -85,11 +85,11 @@ async def test_a_file_that_vanishes_before_its_answer_is_a_404(tmp_path: Path) -
         file = sim.volume("client1") / "a.txt"
         file.write_text("x")
         async with asyncio.TaskGroup() as tasks:
-            gate = sim.gate("em/files/downlink", at="answer")
+            paused = sim.breakpoint("em/files/downlink", at="answer")
             asked = tasks.create_task(raw.get("em/files/downlink", filepath="a.txt"))
-            await gate.arrived()
+            await paused.wait_until_hit()
             file.unlink()
-            gate.open()
+            paused.release()
         assert asked.result().status == 404
 
 

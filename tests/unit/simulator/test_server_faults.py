@@ -26,8 +26,8 @@ async def fault(kind: FaultKind, **fields: Any) -> Any:
             reply = broken
         stored = {item.name: item.stat().st_size for item in sim.volume("client1").iterdir()}
         assert sim.requests[-1].fault == kind
-        assert inside(sim.world.staging) == []
-        assert sim.world.lock.held == 0
+        assert inside(sim.state.staging) == []
+        assert sim.state.lock.held == 0
         assert (await raw.uplink({"again": b"1"})).status == 200
         return reply, stored
 
@@ -172,7 +172,7 @@ async def test_a_stall_ends_when_the_client_goes(at: int | None) -> None:
                 raise AssertionError("it answered")
 
         await give_up(raw)
-        while sim.world.lock.held:
+        while sim.state.lock.held:
             await asyncio.sleep(0.005)
         assert sim.requests[-1].status == 0
         assert not (sim.volume("client1") / "a").exists()
@@ -189,10 +189,10 @@ async def test_leaving_ends_what_is_stalled_gated_or_asleep() -> None:
                 with pytest.raises(CUT):
                     await (raw.post(path, filepath="x" * 100) if path.endswith("delete") else raw.get(path))
 
-            gate = sim.gate("em/pod/status")
+            paused = sim.breakpoint("em/pod/status")
             for path in ("em/files/list", "em/files/delete", "em/pod/status"):
                 group.start_soon(call, path)
-            await gate.arrived()
+            await paused.wait_until_hit()
             while len(sim.requests) < 4 or clock.sleeping == 0:
                 await asyncio.sleep(0)
             before = asyncio.get_running_loop().time()

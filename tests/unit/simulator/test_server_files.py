@@ -167,7 +167,7 @@ async def test_more_bytes_than_the_limit_are_refused_early_and_late() -> None:
         assert early.data["error"] == "MAX_UPLINK_SIZE_EXCEEDED"
         assert sim.requests[-1].bytes_in < 4_000_000
         assert inside(sim.volume("client1")) == ["a", "b"]
-        assert inside(sim.world.staging) == []
+        assert inside(sim.state.staging) == []
 
 
 async def test_a_body_cut_inside_the_second_file_stores_the_first() -> None:
@@ -179,20 +179,20 @@ async def test_a_body_cut_inside_the_second_file_stores_the_first() -> None:
 
 async def test_a_connection_lost_inside_the_second_file_stores_the_first() -> None:
     async with box() as (sim, raw):
-        gate = sim.gate("em/files/uplink", at="body")
+        paused = sim.breakpoint("em/files/uplink", at="body")
         body = multipart([("a", b"1" * 1000), ("b", b"2" * 300_000)])
         head = f"POST /em/files/uplink HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw.token}\r\n"
         head += f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
         task = asyncio.ensure_future(exchange_bytes(sim, head.encode() + body[:2000]))
-        await gate.arrived()
+        await paused.wait_until_hit()
         task.cancel()
-        gate.open()
+        paused.release()
         with anyio.fail_after(5.0):
             while sim.requests[-1].seconds == 0.0:
                 await asyncio.sleep(0)
         assert sim.requests[-1].status == 0
         assert inside(sim.volume("client1")) == ["a"]
-        assert inside(sim.world.staging) == []
+        assert inside(sim.state.staging) == []
 
 
 async def test_nothing_is_left_behind() -> None:
