@@ -9,16 +9,16 @@ import pytest
 
 from emasync.simulator import Fault, VirtualClock
 
-from .raw import Raw, Reply, box, inside
+from .raw_client import RawClient, RawResponse, inside, simulator
 
 
-async def calls(raw: Raw, *paths: str) -> list[Reply]:
+async def calls(raw: RawClient, *paths: str) -> list[RawResponse]:
     """Several GETs at once."""
     return list(await asyncio.gather(*(raw.get(path) for path in paths)))
 
 
 async def test_an_exclusive_em_takes_one_call_at_a_time() -> None:
-    async with box(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
+    async with simulator(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
         paused = sim.breakpoint("em/files/list")
         group.start_soon(raw.get, "em/files/list")
         await paused.wait_until_hit()
@@ -33,7 +33,7 @@ async def test_an_exclusive_em_takes_one_call_at_a_time() -> None:
 
 
 async def test_without_a_lock_calls_run_side_by_side() -> None:
-    async with box() as (sim, raw), anyio.create_task_group() as group:
+    async with simulator() as (sim, raw), anyio.create_task_group() as group:
         paused = sim.breakpoint("em/files/list")
         for _ in range(3):
             group.start_soon(raw.get, "em/files/list")
@@ -44,7 +44,7 @@ async def test_without_a_lock_calls_run_side_by_side() -> None:
 
 @pytest.mark.parametrize("generation", ["seed", "pods"])
 async def test_one_call_after_the_other_never_meets_the_lock(generation: str) -> None:
-    async with box(exclusive=True, generation=generation) as (sim, raw):
+    async with simulator(exclusive=True, generation=generation) as (sim, raw):
         (sim.volume("client1") / "f").write_bytes(os.urandom(5 * 768 * 1024))
         for _ in range(20):
             assert (await raw.get("em/files/downlink", filepath="f")).status == 200
@@ -55,7 +55,7 @@ async def test_one_call_after_the_other_never_meets_the_lock(generation: str) ->
 
 async def test_a_hold_keeps_the_em_busy_by_the_bytes_that_move() -> None:
     clock = VirtualClock(auto=True)
-    async with box(exclusive=True, clock=clock, hold=lambda size: 1.0 + size / 100) as (sim, raw):
+    async with simulator(exclusive=True, clock=clock, hold=lambda size: 1.0 + size / 100) as (sim, raw):
         await raw.uplink({"a": bytes(500)})
         await raw.get("em/files/list")
         await raw.get("em/files/downlink", filepath="a")
@@ -63,7 +63,7 @@ async def test_a_hold_keeps_the_em_busy_by_the_bytes_that_move() -> None:
 
 
 async def test_a_refused_uplink_is_answered_before_its_body_was_read() -> None:
-    async with box(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
+    async with simulator(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
         paused = sim.breakpoint("em/files/list")
         group.start_soon(raw.get, "em/files/list")
         await paused.wait_until_hit()
@@ -74,7 +74,7 @@ async def test_a_refused_uplink_is_answered_before_its_body_was_read() -> None:
 
 
 async def test_of_a_refused_body_that_keeps_coming_little_is_taken() -> None:
-    async with box(faults=[Fault("busy_before")]) as (sim, raw):
+    async with simulator(faults=[Fault("busy_before")]) as (sim, raw):
         host, port = sim.url.removeprefix("http://").strip("/").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         head = f"POST /em/files/uplink HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw.token}\r\n"
@@ -88,7 +88,7 @@ async def test_of_a_refused_body_that_keeps_coming_little_is_taken() -> None:
 
 
 async def test_a_gate_before_the_answer_holds_the_lock_with_the_work_done() -> None:
-    async with box(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
+    async with simulator(exclusive=True) as (sim, raw), anyio.create_task_group() as group:
         paused = sim.breakpoint("em/files/uplink", at="answer")
         group.start_soon(raw.uplink, {"a": b"1"})
         await paused.wait_until_hit()
@@ -98,7 +98,7 @@ async def test_a_gate_before_the_answer_holds_the_lock_with_the_work_done() -> N
 
 
 async def test_a_gate_in_a_body_holds_it_half_way() -> None:
-    async with box() as (sim, raw), anyio.create_task_group() as group:
+    async with simulator() as (sim, raw), anyio.create_task_group() as group:
         (sim.volume("client1") / "f").write_bytes(bytes(3_000_000))
         paused = sim.breakpoint("em/files/downlink", at="body")
         group.start_soon(lambda: raw.get("em/files/downlink", filepath="f"))
@@ -111,7 +111,7 @@ async def test_a_gate_in_a_body_holds_it_half_way() -> None:
 async def test_a_lock_can_outlive_the_client_that_went_away(*, stale: bool) -> None:
     clock = VirtualClock()
     faults = [Fault("stale_lock", endpoint="em/files/list", seconds=60.0)] if stale else []
-    async with box(exclusive=True, clock=clock, faults=faults) as (sim, raw):
+    async with simulator(exclusive=True, clock=clock, faults=faults) as (sim, raw):
         paused = sim.breakpoint("em/files/list")
         async with anyio.create_task_group() as group:
             group.start_soon(raw.get, "em/files/list")
@@ -130,7 +130,7 @@ async def test_a_lock_can_outlive_the_client_that_went_away(*, stale: bool) -> N
 
 
 async def test_behind_a_buffering_proxy_a_refusal_costs_the_whole_body() -> None:
-    async with box(buffering=True, exclusive=True) as (sim, raw):
+    async with simulator(buffering=True, exclusive=True) as (sim, raw):
         paused = sim.breakpoint("em/files/uplink", at="body")
         paused.release()
         token, raw.token = raw.token, "expired"
@@ -143,7 +143,7 @@ async def test_behind_a_buffering_proxy_a_refusal_costs_the_whole_body() -> None
 
 
 async def test_tokens_can_be_refused_in_the_middle_of_an_uplink() -> None:
-    async with box(buffering=True) as (sim, raw), anyio.create_task_group() as group:
+    async with simulator(buffering=True) as (sim, raw), anyio.create_task_group() as group:
         paused, replies = sim.breakpoint("em/files/uplink", at="body"), list[Any]()
 
         async def send() -> None:
