@@ -21,6 +21,12 @@ class FileTree:
     is in it: such folders are in `.unknown_folders`, and that a path in one of them is missing here says nothing about
     the EM. Ask `is_known` before something is concluded from an absence. `only` are the paths that the listing was read
     for, if it was not read for all: of other files it knows nothing.
+
+    >>> tree = await em.files.list()
+    >>> tree["results/a.txt"].size, "results/c.txt" in tree, tree.total_size
+    (6, False, 18)
+    >>> [entry.name for entry in tree.glob("results/*.txt")]
+    ['a.txt', 'b.txt']
     """
 
     __slots__ = ("_files", "_only", "folders", "unknown_folders")

@@ -20,7 +20,11 @@ Verify = Literal["none", "size", "content"]
 
 
 class Direction(StrEnum):
-    """Seen from the ground, as the EM names it."""
+    """Seen from the ground, as the EM names it.
+
+    >>> [outcome.direction.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['downlink']
+    """
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
@@ -28,7 +32,12 @@ class Direction(StrEnum):
 
 class OutcomeState(StrEnum):
     """`done`: there and verified as far as `Outcome.verified` says. `skipped`: left alone on purpose. `failed`: not
-    there. `unknown`: it was sent, and no listing could tell whether it arrived."""
+    there. `unknown`: it was sent, and no listing could tell whether it arrived.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> {outcome.path: outcome.state.value for outcome in report.outcomes}
+    {'missing.txt': 'failed', 'results/a.txt': 'done'}
+    """
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -38,14 +47,24 @@ class OutcomeState(StrEnum):
 
 class OutcomeAction(StrEnum):
     """What was done, or was to be done, with the file: `transfer` moved its content; `delete` removed it from a sync's
-    target."""
+    target.
+
+    >>> Path("empty").mkdir()
+    >>> report = await em.sync_up("empty", "results", delete=True, allow_empty_source=True)
+    >>> sorted((outcome.path, outcome.action.value) for outcome in report.done)
+    [('results/a.txt', 'delete'), ('results/b.txt', 'delete')]
+    """
 
     TRANSFER = "transfer"
     DELETE = "delete"
 
 
 class Verified(StrEnum):
-    """What stands behind a `done`, weakest first."""
+    """What stands behind a `done`, weakest first.
+
+    >>> [outcome.verified.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['sha256']
+    """
 
     NONE = "none"
     COUNT = "count"  # the server counted as many files as were sent
@@ -59,7 +78,14 @@ class Outcome:
     """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
     that stayed; `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for
     the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the
-    local disk; `action` tells a sync's deletions from what moved."""
+    local disk; `action` tells a sync's deletions from what moved.
+
+    >>> outcome = (await em.downlink("results/a.txt", into="out")).outcomes[0]
+    >>> outcome.path, outcome.state.value, outcome.bytes, outcome.attempts, outcome.error
+    ('results/a.txt', 'done', 6, 1, None)
+    >>> outcome.local.name
+    'a.txt'
+    """
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
@@ -89,6 +115,14 @@ class SyncSummary:
     `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
     and `target_files` (with their bytes) what the two sides hold, filters applied; `source_excluded` is how much of the
     source the filters leave out.
+
+    >>> async def confirm(summary: SyncSummary) -> bool:
+    ...     print(summary.delete_files, "files would be deleted on the side", summary.side)
+    ...     return True
+    >>> Path("local").mkdir()
+    >>> size = Path("local/a.txt").write_text("hello")
+    >>> report = await em.sync_up("local", "results", delete=True, confirm=confirm)
+    1 files would be deleted on the side remote
     """
 
     side: Literal["local", "remote"]
@@ -116,7 +150,12 @@ class SyncDecision:
     """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` speaks of the
     target; `conflict`: nothing can be done until a person acts. `bytes` is what a copy has to move (0 where no size is
     listed). `compared` is False where the two sides could not be compared: the EM's listing does not say what is there,
-    or nothing tells files of one size apart."""
+    or nothing tells files of one size apart.
+
+    >>> report = await em.sync_down("results", "out", dry_run=True)
+    >>> [(decision.path, decision.action, decision.bytes) for decision in report.plan]
+    [('a.txt', 'copy', 6), ('b.txt', 'copy', 12)]
+    """
 
     path: RemotePath
     action: SyncAction

@@ -29,7 +29,10 @@ _DEAD_ENDS = frozenset(
 
 
 class Node(StrEnum):
-    """The processor of the EM on which a pod runs."""
+    """The processor of the EM on which a pod runs.
+
+    >>> run = await em.pods.run("echo", node=Node.FPGA)
+    """
 
     FPGA = "FPGA"
     GPU = "GPU"
@@ -38,7 +41,11 @@ class Node(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False."""
+    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False.
+
+    >>> {node.name: node.ready for node in await em.nodes()}
+    {'fpga': True, 'gpu': True, 'mpu': True}
+    """
 
     name: str
     ready: bool | None
@@ -46,7 +53,11 @@ class NodeStatus:
 
 
 class PodPhase(StrEnum):
-    """Where a pod is in its life. NONE: there is no pod. UNKNOWN: a state this version has no word for."""
+    """Where a pod is in its life. NONE: there is no pod. UNKNOWN: a state this version has no word for.
+
+    >>> (await em.pods.status()).phase is PodPhase.NONE
+    True
+    """
 
     NONE = "none"
     WAITING = "waiting"
@@ -57,7 +68,13 @@ class PodPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
-    """One look at the pod. Times are aware datetimes, or None. `raw` is the state object as it came."""
+    """One look at the pod. Times are aware datetimes, or None. `raw` is the state object as it came.
+
+    >>> run = await em.pods.run("no-such-image")
+    >>> status = await em.pods.status()
+    >>> status.phase.value, status.reason, status.dead_end
+    ('waiting', 'ImagePullBackOff', True)
+    """
 
     phase: PodPhase
     reason: str | None = None
@@ -98,6 +115,10 @@ class PodRun:
     moments of asking are on this machine's clocks: `asked_monotonic_s` for this process, `asked_at` for a later one.
     They bound a wait and are never compared with the times that the EM writes. A PodRun holds no secret (neither
     command nor environment) and becomes JSON and back by `as_dict` and `from_dict`.
+
+    >>> run = await em.pods.run("echo", max_duration=2)
+    >>> run.max_duration_s, PodRun.from_dict(run.as_dict()) == run
+    (120.0, True)
     """
 
     image: str

@@ -26,6 +26,13 @@ class TransferReport:
     `failed_bytes` those that were moved for files that are not. `plan` is a sync's, with a reason for each file;
     `notes` are what a person should know of the whole. A hundred thousand outcomes are kept packed (`Outcomes`): walk
     through them, or keep the few you want, and the others take little memory.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> report.ok, report.bytes, [outcome.path for outcome in report.failed]
+    (False, 6, ['missing.txt'])
+    >>> report.raise_for_failures()
+    Traceback (most recent call last):
+    NotFoundError: ...
     """
 
     outcomes: Sequence[Outcome] = ()
