@@ -1,4 +1,4 @@
-"""What the tests of this room share: threads, a destination, and an eye on open files."""
+"""What the tests of disk share: a file executor, a destination, and an eye on open files."""
 
 from __future__ import annotations
 
@@ -76,10 +76,9 @@ async def save(threads: FileExecutor, root: Path, path: str = PATH, data: bytes 
 
 async def small(threads: FileExecutor, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
     how = {"overwrite": "replace", "durable": False, **how}
-    flush_folder = how.pop("flush_folder", True)
     out = BufferedFileWriter(threads, root, RemotePath(path), **how)
     await out.write(data)
-    return await out.commit(flush_folder=flush_folder)
+    return await out.commit()
 
 
 both_ways = pytest.mark.parametrize("way", [save, small])

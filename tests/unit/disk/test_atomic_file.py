@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileExecutor, open_writer, sync_folder
+from emasync.disk import FileExecutor, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, Way, both_ways, small, tree
 
@@ -70,17 +70,6 @@ async def test_nothing_is_flushed_when_durability_is_off(
     assert journal.steps == ["mkdir", "place"]
 
 
-async def test_the_folder_can_be_flushed_once_for_many_files(
-    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = Journal(monkeypatch)
-    await small(threads, dest, "f", durable=True, flush_folder=False)
-    async with open_writer(threads, dest, RemotePath("g"), overwrite="replace", durable=True) as out:
-        await out.commit(flush_folder=False)
-    await sync_folder(threads, dest)
-    assert journal.steps == ["fsync folder", "fsync file", "place"] * 2 + ["fsync folder"]
-
-
 @both_ways
 async def test_an_fsync_that_fails_fails_the_save_and_keeps_the_old_file(
     threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
@@ -114,7 +103,7 @@ def failing_write(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     monkeypatch.setattr(os, "write", full)
 
 
-# Sabotage: one os.write without the loop in TempFile.write.
+# Sabotage: one os.write without the loop in AtomicFile.write.
 @both_ways
 async def test_short_writes_are_completed(
     threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
@@ -134,7 +123,7 @@ async def test_a_full_disk_is_an_error_with_the_name_and_leaves_nothing(
     assert tree(dest) == set()
 
 
-# Sabotage: drop the _whole check in publish.
+# Sabotage: drop the _writes_complete check in publish.
 async def test_a_file_whose_write_failed_cannot_be_committed(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

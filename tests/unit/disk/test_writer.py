@@ -63,7 +63,7 @@ async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(thread
     assert len(hops) == 2
 
 
-# Sabotage: leave `await self.finish()` out of Save.write: updates of one hash run in any order.
+# Sabotage: leave `await self.finish()` out of FileWriter.write: updates of one hash run in any order.
 async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileExecutor, dest: Path) -> None:
     pieces = [bytes([number]) * 100_000 for number in range(40)]
     async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
@@ -72,12 +72,6 @@ async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileExecu
         await out.finish()
         whole = b"".join(pieces)
         assert (out.size, out.sha256, out.tag) == (len(whole), hashlib.sha256(whole).hexdigest(), content_tag(whole))
-
-
-async def test_the_tag_is_left_out_when_nobody_wants_it(threads: FileExecutor, dest: Path) -> None:
-    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=False, with_tag=False)
-    await out.commit()
-    assert out.tag is None
 
 
 @both_ways

@@ -57,7 +57,7 @@ class Work:
             self._scope.cancel()
 
 
-# Sabotage: no shield around the cleanup in saving: temporary files and descriptors stay.
+# Sabotage: no shield around the cleanup in open_writer: temporary files and descriptors stay.
 @pytest.mark.parametrize("after", range(1, 30))
 @pytest.mark.parametrize("native", [True, False])
 async def test_cancelling_at_any_time_leaves_no_trace(
@@ -71,7 +71,7 @@ async def test_cancelling_at_any_time_leaves_no_trace(
     assert (left_behind(dest) == {"d/f"}) or "committed" not in work.reached
 
 
-# Sabotage: no shield around the cleanup in saving, or none in finish.
+# Sabotage: no shield around the cleanup in open_writer, or none in finish.
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("after", ["opened", "checked", "written", "written again"])
 async def test_cancelling_between_two_steps_leaves_no_trace(
@@ -108,7 +108,7 @@ class HeldCall:
         monkeypatch.setattr(os, name, held)
 
 
-# Sabotage: no lock in TempFile: the cleanup closes the descriptor under the write.
+# Sabotage: no lock in AtomicFile: the cleanup closes the descriptor under the write.
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("during", ["write", "fsync", "fchmod", "rename", "mkdir", "open", "fstatvfs"])
 async def test_cancelling_during_a_call_waits_for_it_and_leaves_no_trace(
