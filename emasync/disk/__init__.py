@@ -3,19 +3,19 @@
 May import errors, model, config and wire (its pure parts). Knows nothing of HTTP, retries or plans.
 """
 
-from emasync.disk.atomic_file import Unchanged, remove_file, sweep
+from emasync.disk.atomic_file import Unchanged, WriteTarget, remove_file, sweep
 from emasync.disk.directory import RootGuard, is_there
 from emasync.disk.executor import FileExecutor
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.reader import (
     Digest,
+    ExpectedFile,
+    FileReader,
     SmallFile,
-    Source,
-    SourceReader,
     digest_file,
     fingerprint,
-    read_small,
-    reading,
+    open_reader,
+    read_small_files,
 )
 from emasync.disk.safe_paths import TEMP_PREFIX, case_fold_key, local_parts, name_problem
 from emasync.disk.writer import SMALL, BufferedFileWriter, FileWriter, Saved, exists, open_writer
@@ -30,10 +30,11 @@ __all__ = [
     "Saved",
     "BufferedFileWriter",
     "SmallFile",
-    "Source",
-    "SourceReader",
+    "ExpectedFile",
+    "FileReader",
     "TEMP_PREFIX",
     "Unchanged",
+    "WriteTarget",
     "case_fold_key",
     "digest_file",
     "exists",
@@ -42,8 +43,8 @@ __all__ = [
     "local_parts",
     "name_problem",
     "open_writer",
-    "read_small",
-    "reading",
+    "read_small_files",
+    "open_reader",
     "remove_file",
     "sweep",
 ]

@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emasync.disk.directory import RootGuard, find_folder, fsync_directory, open_folder, resolves_to
+from emasync.disk.directory import RootGuard, find_directory, fsync_directory, open_directory, resolves_to
 from emasync.disk.fingerprint import Fingerprint
 from emasync.disk.safe_paths import TEMP_PREFIX, local_parts
 from emasync.errors import TargetChangedError, UnsafePathError
@@ -58,21 +58,28 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where a file is to be written, and how: `parts` are names that `local_parts` accepted, `mode` its final mode
-    bits. With `unchanged` only a file that is as it was is replaced."""
+class WriteTarget:
+    """Where a file is to be written, and how: at `path` below `root`.
+
+    `durable`: the file and its name are on the disk once it is committed. `root_guard` is that of the transfer. With
+    `unchanged` a file is replaced only if it is as it was, whatever `overwrite` says. UnsafePathError for a path that
+    is not allowed on this machine.
+    """
 
     root: Path
-    parts: tuple[str, ...]
+    path: RemotePath
     overwrite: Overwrite
     durable: bool
-    mode: int
-    pin: RootGuard | None = None
+    root_guard: RootGuard | None = None
     unchanged: Unchanged | None = None
+    parts: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", local_parts(self.path))
 
     @property
-    def path(self) -> Path:
-        """The final path."""
+    def local_path(self) -> Path:
+        """The final path on this machine."""
         return self.root.joinpath(*self.parts)
 
 
@@ -86,18 +93,20 @@ class AtomicFile(io.FileIO):
 
     The caller must `discard` it in the end, published or not. One lock guards every method: a write whose caller was
     cancelled still runs to its end in its thread, and `discard` and `publish` wait for it.
-    Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may not be written or replaced.
+    `mode` are its final mode bits. Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may
+    not be written or replaced.
     """
 
-    def __init__(self, target: Target, *, new_name: Callable[[], str] = temporary_name) -> None:
+    def __init__(self, target: WriteTarget, *, mode: int, new_name: Callable[[], str] = temporary_name) -> None:
         self.target = target
         self.size = 0
+        self._mode = mode
         self._lock = threading.Lock()
         self._writes_complete = True
         self._published = False
         self.published_stat: os.stat_result | None = None  # of the whole file, closed, just before it was renamed
-        self._directory_fd: int | None = open_folder(
-            target.root, target.parts[:-1], durable=target.durable, pin=target.pin
+        self._directory_fd: int | None = open_directory(
+            target.root, target.parts[:-1], durable=target.durable, root_guard=target.root_guard
         )
         try:
             with _with_final_path(target):
@@ -130,7 +139,7 @@ class AtomicFile(io.FileIO):
             raise OSError(
                 errno.ENOSPC,
                 f"not enough space: the file has {size} bytes, {free} are free",
-                os.fspath(self.target.path),
+                os.fspath(self.target.local_path),
             )
 
     def publish(self) -> Path:
@@ -138,7 +147,7 @@ class AtomicFile(io.FileIO):
         with self._lock, _with_final_path(self.target):
             directory_fd = self._check_open()
             self._check_writes_complete()
-            os.fchmod(self.fileno(), self.target.mode)
+            os.fchmod(self.fileno(), self._mode)
             if self.target.durable:
                 os.fsync(self.fileno())
             written = os.fstat(self.fileno())
@@ -154,7 +163,7 @@ class AtomicFile(io.FileIO):
                     os.close(locked_fd)
             if self.target.durable:
                 fsync_directory(directory_fd)
-        return self.target.path
+        return self.target.local_path
 
     def discard(self) -> None:
         """Close the file, and remove it if it was not published. May be called again."""
@@ -190,7 +199,7 @@ class AtomicFile(io.FileIO):
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "a folder is in the way of the file", self.target.parts[-1])
         if self.target.unchanged is not None:
-            self.target.unchanged.check(directory_fd, self.target.parts[-1], path=self.target.path)
+            self.target.unchanged.check(directory_fd, self.target.parts[-1], path=self.target.local_path)
         elif self.target.overwrite != "replace":
             raise _exists_error()
 
@@ -207,7 +216,7 @@ class AtomicFile(io.FileIO):
         else:
             return
         raise UnsafePathError(
-            f"cannot save {safe(self.target.path)}: {what} meanwhile", name=self._temporary_name, reason=what
+            f"cannot save {safe(self.target.local_path)}: {what} meanwhile", name=self._temporary_name, reason=what
         )
 
     def _move(self, directory_fd: int) -> None:
@@ -215,7 +224,7 @@ class AtomicFile(io.FileIO):
         if unchanged is None:
             replace = self.target.overwrite == "replace"
         else:  # checked as late as possible, because no rename depends on a condition
-            replace = unchanged.check(directory_fd, name, path=self.target.path)
+            replace = unchanged.check(directory_fd, name, path=self.target.local_path)
         if replace:
             os.rename(self._temporary_name, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
         else:
@@ -224,7 +233,7 @@ class AtomicFile(io.FileIO):
             except FileExistsError:
                 if unchanged is None:
                     raise
-                raise unchanged.changed(self.target.path) from None
+                raise unchanged.changed(self.target.local_path) from None
         self._published = True
 
     def _link_to_free_name(self, directory_fd: int, name: str) -> None:
@@ -242,12 +251,12 @@ class AtomicFile(io.FileIO):
 
 
 @contextmanager
-def _with_final_path(target: Target) -> Iterator[None]:
+def _with_final_path(target: WriteTarget) -> Iterator[None]:
     """Put the final path into OSErrors, which else name no file, or one relative to a descriptor."""
     try:
         yield
     except OSError as error:
-        error.filename = os.fspath(target.path)
+        error.filename = os.fspath(target.local_path)
         del error.filename2  # set to None it would be printed
         raise
 
@@ -287,7 +296,7 @@ def _rename_noreplace(directory_fd: int, old: str, new: str) -> None:
 
 
 def remove_file(
-    root: Path, path: RemotePath, *, pin: RootGuard | None = None, unchanged: Unchanged | None = None
+    root: Path, path: RemotePath, *, root_guard: RootGuard | None = None, unchanged: Unchanged | None = None
 ) -> None:
     """Unlink ``root/path``; a link there is removed itself. A file that is gone already is no error.
 
@@ -296,7 +305,7 @@ def remove_file(
     """
     parts = local_parts(path)
     try:
-        directory_fd = find_folder(root, parts[:-1], pin=pin)
+        directory_fd = find_directory(root, parts[:-1], root_guard=root_guard)
     except FileNotFoundError:
         return
     try:
@@ -325,7 +334,7 @@ def sweep(root: Path, directories: Iterable[str]) -> int:
 
 def _sweep_directory(root: Path, below: str) -> int:
     try:
-        directory_fd = find_folder(root, tuple(below.split("/")) if below else ())
+        directory_fd = find_directory(root, tuple(below.split("/")) if below else ())
     except (OSError, UnsafePathError):
         return 0
     try:

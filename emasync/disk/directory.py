@@ -119,23 +119,25 @@ def _moved(root: Path) -> UnsafePathError:
     return UnsafePathError(f"cannot go on in {safe(root)}: {what} meanwhile", name=os.fspath(root), reason=what)
 
 
-def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: RootGuard | None = None) -> int:
+def open_directory(root: Path, parts: Sequence[str], *, durable: bool, root_guard: RootGuard | None = None) -> int:
     """A descriptor of the directory ``root/parts``, to be closed by the caller; missing directories are made.
 
     `root` is chosen by the user and may be, or pass, symbolic links; below it a link is an UnsafePathError, even one
     that is planted while this runs. `durable`: when this returns, the entries of all these directories in their parents
     are on the disk, that of `root` too, whoever made them; a directory is made only in one of which that is true.
     """
-    pin = pin or RootGuard()
-    flushed = pin.flushed if durable else None
-    known = pin.known  # asked first: another worker may make and open it between our failed open and the question
+    root_guard = root_guard or RootGuard()
+    flushed = root_guard.flushed if durable else None
+    known = (
+        root_guard.known
+    )  # asked first: another worker may make and open it between our failed open and the question
     try:
-        current = pin.open(root)
+        current = root_guard.open(root)
     except FileNotFoundError:
         if known:
             raise _moved(root) from None
         _make_root(root, flushed)
-        current = pin.open(root)
+        current = root_guard.open(root)
     entered = 0
     try:
         if flushed is not None:
@@ -159,15 +161,15 @@ def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: RootGua
     return current
 
 
-def find_folder(root: Path, parts: Sequence[str], *, pin: RootGuard | None = None) -> int:
+def find_directory(root: Path, parts: Sequence[str], *, root_guard: RootGuard | None = None) -> int:
     """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no directory.
 
-    As in `open_folder` a link below `root` is an UnsafePathError.
+    As in `open_directory` a link below `root` is an UnsafePathError.
     """
-    pin = pin or RootGuard()
-    known = pin.known
+    root_guard = root_guard or RootGuard()
+    known = root_guard.known
     try:
-        current = pin.open(root)
+        current = root_guard.open(root)
     except FileNotFoundError:
         if known:
             raise _moved(root) from None
@@ -187,7 +189,7 @@ def resolves_to(root: Path, parts: Sequence[str], directory_fd: int) -> bool:
     """Whether ``root/parts`` still is the directory that was opened as `directory_fd`. OSError where this process can
     open no more files."""
     try:
-        current = find_folder(root, parts)
+        current = find_directory(root, parts)
     except (OSError, UnsafePathError) as error:
         if is_out_of_files(error):
             raise  # says nothing of the directory
@@ -199,10 +201,10 @@ def resolves_to(root: Path, parts: Sequence[str], directory_fd: int) -> bool:
 
 
 def is_there(root: Path, path: RemotePath) -> bool:
-    """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `open_folder`."""
+    """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `open_directory`."""
     *parents, name = local_parts(path)
     try:
-        directory_fd = find_folder(root, parents)
+        directory_fd = find_directory(root, parents)
         try:
             os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
         finally:

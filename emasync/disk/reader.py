@@ -36,7 +36,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ExpectedFile:
     """A local file to be sent: its path and its fingerprint when it was scanned."""
 
     path: str
@@ -70,17 +70,17 @@ def digest_file(path: str | Path) -> Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmallFile:
-    """A file that was read whole: its bytes and their hashes, as `SourceReader` computes them."""
+    """A file that was read whole: its bytes and their hashes, as `FileReader` computes them."""
 
     data: bytes
     sha256: str
     tag: int
 
 
-def read_small(sources: Iterable[Source]) -> Iterator[SmallFile]:
+def read_small_files(sources: Iterable[ExpectedFile]) -> Iterator[SmallFile]:
     """Read the files one after the other, each whole; runs in a file thread, so that one call reads many of them.
 
-    A file that differs from its fingerprint, or changes while it is read, raises the errors of `reading`.
+    A file that differs from its fingerprint, or changes while it is read, raises the errors of `open_reader`.
     """
     for source in sources:
         size = source.fingerprint.size
@@ -92,8 +92,8 @@ def read_small(sources: Iterable[Source]) -> Iterator[SmallFile]:
         yield SmallFile(data=data, sha256=file.hashes.sha256 or "", tag=file.hashes.tag or 0)
 
 
-class SourceReader:
-    """The chunks of one file, once, as an async iterator; see `reading`."""
+class FileReader:
+    """The chunks of one file, once, as an async iterator; see `open_reader`."""
 
     def __init__(self, executor: FileExecutor, file: _OpenFile) -> None:
         self._executor = executor
@@ -127,7 +127,7 @@ class SourceReader:
     def _all_taken(self) -> bool:
         return self._file.ended and not self._ready and self._ahead is None
 
-    def __aiter__(self) -> SourceReader:
+    def __aiter__(self) -> FileReader:
         return self
 
     async def __anext__(self) -> bytes:
@@ -183,7 +183,7 @@ class SourceReader:
 
 
 @asynccontextmanager
-async def reading(
+async def open_reader(
     executor: FileExecutor,
     path: str | Path,
     *,
@@ -191,7 +191,7 @@ async def reading(
     chunk: int = CHUNK,
     with_sha256: bool = True,
     with_tag: bool = True,
-) -> AsyncIterator[SourceReader]:
+) -> AsyncIterator[FileReader]:
     """A reader of a local file in chunks of `chunk` bytes; five of them are in memory at most. A link is followed.
 
     SourceChangedError if the file's fingerprint is not `expect`, or changes before the last byte was read. It is raised
@@ -206,10 +206,10 @@ async def reading(
         opened.append(_OpenFile(path, expect=expect, chunk=chunk, hashes=sha256, tags=tags))
         opened[0].read_first()
 
-    reader: SourceReader | None = None
+    reader: FileReader | None = None
     try:
         await executor.run(begin)
-        reader = SourceReader(executor, opened[0])
+        reader = FileReader(executor, opened[0])
         yield reader
     finally:
         if reader is not None:

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from emasync.disk.atomic_file import AtomicFile, Target, Unchanged
-from emasync.disk.directory import RootGuard, is_there
+from emasync.disk.atomic_file import AtomicFile, WriteTarget
+from emasync.disk.directory import is_there
 from emasync.disk.executor import FileExecutor, wait_uncancelled
 from emasync.disk.fingerprint import Fingerprint, Hashes
-from emasync.disk.safe_paths import local_parts
-from emasync.model import Overwrite, RemotePath
+from emasync.model import RemotePath
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -83,7 +82,7 @@ class FileWriter(_HashedFile):
     @property
     def path(self) -> Path:
         """Where the file will be once committed."""
-        return self._atomic_file.target.path
+        return self._atomic_file.target.local_path
 
     @property
     def size(self) -> int:
@@ -124,28 +123,17 @@ class FileWriter(_HashedFile):
 
 
 @asynccontextmanager
-async def open_writer(
-    executor: FileExecutor,
-    root: Path,
-    path: RemotePath,
-    *,
-    overwrite: Overwrite,
-    durable: bool,
-    pin: RootGuard | None = None,
-    unchanged: Unchanged | None = None,
-) -> AsyncIterator[FileWriter]:
-    """A `FileWriter` of `path` below `root`; both are made where missing. The final name appears with `commit` only.
+async def open_writer(executor: FileExecutor, target: WriteTarget) -> AsyncIterator[FileWriter]:
+    """A `FileWriter` of `target`; missing directories are made. The final name appears with `commit` only.
 
     Leaving without commit removes the temporary file, and returns when that is done, even when cancelled. Raises
-    UnsafePathError for a name or link that must not be followed, FileExistsError if the file exists and `overwrite` is
-    not "replace", IsADirectoryError, or any other OSError with the file's name. With `unchanged` that decides instead
-    of `overwrite`: TargetChangedError if the file there is not the one that was seen.
+    UnsafePathError for a link that must not be followed, FileExistsError if the file exists and must not be replaced,
+    TargetChangedError if it is not as `target.unchanged` says, IsADirectoryError, or any other OSError with its name.
     """
-    target = _target(executor, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
     cleanup = ExitStack()
     writer: FileWriter | None = None
     try:
-        writer = FileWriter(executor, await executor.run(_create, target, cleanup))
+        writer = FileWriter(executor, await executor.run(_create, target, executor.new_file_mode, cleanup))
         yield writer
     except BaseException as error:
         try:
@@ -157,8 +145,8 @@ async def open_writer(
         await _close(executor, writer, cleanup)
 
 
-def _create(target: Target, cleanup: ExitStack) -> AtomicFile:
-    atomic_file = AtomicFile(target)
+def _create(target: WriteTarget, mode: int, cleanup: ExitStack) -> AtomicFile:
+    atomic_file = AtomicFile(target, mode=mode)
     cleanup.callback(atomic_file.discard)  # in the thread: it is discarded even if cancellation loses the result
     return atomic_file
 
@@ -175,25 +163,15 @@ async def _close(executor: FileExecutor, writer: FileWriter | None, cleanup: Exi
 class BufferedFileWriter(_HashedFile):
     """Holds one small file in memory until `commit` writes it in a single call to a thread.
 
-    Takes the same arguments as `open_writer` and raises the same errors, those of the disk all from `commit`. A file
+    Raises the same errors as `open_writer`, those of the disk all from `commit`. A file
     for which there is no space is not begun, because it would take space from others until it fails. Nothing needs to
     be closed. The caller must keep the file at about `SMALL` bytes.
     """
 
-    def __init__(
-        self,
-        executor: FileExecutor,
-        root: Path,
-        path: RemotePath,
-        *,
-        overwrite: Overwrite,
-        durable: bool,
-        pin: RootGuard | None = None,
-        unchanged: Unchanged | None = None,
-    ) -> None:
+    def __init__(self, executor: FileExecutor, target: WriteTarget) -> None:
         super().__init__()
         self._executor = executor
-        self._target = _target(executor, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
+        self._target = target
         self._data = bytearray()
         self._finished = self._committed = False
 
@@ -231,7 +209,7 @@ class BufferedFileWriter(_HashedFile):
         if self._committed:
             raise ValueError("a commit of this file was tried before: it is in place, or can only be dropped")
         self._committed = True
-        atomic_file = AtomicFile(self._target)
+        atomic_file = AtomicFile(self._target, mode=self._executor.new_file_mode)
         try:
             if len(self._data) > _INLINE:
                 atomic_file.check_space(len(self._data))
@@ -241,27 +219,6 @@ class BufferedFileWriter(_HashedFile):
             return path
         finally:
             atomic_file.discard()
-
-
-def _target(
-    executor: FileExecutor,
-    root: Path,
-    path: RemotePath,
-    *,
-    overwrite: Overwrite,
-    durable: bool,
-    pin: RootGuard | None,
-    unchanged: Unchanged | None,
-) -> Target:
-    return Target(
-        root=root,
-        parts=local_parts(path),
-        overwrite=overwrite,
-        durable=durable,
-        mode=executor.new_file_mode,
-        pin=pin,
-        unchanged=unchanged,
-    )
 
 
 async def exists(executor: FileExecutor, root: Path, path: RemotePath) -> bool:

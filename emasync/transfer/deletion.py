@@ -110,7 +110,7 @@ class Deletion:
 
     async def _delete_here(self, path: RemotePath) -> None:
         unchanged = Unchanged(fingerprint=self.seen[path])
-        remove = partial(remove_file, self.here, path, pin=self.run.pin, unchanged=unchanged)
+        remove = partial(remove_file, self.here, path, root_guard=self.run.pin, unchanged=unchanged)
         await self.run.link.threads.run(remove)
 
     async def _delete_there(self, paths: list[RemotePath]) -> None:

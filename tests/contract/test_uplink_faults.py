@@ -214,7 +214,7 @@ def _replace(path: Path) -> None:
 async def test_a_file_that_changes_while_it_is_sent_fails_alone(
     em: Client, sim: Simulator, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    # Sabotage: reading() does not compare the fingerprint after the last byte.
+    # Sabotage: open_reader() does not compare the fingerprint after the last byte.
     files = {"big": some_bytes(24_000_000), "small": b"1"}
     local = write(tmp_path, files)
     gate = sim.gate(UPLINK, at="body")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileExecutor, open_writer
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, Way, both_ways, small, tree
 
@@ -51,7 +51,7 @@ async def test_a_durable_save_flushes_the_file_then_places_it_then_flushes_the_f
     assert journal.steps == ["fsync folder", "fsync file", "place", "fsync folder"]  # first the destination's own entry
 
 
-# Sabotage: no `_flush_entry` in _make_root; or no `entries.flush` in open_folder.
+# Sabotage: no `_flush_entry` in _make_root; or no `entries.flush` in open_directory.
 async def test_a_durable_save_flushes_the_entries_of_new_folders(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +128,9 @@ async def test_a_file_whose_write_failed_cannot_be_committed(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_write(monkeypatch, 10)
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         with pytest.raises(OSError, match="No space left"):
             await out.write(DATA)
         assert out.size == 0
@@ -138,7 +140,9 @@ async def test_a_file_whose_write_failed_cannot_be_committed(
 
 
 async def test_space_is_checked_before_it_is_needed(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         await out.check_space(1)
         with pytest.raises(OSError, match="not enough space") as caught:
             await out.check_space(1 << 62)
@@ -149,14 +153,15 @@ def test_a_file_size_limit_of_the_process_is_an_error_with_the_name(dest: Path) 
     code = (
         "import asyncio, resource, sys\n"
         "from pathlib import Path\n"
-        "from emasync.disk import FileExecutor, open_writer\n"
+        "from emasync.disk import FileExecutor, WriteTarget, open_writer\n"
         "from emasync.model import RemotePath\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "async def main():\n"
         "    async with FileExecutor(size=1) as threads:\n"
         "        try:\n"
-        "            async with open_writer(threads, Path(sys.argv[1]), RemotePath('f'), overwrite='replace',\n"
-        "                              durable=False) as out:\n"
+        "            target = WriteTarget(root=Path(sys.argv[1]), path=RemotePath('f'), overwrite='replace',\n"
+        "                                 durable=False)\n"
+        "            async with open_writer(threads, target) as out:\n"
         "                await out.write(bytes(5000))\n"
         "        except OSError as error:\n"
         "            sys.stdout.write(f'{error.errno} {error.filename}')\n"

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from emasync.disk.atomic_file import AtomicFile, Target, sweep
+from emasync.disk.atomic_file import AtomicFile, WriteTarget, sweep
 from emasync.errors import UnsafePathError
-from emasync.model import Overwrite
+from emasync.model import Overwrite, RemotePath
 from tests.unit.disk.conftest import open_files, tree
 
 NAME = ".emasync-test.part"
 
 
 def made(root: Path, *, overwrite: Overwrite = "replace", durable: bool = False, mode: int = 0o644) -> AtomicFile:
-    target = Target(root=root, parts=("f",), overwrite=overwrite, durable=durable, mode=mode)
-    return AtomicFile(target, new_name=lambda: NAME)
+    target = WriteTarget(root=root, path=RemotePath("f"), overwrite=overwrite, durable=durable)
+    return AtomicFile(target, mode=mode, new_name=lambda: NAME)
 
 
 def before(monkeypatch: pytest.MonkeyPatch, name: str, look: Callable[[], object]) -> None:
@@ -303,16 +303,16 @@ def test_a_name_that_cannot_be_made_leaves_nothing_open(dest: Path) -> None:
         raise RuntimeError("no names left")
 
     held = open_files()
-    target = Target(root=dest, parts=("f",), overwrite="replace", durable=False, mode=0o644)
+    target = WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
     with pytest.raises(RuntimeError, match="no names left"):
-        AtomicFile(target, new_name=broken)
+        AtomicFile(target, mode=0o644, new_name=broken)
     assert (open_files(), tree(dest)) == (held, set())
 
 
 # Sabotage: unlink by path instead of by dir_fd in discard.
 def test_a_folder_that_was_moved_away_is_tidied_up_where_it_is_now(dest: Path) -> None:
-    target = Target(root=dest, parts=("sub", "f"), overwrite="replace", durable=False, mode=0o644)
-    file = AtomicFile(target, new_name=lambda: NAME)
+    target = WriteTarget(root=dest, path=RemotePath("sub/f"), overwrite="replace", durable=False)
+    file = AtomicFile(target, mode=0o644, new_name=lambda: NAME)
     (dest / "sub").rename(dest / "moved")
     (dest / "sub").mkdir()
     (dest / "sub" / NAME).write_bytes(b"theirs")
@@ -327,7 +327,7 @@ def test_a_folder_that_cannot_be_opened_again_for_want_of_files_was_not_swapped(
     dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = made(dest)
-    monkeypatch.setattr("emasync.disk.directory.find_folder", fails(errno.EMFILE))
+    monkeypatch.setattr("emasync.disk.directory.find_directory", fails(errno.EMFILE))
     with pytest.raises(OSError, match="Too many open files"):
         file.publish()
     file.discard()

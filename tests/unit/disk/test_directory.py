@@ -38,7 +38,7 @@ class Flushes:
 
 
 def start(way: Way, threads: FileExecutor, dest: Path, path: str, pin: RootGuard) -> asyncio.Task[Any]:
-    return asyncio.ensure_future(way(threads, dest, path, durable=True, pin=pin))
+    return asyncio.ensure_future(way(threads, dest, path, durable=True, root_guard=pin))
 
 
 async def _entered(flushes: Flushes) -> None:
@@ -46,14 +46,14 @@ async def _entered(flushes: Flushes) -> None:
         await asyncio.sleep(0.001)
 
 
-# Sabotage: in FlushedEntries.flush add the key to `_flushed` before the fsync; or in `open_folder` flush only what this
-# thread made (`except FileExistsError: return` before the flush): the second file is done while the first one waits.
+# Sabotage: in FlushedEntries.flush add the key to `_flushed` before the fsync; or in `open_directory` flush only what
+# this thread made (`except FileExistsError: return` before the flush): the second file is done, and the first waits.
 @both_ways
 async def test_no_file_is_done_before_the_entry_of_its_new_folder_is_flushed_whichever_thread_made_the_folder(
     threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pin = RootGuard()
-    await small(threads, dest, "first", durable=True, pin=pin)
+    await small(threads, dest, "first", durable=True, root_guard=pin)
     flushes = Flushes(monkeypatch, hold=dest)
     maker = start(way, threads, dest, "new/a", pin)
     await _entered(flushes)
@@ -75,7 +75,7 @@ async def test_a_folder_that_is_there_already_is_flushed_once_for_all_files_of_a
     (dest / "left" / "by a killed run").mkdir(parents=True)
     flushes, pin = Flushes(monkeypatch), RootGuard()
     for name in ("a", "b", "c"):
-        await way(threads, dest, f"left/by a killed run/{name}", durable=True, pin=pin)
+        await way(threads, dest, f"left/by a killed run/{name}", durable=True, root_guard=pin)
     assert flushes.of[str(dest.parent)] == flushes.of[str(dest)] == flushes.of[str(dest / "left")] == 1
 
 
@@ -85,7 +85,7 @@ async def test_a_flush_that_fails_fails_all_that_wait_for_it_and_the_next_one_tr
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pin = RootGuard()
-    await small(threads, dest, "first", durable=True, pin=pin)
+    await small(threads, dest, "first", durable=True, root_guard=pin)
     flushes = Flushes(monkeypatch, hold=dest)
     flushes.failing = True
     both = [start(small, threads, dest, f"new/{name}", pin) for name in ("a", "b")]
@@ -95,7 +95,7 @@ async def test_a_flush_that_fails_fails_all_that_wait_for_it_and_the_next_one_tr
     assert [getattr(one, "errno", one) for one in failures] == [errno.EIO, errno.EIO]
     assert tree(dest) == {"first", "new/"}
     flushes.failing = False
-    await small(threads, dest, "new/c", durable=True, pin=pin)
+    await small(threads, dest, "new/c", durable=True, root_guard=pin)
     assert tree(dest) == {"first", "new/", "new/c"}
 
 

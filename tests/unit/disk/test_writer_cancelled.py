@@ -11,13 +11,15 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileExecutor, open_writer
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, save, tree
 
 
 async def steps(threads: FileExecutor, dest: Path, reached: list[str]) -> None:
-    async with open_writer(threads, dest, RemotePath("d/f"), overwrite="replace", durable=True) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("d/f"), overwrite="replace", durable=True)
+    ) as out:
         reached.append("opened")
         await out.check_space(10)
         reached.append("checked")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.disk import FileExecutor, open_writer
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.errors import UnsafePathError
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, save, small, tree
@@ -76,7 +76,9 @@ def test_temporary_names_are_never_used_twice() -> None:
 # Sabotage: return at the top of _check_not_swapped.
 async def test_a_temporary_file_swapped_for_a_link_is_not_put_in_place(threads: FileExecutor, dest: Path) -> None:
     with pytest.raises(UnsafePathError, match="removed or replaced"):
-        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+        async with open_writer(
+            threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+        ) as out:
             await out.write(DATA)
             (temp,) = dest.iterdir()
             temp.unlink()
@@ -91,7 +93,7 @@ async def test_a_folder_swapped_for_a_link_during_a_save_cannot_redirect_it(
     threads: FileExecutor, dest: Path, swapped: str
 ) -> None:
     with pytest.raises(UnsafePathError, match="moved or replaced"):
-        async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=PATH, overwrite="replace", durable=False)) as out:
             await out.write(DATA)
             (dest / swapped).rename(dest / "moved")
             (dest / swapped).symlink_to(dest.parent / "outside")

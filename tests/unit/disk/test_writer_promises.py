@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import BufferedFileWriter, FileExecutor, RootGuard, exists, open_writer
-from emasync.disk.directory import open_folder
+from emasync.disk import BufferedFileWriter, FileExecutor, RootGuard, WriteTarget, exists, open_writer
+from emasync.disk.directory import open_directory
 from emasync.disk.fingerprint import Hashes
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
@@ -59,7 +59,7 @@ async def test_every_byte_is_written_in_the_file_threads(
 ) -> None:
     held = Held(monkeypatch, "write")
     held.go.set()
-    async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+    async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
         await out.write(DATA)
         await out.commit()
     assert held.threads
@@ -79,7 +79,7 @@ async def test_up_to_64_kib_are_hashed_at_once_and_more_in_a_thread(
         return start(fn, *args)
 
     monkeypatch.setattr(threads, "start", noted)
-    out = BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False))
     await out.write(bytes(size))
     await out.finish()
     await out.finish()  # again: nothing is hashed twice
@@ -94,10 +94,10 @@ async def test_a_commit_flushes_the_directory_after_the_file(
     flushed: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").is_dir()))
     if streamed:
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=True) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=True)) as out:
             await out.commit()
     else:
-        await BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=True).commit()
+        await BufferedFileWriter(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=True)).commit()
     assert flushed == [True, False, True]  # the entry of the destination, the file, then its folder
 
 
@@ -113,7 +113,7 @@ async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
         ended.set()
 
     async def work() -> None:
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
             await out.write(bytearray(DATA))
             written.set()
             if how == "failed":
@@ -146,7 +146,7 @@ async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
 
     monkeypatch.setattr(Hashes, "updates", lambda _: [broken])
     with pytest.raises(MemoryError, match="no room for a hash"):
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
             await out.write(DATA)
     assert tree(dest) == set()
 
@@ -166,15 +166,19 @@ async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pin = RootGuard()
-    os.close(open_folder(dest, (), durable=True, pin=pin))  # its entry is flushed before anything is held
+    os.close(open_directory(dest, (), durable=True, root_guard=pin))  # its entry is flushed before anything is held
 
     async def work() -> None:
         if streamed:
-            async with open_writer(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin) as out:
+            async with open_writer(
+                threads, WriteTarget(root=dest, path=FILE, overwrite=overwrite, durable=True, root_guard=pin)
+            ) as out:
                 await out.write(DATA)
                 await out.commit()
         else:
-            small = BufferedFileWriter(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin)
+            small = BufferedFileWriter(
+                threads, WriteTarget(root=dest, path=FILE, overwrite=overwrite, durable=True, root_guard=pin)
+            )
             await small.write(DATA)
             await small.commit()
 
@@ -197,7 +201,9 @@ async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
         (dest / "d").rename(dest / "moved")
 
     monkeypatch.setattr(os, "fchmod", swap)
-    out = BufferedFileWriter(threads, dest, RemotePath("d/f"), overwrite="replace", durable=False)
+    out = BufferedFileWriter(
+        threads, WriteTarget(root=dest, path=RemotePath("d/f"), overwrite="replace", durable=False)
+    )
     await out.write(DATA)
     with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
         await out.commit()
@@ -220,7 +226,9 @@ async def test_a_file_that_has_no_room_is_not_begun(
     monkeypatch.setattr(os, "fstatvfs", lambda _: full)
     monkeypatch.setattr(os, "write", count)
     for size, fits in ((65536, True), (65537, False)):
-        out = BufferedFileWriter(threads, dest, RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        out = BufferedFileWriter(
+            threads, WriteTarget(root=dest, path=RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        )
         await out.write(bytes(size))
         if fits:
             await out.commit()
@@ -239,14 +247,16 @@ async def test_what_went_wrong_is_told_before_what_could_not_be_tidied_up(
         raise PermissionError(errno.EPERM, "not yours")
 
     with pytest.raises(ZeroDivisionError) as caught:
-        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False):
+        async with open_writer(
+            threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+        ):
             monkeypatch.setattr(os, "unlink", refuse)
             raise ZeroDivisionError
     assert ["not yours" in note for note in caught.value.__notes__] == [True]
 
 
 def small(threads: FileExecutor, dest: Path) -> BufferedFileWriter:
-    return BufferedFileWriter(threads, dest, RemotePath("f"), overwrite="replace", durable=False)
+    return BufferedFileWriter(threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False))
 
 
 # Sabotage: `_finished` set before the hashing: a cancelled `finish` leaves the hash of nothing.
