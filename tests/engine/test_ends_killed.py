@@ -23,7 +23,7 @@ import pytest
 
 from emasync.model import Direction
 from emasync.simulator import LoggedRequest, Simulator
-from emasync.simulator.config import SimulatorOptions
+from emasync.simulator.config import SimulatorKeywords
 from emasync.transfer.state.journal import open_journal
 from emasync.transfer.state.schema import ItemState
 from tests.cli.child import environment
@@ -31,7 +31,7 @@ from tests.contract.stage import PASSWORD, USER, USERS, tree, write
 
 KILLS = int(os.environ.get("EMASYNC_KILLS", "6"))
 WORKERS = 4  # as in ends_child
-SLOWLY = SimulatorOptions(
+SLOWLY = SimulatorKeywords(
     latency=0.003, bandwidth=10e6
 )  # so that most of a run's time is spent with bodies on their way
 _log = logging.getLogger(__name__)

@@ -88,7 +88,7 @@ async def test_a_transfer_whose_on_event_fails_over_the_lane_takes_no_other_with
         many(sim.volume("client1") / "there", 40, size=3000)
         async with connect(sim, settings=SWIFT) as em:
             await em.downlink("there/", into=tmp_path / "before", workers=8)  # the lane learns that two calls may pass
-            gate = sim.gate("em/files/downlink")
+            paused = sim.breakpoint("em/files/downlink")
             sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
 
             async def deaf() -> None:
@@ -99,7 +99,7 @@ async def test_a_transfer_whose_on_event_fails_over_the_lane_takes_no_other_with
                 ends.append("deaf")
 
             async def sound() -> None:
-                await gate.arrived()
+                await paused.wait_until_hit()
                 ends.append("sound" if (await a_transfer(em, "up", tmp_path, None)).ok else "lost")
 
             async with anyio.create_task_group() as tasks:

@@ -18,7 +18,7 @@ USERS = {"client1": "secret", "client2": "other"}
 BOUNDARY = "b0undary"
 
 
-class Reply(NamedTuple):
+class RawResponse(NamedTuple):
     """An answer, read to its end."""
 
     status: int
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
     headers: dict[str, str]
 
 
-class Raw:
+class RawClient:
     """Calls of one user; `token` None sends none."""
 
     def __init__(self, sim: Simulator, session: aiohttp.ClientSession, token: str | None = None) -> None:
@@ -35,7 +35,7 @@ class Raw:
         self.session = session
         self.token = token
 
-    async def call(self, method: str, path: str, **keywords: Any) -> Reply:
+    async def call(self, method: str, path: str, **keywords: Any) -> RawResponse:
         """One request; `path` is joined to the base URL as it is."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         headers |= keywords.pop("headers", {})
@@ -43,26 +43,26 @@ class Raw:
         async with self.session.request(method, url, headers=headers, allow_redirects=False, **keywords) as response:
             body = await response.read()
             is_json = response.content_type == "application/json"
-            return Reply(response.status, json.loads(body) if is_json else None, body, dict(response.headers))
+            return RawResponse(response.status, json.loads(body) if is_json else None, body, dict(response.headers))
 
-    async def get(self, path: str, **params: str) -> Reply:
+    async def get(self, path: str, **params: str) -> RawResponse:
         """GET with a query."""
         return await self.call("GET", path, params=params)
 
-    async def post(self, path: str, **form: str) -> Reply:
+    async def post(self, path: str, **form: str) -> RawResponse:
         """POST with a form."""
         return await self.call("POST", path, data=form)
 
-    async def json(self, path: str, **fields: Any) -> Reply:
+    async def json(self, path: str, **fields: Any) -> RawResponse:
         """POST with JSON."""
         return await self.call("POST", path, json=fields)
 
-    async def log_in(self, user: str = "client1") -> Raw:
+    async def log_in(self, user: str = "client1") -> RawClient:
         """Another client with the user's token."""
         reply = await self.post("auth/", username=user, password=USERS[user])
-        return Raw(self.sim, self.session, reply.data["access"])
+        return RawClient(self.sim, self.session, reply.data["access"])
 
-    async def uplink(self, files: dict[str, bytes], *, cut: int = 0, **fields: str) -> Reply:
+    async def uplink(self, files: dict[str, bytes], *, cut: int = 0, **fields: str) -> RawResponse:
         """A multipart uplink; `cut` leaves out that many bytes at its end (and says so in Content-Length)."""
         body = multipart(list(files.items()), **fields)
         body = body[: len(body) - cut]
@@ -89,14 +89,14 @@ def multipart(files: list[tuple[str, bytes]], **fields: str) -> bytes:
 
 
 @asynccontextmanager
-async def raw_client(sim: Simulator) -> AsyncIterator[Raw]:
+async def raw_client(sim: Simulator) -> AsyncIterator[RawClient]:
     """A client without a token; its connections end with the block."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        yield Raw(sim, session)
+        yield RawClient(sim, session)
 
 
 @asynccontextmanager
-async def box(user: str | None = "client1", **keywords: Any) -> AsyncIterator[tuple[Simulator, Raw]]:
+async def simulator(user: str | None = "client1", **keywords: Any) -> AsyncIterator[tuple[Simulator, RawClient]]:
     """A simulator and a client that is logged in."""
     async with Simulator(USERS, **keywords) as sim, raw_client(sim) as raw:
         yield sim, raw if user is None else await raw.log_in(user)
