@@ -30,9 +30,9 @@ from emasync.transfer import engine, sync
 from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.deletion import Confirm
 from emasync.transfer.events import OnEvent
-from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.state.schema import journal_scope
+from emasync.transfer.state.transfer_journal import OptionalJournal
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.worker_pool import yielding_sleep

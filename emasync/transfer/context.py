@@ -20,8 +20,8 @@ from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Overwrite, Verify
 from emasync.transfer.events import Event, OnEvent
-from emasync.transfer.ledger import OptionalJournal
 from emasync.transfer.planning.plan import Order
+from emasync.transfer.state.transfer_journal import OptionalJournal
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.wire.requests import Volume
 

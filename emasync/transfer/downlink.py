@@ -22,8 +22,8 @@ from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState,
 from emasync.transfer.chunk_buffer import ChunkBuffer
 from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.ledger import FileResult
 from emasync.transfer.planning.plan import DownlinkItem, prefix
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.wire import requests

@@ -20,10 +20,10 @@ from emasync.disk import RootGuard
 from emasync.errors import NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
 from emasync.transfer.context import Options
-from emasync.transfer.engine import TransferRun
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
+from emasync.transfer.run import TransferRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ async def look_at_both(run: TransferRun, look: Callable[[], Scan]) -> tuple[Scan
     failures: list[Exception] = []
 
     async def here() -> None:
-        scans.append(await run.link.threads.run(look))
+        scans.append(await run.context.threads.run(look))
 
     async def there() -> None:
         trees.append(await run.listing.fresh())

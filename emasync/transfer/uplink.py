@@ -17,17 +17,14 @@ import anyio
 
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.context import Options, TransferContext
 from emasync.transfer.events import Confirmed, Retrying
-from emasync.transfer.ledger import FileResult, Ledger
-from emasync.transfer.open_files import Places
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
+from emasync.transfer.run import TransferRun
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_request import PendingConfirmation, RequestResult, UplinkRequestSender, halves
 from emasync.transfer.verification import Verdict, verify_sent
 from emasync.transfer.worker_pool import drain, run_workers
@@ -51,25 +48,18 @@ class Uplink:
 
     def __init__(
         self,
-        link: TransferContext,
-        options: Options,
+        run: TransferRun,
         *,
-        roster: ResultTracker,
-        ledger: Ledger,
-        account: RequestStats,
-        places: Places,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
-        self._link = link
-        self._options = options
-        self._roster = roster
-        self._ledger = ledger
-        self._account = account
-        self._places = places
+        self._run = run
+        self._context = run.context
+        self._options = run.options
+        self._tracker = run.tracker
         self._clock = clock
         self._sleep = sleep
-        self._sender = UplinkRequestSender(link, options, roster=roster, clock=clock)
+        self._sender = UplinkRequestSender(run.context, run.options, roster=run.tracker, clock=clock)
         self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
         self._refused: Counter[UplinkItem] = Counter()  # and of these, how often the server said that it had failed
         self._sent: list[PendingConfirmation] = []
@@ -94,7 +84,7 @@ class Uplink:
         if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
             await self._fail([(item, self._fatal_error) for item in call.items])
             return
-        await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
+        await self._run.journal.record_sent(_places(call), call_id=secrets.token_hex(8))
         end = await self._send(call)
         if end.split:
             for half in halves(call):
@@ -107,13 +97,13 @@ class Uplink:
     async def _send(self, call: UplinkCall) -> RequestResult:
         """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
         file for which none can be opened alone, all waits later, has failed."""
-        async with self._places.take() as place:
-            end = await self._sender.send(call, account=self._account)
+        async with self._run.open_files.take() as place:
+            end = await self._sender.send(call, account=self._run.stats)
             if end.short is None:
-                self._places.passed()
+                self._run.open_files.passed()
                 return end
-            narrowed = self._places.narrow(place)
-        return end if narrowed or await self._places.wait() else end.without_short()
+            narrowed = self._run.open_files.narrow(place)
+        return end if narrowed or await self._run.open_files.wait() else end.without_short()
 
     @property
     def _full(self) -> bool:
@@ -148,8 +138,8 @@ class Uplink:
                 began = self._clock()
                 looked, self._sent = deque(self._sent), []
                 try:
-                    tree = await self._link.files.list(
-                        account=self._account, only=[sent.item.remote for sent in looked]
+                    tree = await self._context.files.list(
+                        account=self._run.stats, only=[sent.item.remote for sent in looked]
                     )
                 except EMError as error:
                     await self._give_up(looked, error)
@@ -169,7 +159,7 @@ class Uplink:
 
     async def _judge(self, looked: deque[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
         await self._learn_tags(dict(_tag_samples(looked, tree)), settled=settled)
-        if self._link.tags.incompatible:
+        if self._context.tags.incompatible:
             self._note_once(_FALL_BACK)
         while looked:  # in portions, each forgotten once it is settled
             done: list[tuple[PendingConfirmation, Verified, int | None]] = []
@@ -187,7 +177,7 @@ class Uplink:
         """What the listing teaches of this server's tags. One that is right confirms the rule. Where none is, older
         files of these sizes may still be listed, or there: reading some tells. Only once a listing can lag no more
         (`settled`, or long enough after the first that showed none right) what differs is evidence against the rule."""
-        tags = self._link.tags
+        tags = self._context.tags
         if any(entry.content_tag == tag for entry, tag in samples.items()):
             tags.match()
             return
@@ -201,15 +191,15 @@ class Uplink:
         sent: dict[str, int] = {entry.path: tag for entry, tag in samples.items()}
         relist = self._relist if conclude else None
         with suppress(EMError):
-            await probe_tags(self._link, entries, account=self._account, sent=sent, relist=relist)
+            await probe_tags(self._context, entries, account=self._run.stats, sent=sent, relist=relist)
 
     async def _relist(self) -> FileTree:
-        return await self._link.files.list(account=self._account)
+        return await self._context.files.list(account=self._run.stats)
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:
             self._noted.add(text)
-            self._roster.note(text)
+            self._tracker.note(text)
 
     def _verdict(self, sent: PendingConfirmation, tree: FileTree) -> Verdict:
         resent = self._missed[sent.item] > 0
@@ -219,12 +209,12 @@ class Uplink:
             size=sent.item.fingerprint.size,
             tag=sent.tag,
             counted=sent.receipt,
-            tags=self._link.tags,
+            tags=self._context.tags,
             verify=self._options.verify,
             resent=resent,
         )
         by_size = verdict.arrived and verdict.how is not Verified.TAG and self._options.verify == "content"
-        if by_size and resent and self._link.tags.state is TagState.UNKNOWN:
+        if by_size and resent and self._context.tags.state is TagState.UNKNOWN:
             self._note_once(_NOT_COMPARED)
         return verdict
 
@@ -233,7 +223,7 @@ class Uplink:
         if sent.tag is not None:
             return sent
         try:
-            digest = await self._link.threads.run(digest_file, sent.item.place)
+            digest = await self._context.threads.run(digest_file, sent.item.place)
         except (OSError, EMError):
             return sent  # changed or gone meanwhile: sending it again will say so
         return replace(sent, tag=digest.tag, sha256=digest.sha256)
@@ -258,7 +248,7 @@ class Uplink:
 
     def _repacked(self) -> deque[UplinkCall]:
         again, self._again = self._again, []
-        return deque(pack_again(again, limits=self._link.settings.limits))
+        return deque(pack_again(again, limits=self._context.settings.limits))
 
     async def _done(self, files: list[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Settle files that arrived: how that is proved, and the tag that the listing shows."""
@@ -272,25 +262,25 @@ class Uplink:
             )
             for sent, how, listed_tag in files
         ]
-        await self._roster.settle(endings)
+        await self._tracker.record(endings)
 
     async def _lost(self, sent: PendingConfirmation) -> None:
         """Sent as often as is sensible, and still not there as it should be."""
         if sent.receipt and sent.listed:
             error = IntegrityError(
-                f"{safe(sent.item.remote)}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
+                f"{safe(sent.item.remote)}: sent {self._tracker.sends(sent.item.remote)} times, but {sent.why}"
             )
             outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
         else:
             outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=f"sent, but {sent.why}")
-        await self._roster.settle([FileResult(outcome=outcome, tag=sent.tag)])
+        await self._tracker.record([FileResult(outcome=outcome, tag=sent.tag)])
 
     async def _give_up(self, looked: Iterable[PendingConfirmation], error: EMError) -> None:
         """No listing to be had: nothing is known of what was sent."""
         self._fatal_error = self._fatal_error or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
         outcomes = [self._outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
-        await self._roster.settle([FileResult(outcome=outcome) for outcome in outcomes])
+        await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
         outcomes = [
@@ -299,12 +289,12 @@ class Uplink:
                 place=item.place,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._roster.sends(item.remote),
+                attempts=self._tracker.sends(item.remote),
                 error=error,
             )
             for item, error in files
         ]
-        await self._roster.settle([FileResult(outcome=outcome) for outcome in outcomes])
+        await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])
 
     def _outcome(
         self,
@@ -324,7 +314,7 @@ class Uplink:
             bytes=moved,
             sha256=sent.sha256,
             verified=verified,
-            attempts=self._roster.sends(sent.item.remote),
+            attempts=self._tracker.sends(sent.item.remote),
             seconds=sent.seconds,
             busy_seconds=sent.busy_s,
             reason=reason,
