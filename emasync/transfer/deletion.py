@@ -33,18 +33,16 @@ from emasync.model import (
     SyncSummary,
     safe,
 )
+from emasync.transfer.options import SyncOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.run import TransferRun
 from emasync.transfer.state.transfer_journal import FileResult
-
-Confirm = Callable[[SyncSummary], Awaitable[bool]]
-"""Asked once, before anything moves, where a sync would delete files; False ends it."""
 
 _DELETED = "deleted: not at the source"
 _OTHERS_FAILED = "not deleted, because other files failed"
 
 
-async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Confirm | None) -> None:
+async def agree(summary: SyncSummary, options: SyncOptions) -> None:
     """Return if the deletions of `summary` may be done, else raise DeletionRefusedError.
 
     With nobody to ask they may, unless the source is empty: that is what an unmounted disk or a filter that leaves
@@ -54,11 +52,11 @@ async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Conf
         return
     here, there = ("on the EM", "here") if summary.side == "remote" else ("here", "on the EM")
     what = f"all {summary.delete_files:,} files {here}" if summary.empties else f"{summary.delete_files:,} files {here}"
-    if confirm is not None:
-        if await confirm(summary):
+    if options.confirm is not None:
+        if await options.confirm(summary):
             return
         why = f"the answer to whether {what} may be deleted was no"
-    elif summary.empties and not allow_empty_source:
+    elif summary.empties and not options.allow_empty_source:
         has = f"the filters leave none of the files of the source ({there})"
         has = has if summary.source_excluded else f"the source ({there}) has no files"
         why = f"{has}, so {what} would be deleted; if that is meant: allow_empty_source (--allow-empty-source)"

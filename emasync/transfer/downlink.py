@@ -20,8 +20,9 @@ from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
 from emasync.transfer.chunk_buffer import ChunkBuffer
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_compatibility import TagState
@@ -47,7 +48,7 @@ class FileDownlink:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         into: Path,
         pin: RootGuard,

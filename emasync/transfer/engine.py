@@ -17,10 +17,11 @@ import anyio
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.downlink import FileDownlink
 from emasync.transfer.events import EventCallback, Planned
 from emasync.transfer.open_files import Places
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.packing import pack_again, plan_uplink
 from emasync.transfer.planning.plan import (
@@ -51,7 +52,7 @@ _SIZE_ONLY = (
 Job = Callable[[TransferRun], Awaitable[None]]
 
 
-def start_transfer(context: TransferContext, options: Options, direction: Direction, job: Job) -> Transfer:
+def start_transfer(context: TransferContext, options: TransferOptions, direction: Direction, job: Job) -> Transfer:
     """A Transfer that runs `job` with the journal, the deadline and the event callback of `options`."""
     callback = None
     if options.on_event is not None:
@@ -155,7 +156,7 @@ def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | Downlin
 
 async def _run(
     context: TransferContext,
-    options: Options,
+    options: TransferOptions,
     direction: Direction,
     job: Job,
     tracker: ResultTracker,
@@ -187,28 +188,39 @@ async def _run(
 
 
 def uplink(
-    context: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    context: TransferContext,
+    sources: str | Path | Glob | Sequence[str | Path | Glob],
+    *,
+    dest: str,
+    options: TransferOptions,
 ) -> Transfer:
     """The Transfer behind `Client.uplink`."""
 
     async def job(run: TransferRun) -> None:
-        await run_uplink(run, await _wanted(run, await uplink_plan(context, sources, dest=dest, options=options)))
+        await run_uplink(
+            run, await _wanted(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
+        )
 
     return start_transfer(context, options, Direction.UPLINK, job)
 
 
 def downlink(
-    context: TransferContext, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options
+    context: TransferContext, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: TransferOptions
 ) -> Transfer:
     """The Transfer behind `Client.downlink`."""
 
     async def job(run: TransferRun) -> None:
-        await run_downlink(run, downlink_plan(paths, await run.listing.fresh(), options=options), into=Path(into))
+        named = [paths] if isinstance(paths, str | Glob) else list(paths)
+        tree = await run.listing.fresh()
+        plan = plan_downlink(named, tree, order=options.order, include=options.include, exclude=options.exclude)
+        await run_downlink(run, plan, into=Path(into))
 
     return start_transfer(context, options, Direction.DOWNLINK, job)
 
 
-def apply(context: TransferContext, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: Options) -> Transfer:
+def apply(
+    context: TransferContext, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: TransferOptions
+) -> Transfer:
     """The Transfer behind `Client.apply`."""
 
     async def job(run: TransferRun) -> None:
@@ -222,12 +234,11 @@ def apply(context: TransferContext, plan: UplinkPlan | DownlinkPlan, *, into: st
 
 
 async def uplink_plan(
-    context: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    context: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, filters: Filters
 ) -> UplinkPlan:
     """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
     check_no_parent(RemotePath(dest))
     wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
-    filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
     return plan_scan(context, await context.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
 
 
@@ -244,12 +255,6 @@ def plan_scan(
         limits=limits,
         target_bytes=limits.uplink_target,
     )
-
-
-def downlink_plan(paths: str | Glob | Sequence[str | Glob], tree: FileTree, *, options: Options) -> DownlinkPlan:
-    """Select in a listing."""
-    wanted = [paths] if isinstance(paths, str | Glob) else list(paths)
-    return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
 
 
 async def _wanted(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:

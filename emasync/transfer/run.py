@@ -13,8 +13,9 @@ import anyio
 from emasync.disk import RootGuard
 from emasync.http.pipeline import RequestStats
 from emasync.model import FileTree
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.open_files import Places
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.state.transfer_journal import TransferJournal
 from emasync.transfer.tracker import ResultTracker
 
@@ -47,7 +48,7 @@ class TransferRun:
     """One transfer under way. `root_guard` watches the destination of a downlink; `stats` are those of all requests."""
 
     context: TransferContext
-    options: Options
+    options: TransferOptions
     tracker: ResultTracker
     journal: TransferJournal
     stats: RequestStats

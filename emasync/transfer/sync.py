@@ -7,7 +7,7 @@ room.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from emasync.model import (
     Verified,
     safe,
 )
-from emasync.transfer.context import Options, TransferContext
-from emasync.transfer.deletion import Confirm, Deletion, agree
+from emasync.transfer.context import TransferContext
+from emasync.transfer.deletion import Deletion, agree
 from emasync.transfer.digests import content_tags
 from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
+from emasync.transfer.options import SyncOptions, TransferOptions
 from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, ComparedFile, compare, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
@@ -59,21 +60,8 @@ _NOT_COMPARED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
-    """What a sync may do beyond copying. `max_delete` None is no bound. `confirm` is asked before files are deleted;
-    without it an empty source deletes nothing unless `allow_empty_source`. `missing_ok`: a sync up makes its folder."""
-
-    delete: bool = False
-    dry_run: bool = False
-    max_delete: int | None = None
-    allow_empty_source: bool = False
-    confirm: Confirm | None = None
-    missing_ok: bool = True
-
-
 def sync_up(
-    context: TransferContext, local: str | Path, remote: str, *, options: Options, sync: SyncOptions
+    context: TransferContext, local: str | Path, remote: str, *, options: TransferOptions, sync: SyncOptions
 ) -> Transfer:
     """The Transfer behind `Client.sync_up`."""
     here, there = local_folder(local), remote_folder(remote)
@@ -89,7 +77,7 @@ def sync_up(
         if sync.dry_run:
             record_rejected(run, plan, Direction.UPLINK)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
+        await agree(summary_of(sides, decisions), sync)
         above = tree.unknown_above(there)
         if unknown := tree.unknown_below(there) if above is None else [above]:
             named = ", ".join(safe(folder) for folder in unknown[:3])
@@ -104,7 +92,7 @@ def sync_up(
 
 
 def sync_down(
-    context: TransferContext, remote: str, local: str | Path, *, options: Options, sync: SyncOptions
+    context: TransferContext, remote: str, local: str | Path, *, options: TransferOptions, sync: SyncOptions
 ) -> Transfer:
     """The Transfer behind `Client.sync_down`."""
     here, there = local_folder(local), remote_folder(remote)
@@ -120,7 +108,7 @@ def sync_down(
             nothing = DownlinkPlan(items=(), refused=refused, notes=found.notes)
             record_rejected(run, nothing, Direction.DOWNLINK, into=here)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
+        await agree(summary_of(sides, decisions), sync)
         _record_still(run, sides, decisions)
         deletion = _deletion(run, sides, decisions)
         deletion.register()

@@ -24,8 +24,9 @@ from emasync.errors import (
 from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Forwarding, Progress, Started
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_body import UplinkBody
@@ -79,7 +80,7 @@ class UplinkRequestSender:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         roster: ResultTracker,
         clock: Callable[[], float] = time.monotonic,

@@ -142,7 +142,7 @@ class TransferJournal:
 
 @asynccontextmanager
 async def open_transfer_journal(
-    asked: Path | OptionalJournal | None, *, scope: str, direction: Direction, on_lost: Callable[[OSError], None]
+    asked: str | Path | OptionalJournal | None, *, scope: str, direction: Direction, on_lost: Callable[[OSError], None]
 ) -> AsyncIterator[TransferJournal]:
     """The journal that was asked for. A path must be usable; an OptionalJournal may be lost, and `on_lost` is told."""
     async with AsyncExitStack() as stack:
@@ -155,7 +155,7 @@ async def open_transfer_journal(
             except OSError as error:
                 on_lost(error)
         elif asked is not None:
-            journal = await stack.enter_async_context(open_journal(asked))
+            journal = await stack.enter_async_context(open_journal(Path(asked)))
         optional = on_lost if isinstance(asked, OptionalJournal) else None
         yield TransferJournal(journal, scope=scope, direction=direction, on_lost=optional)
 
