@@ -103,7 +103,7 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
         state=OutcomeState.DONE,
         bytes=digest.size,
         sha256=digest.sha256,
-        verified=verdict.how,
+        verified=verdict.verified,
         attempts=row.attempts,
         reason="sent by an earlier run, found on the EM",
     )

@@ -23,7 +23,7 @@ UPLINK, LIST, DOWNLINK = "em/files/uplink", "em/files/list", "em/files/downlink"
 
 
 async def test_what_never_left_before_the_deadline_has_failed_and_is_not_unknown(tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call tells the tracker before the call has its turn.
+    # Sabotage: Uplink._send_call tells the tracker before the call has its turn.
     async with Simulator(USERS, exclusive=True) as sim, connect(sim) as em:
         gate = sim.gate(DOWNLINK)
         write(sim.volume("client1"), {"held": b"1"})

@@ -22,13 +22,13 @@ from tests.faults.checker import read_journal
 UPLINK, LIST = "em/files/uplink", "em/files/list"
 
 
-# Sabotage: leave `len(self._sent) >= self._look_at` out of Uplink._one_call: one listing; or never raise `_look_at`
+# Sabotage: leave `self._state.full` out of Uplink._send_call: one listing; or no `raise_pending_limit`
 # while the listing lags behind: one after every call.
 @pytest.mark.parametrize(("lag_s", "listings"), [(0.0, range(3, 6)), (2.0, range(1, 9))])
 async def test_files_that_wait_for_a_listing_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lag_s: float, listings: range
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._MOST_UNSETTLED", 15)
+    monkeypatch.setattr("emasync.transfer.uplink_state._MAX_PENDING", 15)
     source = many(tmp_path / "source", 60, parts=12)
     async with Simulator(USERS, list_lag=lag_s) as sim, connect(sim, settings=SWIFT) as em:
         report = await em.uplink(f"{source}/", dest="d", workers=1)
