@@ -4,7 +4,7 @@ Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and
 May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
 """
 
-from emasync.model.decisions import SyncDecisions
+from emasync.model.decisions import SyncDecisions, SyncReason
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
 from emasync.model.glob import Glob
@@ -52,6 +52,7 @@ __all__ = [
     "SyncAction",
     "SyncDecision",
     "SyncDecisions",
+    "SyncReason",
     "SyncSummary",
     "Token",
     "TransferReport",

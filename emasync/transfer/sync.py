@@ -21,6 +21,7 @@ from emasync.model import (
     RemotePath,
     SyncDecision,
     SyncDecisions,
+    SyncReason,
     Verified,
     safe,
 )
@@ -29,7 +30,7 @@ from emasync.transfer.deletion import Deletion, agree
 from emasync.transfer.digests import content_tags
 from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
 from emasync.transfer.options import SyncOptions, TransferOptions
-from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, ComparedFile, compare, without_deletions
+from emasync.transfer.planning.diff import ComparedFile, compare, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.run import TransferRun
@@ -182,7 +183,7 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
         max_delete=sync.max_delete,
         filters=found.filters,
     )
-    not_compared = decisions.to_move(UNKNOWN_CONTENT)
+    not_compared = decisions.copies(SyncReason.UNKNOWN_CONTENT)
     if not_compared:
         run.tracker.note(_NOT_COMPARED.format(f"{not_compared:,}"))
     unreadable = {one.remote for one in found.refused}  # settled as that: a file has one end
@@ -254,7 +255,7 @@ def _record_still(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecisi
             place=before + one.path,
             direction=sides.direction,
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
-            verified=Verified.TAG if one.reason == SAME_CONTENT else Verified.NONE,
+            verified=Verified.TAG if one.reason == SyncReason.SAME_CONTENT else Verified.NONE,
             reason=None if conflict else one.reason,
             error=EMError(f"{safe(path)}: {one.reason}") if conflict else None,
         )
