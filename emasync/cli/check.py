@@ -14,8 +14,7 @@ from emasync.cli.exit_codes import ExitCode
 from emasync.cli.job import CommandContext, run_on_em
 from emasync.cli.options import GlobalOptions, option, with_em
 from emasync.cli.out import escape_name
-from emasync.model import SyncDecision
-from emasync.transfer.planning.diff import NEW
+from emasync.model import SyncDecision, SyncReason
 
 _SIGNS = {
     "=": "the same",
@@ -85,6 +84,6 @@ def _sign(one: SyncDecision) -> str:
         return "!"
     if one.action == "delete":
         return "-"
-    if one.reason == NEW:
+    if one.reason == SyncReason.NEW:
         return "+"
     return "=" if one.action == "keep" else "*"

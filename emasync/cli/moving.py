@@ -25,7 +25,7 @@ from emasync.cli.resumable import is_resumed, resume_command, why_not_resumable
 from emasync.cli.wishes import CommandLine, TransferFlags, command_line
 from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying
-from emasync.transfer.ledger import OptionalJournal, journal_lost
+from emasync.transfer.state.transfer_journal import OptionalJournal, journal_lost
 from emasync.transfer.transfer import Transfer
 
 T = TypeVar("T")

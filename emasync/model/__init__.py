@@ -4,7 +4,7 @@ Frozen values, or packed collections of them, with the questions that they alone
 `report` carries errors and imports `emasync.errors`; the other modules must not: errors carry some of their values.
 """
 
-from emasync.model.decisions import SyncDecisions
+from emasync.model.decisions import SyncDecisions, SyncReason
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
 from emasync.model.glob import Glob
@@ -52,6 +52,7 @@ __all__ = [
     "SyncAction",
     "SyncDecision",
     "SyncDecisions",
+    "SyncReason",
     "SyncSummary",
     "Token",
     "TransferReport",

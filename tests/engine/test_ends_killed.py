@@ -164,7 +164,7 @@ async def one_kill(
 
 
 # Sabotage: let `resume_uplink` return `plan.calls` at once; leave out the `sweep` in `resume_downlink`; let
-# `ResultTracker.settle` tell the ledger last and of nothing that was downlinked.
+# `ResultTracker.record` write the journal last and of nothing that was downlinked.
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 8 * KILLS)
 async def test_a_run_killed_at_any_moment_is_finished_by_the_next_one(

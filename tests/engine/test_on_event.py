@@ -40,7 +40,7 @@ def a_transfer(em: Client, direction: str, here: Path, on_event: Callable[[Event
     return em.downlink("there/", into=here / "into", on_event=on_event)
 
 
-# Sabotage: no `try` in `EventCallback.hear`: an OSError of the caller's passes for that of a file, or its call is
+# Sabotage: no `try` in `EventCallback.emit`: an OSError of the caller's passes for that of a file, or its call is
 # tried again.
 # Sabotage: no `if self.failure is not None: return` there: events come after the failure.
 @pytest.mark.parametrize("why", ERRORS)

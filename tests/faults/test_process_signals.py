@@ -29,7 +29,8 @@ _CHILD = str(Path(__file__).with_name("process_child.py"))
 
 
 # sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
-# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done"; leave SIGHUP out of
+# leave out `await run.tracker.record([result])` in `_DownlinkWorker.download`; let `_Job.__exit__` always
+# say "done"; leave SIGHUP out of
 # `_CODES` in cli/signals.
 @pytest.mark.parametrize("number", _CODES)
 @pytest.mark.parametrize("way", ["up", "down"])

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
-from emasync.transfer.ledger import FileResult, Item, Ledger, journal_lost
 from emasync.transfer.state.journal import Journal, open_journal, unfinished
+from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, TransferJournal, journal_lost
 
 PATH = RemotePath("a/b")
 
@@ -29,27 +29,27 @@ class FullDisk(Journal):
         raise OSError(errno.ENOSPC, "No space left on device", "/state/j.db")
 
 
-# Sabotage: leave `self._journal = None` out of `Ledger._kept`; or call `on_lost` for each that waited.
+# Sabotage: leave `self._journal = None` out of `TransferJournal._in_use`; or call `on_lost` for each that waited.
 async def test_an_optional_journal_that_is_lost_is_told_once_and_asked_no_more() -> None:
     journal, lost = FullDisk(), list[OSError]()
-    ledger = Ledger(journal, scope="em", direction=Direction.UPLINK, on_lost=lost.append)
+    transfer = TransferJournal(journal, scope="em", direction=Direction.UPLINK, on_lost=lost.append)
     async with anyio.create_task_group() as tasks:
         for name in ("x", "y"):
-            tasks.start_soon(partial(ledger.sending, [(PATH, name)], call_id="1"))
-    await ledger.sending([(PATH, "z")], call_id="2")
-    await ledger.intend([Item(remote=PATH, place="z")])
-    await ledger.settle([])
-    assert await ledger.recall([(PATH, "z")]) == {}
+            tasks.start_soon(partial(transfer.record_sent, [(PATH, name)], call_id="1"))
+    await transfer.record_sent([(PATH, "z")], call_id="2")
+    await transfer.record_intents([IntendedFile(remote=PATH, local_path="z")])
+    await transfer.record_results([])
+    assert await transfer.lookup([(PATH, "z")]) == {}
     assert (journal.asked, [one.errno for one in lost]) == (2, [errno.ENOSPC])
     said = "no journal is kept, an interrupted run cannot be resumed: No space left on device (/state/j.db)"
     assert journal_lost(lost[0]) == said
 
 
-# Sabotage: `if self._on_lost is None: return` in `Ledger._kept`.
+# Sabotage: `if self._on_lost is None: return` in `TransferJournal._in_use`.
 async def test_a_journal_that_was_asked_for_raises_what_its_disk_says() -> None:
-    ledger = Ledger(FullDisk(), scope="em", direction=Direction.UPLINK)
+    transfer = TransferJournal(FullDisk(), scope="em", direction=Direction.UPLINK)
     with pytest.raises(OSError, match="No space left"):
-        await ledger.sending([(PATH, "x")], call_id="1")
+        await transfer.record_sent([(PATH, "x")], call_id="1")
 
 
 # Sabotage: count FAILED, or INTENT, as ended in `unfinished`.
@@ -64,11 +64,11 @@ async def test_what_is_unfinished_is_what_a_resume_would_go_on_with(
     assert unfinished(path) == 0
     assert not path.exists()
     async with open_journal(path) as journal:
-        ledger = Ledger(journal, scope="em", direction=Direction.UPLINK)
-        await ledger.intend([Item(remote=PATH, place="x")])
+        transfer = TransferJournal(journal, scope="em", direction=Direction.UPLINK)
+        await transfer.record_intents([IntendedFile(remote=PATH, local_path="x")])
         if state is not None:
             outcome = Outcome(path=PATH, place="x", direction=Direction.UPLINK, state=state)
-            await ledger.settle([FileResult(outcome=outcome)])
+            await transfer.record_results([FileResult(outcome=outcome)])
         with pytest.raises(BlockingIOError):
             unfinished(path)
     assert unfinished(path) == left
