@@ -165,13 +165,13 @@ class TransferRun:
 
 
 def transfer(link: TransferContext, options: Options, direction: Direction, job: Job) -> Transfer:
-    """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
+    """A Transfer that runs `job` with a journal, a deadline and the limiter's events, as `options` say."""
 
     async def work(results: Results, account: RequestStats) -> None:
-        with link.running.one(), _heard(options) as heard, link.lane.listen(heard.tell):
+        with link.running.one(), _heard(options) as heard, link.limiter.listen(heard.tell):
             await _run(link, heard, direction, job, results, account)
 
-    return Transfer(work, busy_clock=lambda: link.lane.busy_s)
+    return Transfer(work, busy_clock=lambda: link.limiter.busy_s)
 
 
 @contextmanager
