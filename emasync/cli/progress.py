@@ -205,7 +205,7 @@ class Bars:
         count, seconds = tally.forwarding
         if count and not tally.phase:
             shown += f", {count} of them on the ground, going to the EM for {seconds:.0f} s"
-        width = f", lane width {tally.width}" if tally.width is not None else ""
+        width = f", concurrency limit {tally.width}" if tally.width is not None else ""
         return f"  {shown}{width}" + (f", {tally.failed} not moved" if tally.failed else "")
 
     def _rows(self) -> RenderableType:

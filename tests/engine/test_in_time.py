@@ -31,7 +31,7 @@ async def test_what_never_left_before_the_deadline_has_failed_and_is_not_unknown
             tasks.start_soon(em.files.read, "held")  # takes the lock, and keeps it
             await paused.wait_until_hit()
             with anyio.move_on_after(0.05):
-                await em.files.list()  # from here on the lane knows
+                await em.files.list()  # from here on the limiter knows
             report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a", deadline=0.3)
             paused.release()
         assert [outcome.state for outcome in report.outcomes] == [OutcomeState.FAILED]
