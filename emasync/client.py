@@ -27,12 +27,14 @@ from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
-from emasync.transfer.context import Options, TransferContext
-from emasync.transfer.deletion import Confirm
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import OnEvent
-from emasync.transfer.ledger import OptionalJournal
+from emasync.transfer.options import Confirm, SyncOptions, TransferOptions
+from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
+from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.state.schema import journal_scope
+from emasync.transfer.state.transfer_journal import OptionalJournal
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.worker_pool import yielding_sleep
@@ -82,12 +84,12 @@ class Client:
         self.url = str(self._transport.base_url)
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
-        self._lane = ConcurrencyLimiter(probe=self._probe)
+        self._limiter = ConcurrencyLimiter(probe=self._probe)
         self._caller = RequestPipeline(
             self._transport,
             username=username,
             password=password,
-            gate=self._lane,
+            limiter=self._limiter,
             policy=self.settings.retry,
             sleep=yielding_sleep,
         )
@@ -126,14 +128,14 @@ class Client:
                 volume=self._volume,
                 threads=threads,
                 settings=self.settings,
-                lane=self._lane,
+                limiter=self._limiter,
                 up=Pace(self.settings.uplink_rate),
                 down=Pace(self.settings.downlink_rate),
                 tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
-            await self._recall(threads)
-            stack.push_async_callback(self._remember, threads)
+            await self._load_limiter(threads)
+            stack.push_async_callback(self._save_limiter, threads)
             stack.push_async_callback(self._end_transfers, self._link)
             self._stack = stack.pop_all()
         return self
@@ -150,17 +152,17 @@ class Client:
         with anyio.CancelScope(shield=True):
             await link.running.end()
 
-    async def _recall(self, threads: FileExecutor) -> None:
-        """Start with the width that this EM bore last time."""
+    async def _load_limiter(self, threads: FileExecutor) -> None:
+        """Start with the concurrency limit that was learned of this EM earlier."""
         if self._state is not None:
-            self._lane.recall(await threads.run(partial(limiter_state.recall, self._state, self.url, now=time.time())))
+            self._limiter.load(await threads.run(partial(limiter_state.load, self._state, self.url, now=time.time())))
 
-    async def _remember(self, threads: FileExecutor) -> None:
-        """Keep what was learned of this EM's lock; nothing is written where nothing was refused."""
-        memory = self._lane.memory(learned_at=time.time())
-        if self._state is not None and memory.known_limit is not None:
+    async def _save_limiter(self, threads: FileExecutor) -> None:
+        """Save what was learned of this EM's lock; nothing is written where nothing was refused."""
+        learned = self._limiter.state(learned_at=time.time())
+        if self._state is not None and learned.known_limit is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(limiter_state.remember, self._state, self.url, memory)
+                await threads.run(limiter_state.save, self._state, self.url, learned)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation.
@@ -200,8 +202,15 @@ class Client:
         >>> report.ok, report.done[0].path
         (True, 'notes/a.txt')
         """
-        options = self._options(
-            workers, overwrite, verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
         return engine.uplink(self._opened, sources, dest=dest, options=options)
 
@@ -240,16 +249,16 @@ class Client:
         results/b.txt done 12
         results/a.txt done 6
         """
-        options = self._options(
-            workers,
-            overwrite,
-            verify,
-            on_event,
-            journal,
-            include=include,
-            exclude=exclude,
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
             order=order,
-            deadline=deadline,
+            deadline_s=deadline,
         )
         return engine.downlink(self._opened, paths, into=into, options=options)
 
@@ -269,8 +278,8 @@ class Client:
         >>> (await em.plan_uplink("a.txt")).describe()
         '1 file, 1 call, 5 B'
         """
-        options = self._options(None, None, None, None, None, include=include, exclude=exclude)
-        return await engine.uplink_plan(self._opened, sources, dest=dest, options=options)
+        filters = Filters(include=tuple(include), exclude=tuple(exclude))
+        return await engine.uplink_plan(self._opened, sources, dest=dest, filters=filters)
 
     async def plan_downlink(
         self,
@@ -285,8 +294,8 @@ class Client:
         >>> (await em.plan_downlink("results/")).describe()
         '2 files, 2 calls, 18 B'
         """
-        options = self._options(None, None, None, None, None, include=include, exclude=exclude, order=order)
-        return engine.downlink_plan(paths, await self.files.list(), options=options)
+        named = [paths] if isinstance(paths, str | Glob) else list(paths)
+        return plan_downlink(named, await self.files.list(), order=order, include=include, exclude=exclude)
 
     def apply(
         self,
@@ -309,8 +318,13 @@ class Client:
         >>> Path("out/a.txt").read_text()
         'hello\\n'
         """
-        options = self._options(
-            workers, overwrite, verify, on_event, journal, include=(), exclude=(), deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            deadline_s=deadline,
         )
         return engine.apply(self._opened, plan, into=into, options=options)
 
@@ -353,10 +367,17 @@ class Client:
         >>> [(decision.path, decision.action) for decision in report.plan]
         [('a.txt', 'delete'), ('b.txt', 'delete'), ('index.html', 'copy')]
         """
-        options = self._options(
-            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite="replace",
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
-        wishes = sync.SyncOptions(
+        sync_options = SyncOptions(
             delete=delete,
             dry_run=dry_run,
             max_delete=max_delete,
@@ -364,7 +385,7 @@ class Client:
             confirm=confirm,
             missing_ok=missing_ok,
         )
-        return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
+        return sync.sync_up(self._opened, local, remote, options=options, sync=sync_options)
 
     def sync_down(
         self,
@@ -391,17 +412,24 @@ class Client:
         >>> [outcome.state.value for outcome in (await em.sync_down("results", "out")).outcomes]
         ['skipped', 'skipped']
         """
-        options = self._options(
-            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite="replace",
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
-        wishes = sync.SyncOptions(
+        sync_options = SyncOptions(
             delete=delete,
             dry_run=dry_run,
             max_delete=max_delete,
             allow_empty_source=allow_empty_source,
             confirm=confirm,
         )
-        return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
+        return sync.sync_down(self._opened, remote, local, options=options, sync=sync_options)
 
     async def _probe(self) -> bool:
         return await self._caller.probe(requests.pod_status(self._volume))
@@ -411,31 +439,6 @@ class Client:
         if self._link is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
         return self._link
-
-    def _options(
-        self,
-        workers: int | None,
-        overwrite: Overwrite | None,
-        verify: Verify | None,
-        on_event: OnEvent | None,
-        journal: str | Path | OptionalJournal | None,
-        *,
-        include: Sequence[str],
-        exclude: Sequence[str],
-        order: Order = "largest",
-        deadline: float | None = None,
-    ) -> Options:
-        return Options(
-            workers=self.settings.workers if workers is None else workers,
-            overwrite=overwrite or self.settings.overwrite,
-            verify=verify or self.settings.verify,
-            on_event=on_event,
-            journal=Path(journal) if isinstance(journal, str) else journal,
-            include=tuple(include),
-            exclude=tuple(exclude),
-            order=order,
-            deadline_s=deadline,
-        )
 
 
 def _is_utf8(text: str) -> bool:

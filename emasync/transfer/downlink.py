@@ -14,16 +14,17 @@ from pathlib import Path
 
 from emasync.api.files import Content
 from emasync.config import MIB
-from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, exists, open_writer
+from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, WriteTarget, exists, open_writer
 from emasync.errors import EMError, IntegrityError
 from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
 from emasync.transfer.chunk_buffer import ChunkBuffer
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.ledger import FileResult
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.wire import requests
@@ -47,7 +48,7 @@ class FileDownlink:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         into: Path,
         pin: RootGuard,
@@ -208,29 +209,17 @@ class FileDownlink:
         self, item: DownlinkItem, size: int | None, kept: AsyncExitStack
     ) -> FileWriter | BufferedFileWriter:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
-        into, path = self._into, item.place
-        overwrite, durable = self._options.overwrite, self._link.settings.durable
-        if size is not None and size <= SMALL:
-            return BufferedFileWriter(
-                self._link.threads,
-                into,
-                path,
-                overwrite=overwrite,
-                durable=durable,
-                pin=self._pin,
-                unchanged=item.unchanged,
-            )
-        save = await kept.enter_async_context(
-            open_writer(
-                self._link.threads,
-                into,
-                path,
-                overwrite=overwrite,
-                durable=durable,
-                pin=self._pin,
-                unchanged=item.unchanged,
-            )
+        target = WriteTarget(
+            root=self._into,
+            path=item.place,
+            overwrite=self._options.overwrite,
+            durable=self._link.settings.durable,
+            root_guard=self._pin,
+            unchanged=item.unchanged,
         )
+        if size is not None and size <= SMALL:
+            return BufferedFileWriter(self._link.threads, target)
+        save = await kept.enter_async_context(open_writer(self._link.threads, target))
         if size:
             await save.check_space(size)
         return save

@@ -141,7 +141,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
 
 
 async def test_a_wrong_password_ends_a_transfer_after_one_call(sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call does not look at `_over`; or TokenStore forgets that it was denied.
+    # Sabotage: Uplink._send_call does not look at `_fatal_error`; or TokenStore forgets that it was denied.
     files = write(tmp_path, {f"f{number}/x": b"x" for number in range(30)})
     async with connect(sim, password="wrong") as em:
         up = await em.uplink(f"{files}/", dest="up")

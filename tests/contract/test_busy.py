@@ -1,7 +1,7 @@
 """The busy EM: 423 wherever it may come, and an exclusive lock that two tasks share.
 
-Owns: that a lock which passes costs nobody a file, and one that stays ends in a BusyError. How the lane decides is
-tested beside the lane.
+Owns: that a lock which passes costs nobody a file, and one that stays ends in a BusyError. How the limiter decides is
+tested beside the limiter.
 """
 
 from __future__ import annotations

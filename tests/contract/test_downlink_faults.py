@@ -144,7 +144,7 @@ async def test_on_a_server_with_other_content_tags_a_raw_file_is_never_called_do
 async def test_what_was_sent_and_reads_back_alike_shows_that_the_servers_tags_follow_another_rule(
     simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Sabotage: leave `sent=sent` out of `_learn_tags`.
+    # Sabotage: leave `sent=samples.sent` out of `Uplink._learn_tags`.
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
     lies = Fault("wrong_hash", endpoint="em/files/list", times=None)
     files = {"a.bin": DATA, "b.bin": b"another file"}

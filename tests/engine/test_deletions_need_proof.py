@@ -302,7 +302,7 @@ async def test_a_local_file_that_changed_before_it_was_to_be_deleted_is_kept(tmp
     assert tree(here) == {"extra.txt": b"EXTRA", "new.txt": b"new"}
 
 
-# Sabotage: `listed=True` always in `Uplink._judge`: a file is sent three times, or called missing.
+# Sabotage: `listed=True` always in `UplinkState.compare`: a file is sent three times, or called missing.
 async def test_an_uplink_that_no_listing_tells_of_is_unknown_and_sent_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

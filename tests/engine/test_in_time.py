@@ -23,7 +23,7 @@ UPLINK, LIST, DOWNLINK = "em/files/uplink", "em/files/list", "em/files/downlink"
 
 
 async def test_what_never_left_before_the_deadline_has_failed_and_is_not_unknown(tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call tells the roster before the call has its turn.
+    # Sabotage: Uplink._send_call tells the tracker before the call has its turn.
     async with Simulator(USERS, exclusive=True) as sim, connect(sim) as em:
         paused = sim.breakpoint(DOWNLINK)
         write(sim.volume("client1"), {"held": b"1"})
@@ -31,7 +31,7 @@ async def test_what_never_left_before_the_deadline_has_failed_and_is_not_unknown
             tasks.start_soon(em.files.read, "held")  # takes the lock, and keeps it
             await paused.wait_until_hit()
             with anyio.move_on_after(0.05):
-                await em.files.list()  # from here on the lane knows
+                await em.files.list()  # from here on the limiter knows
             report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a", deadline=0.3)
             paused.release()
         assert [outcome.state for outcome in report.outcomes] == [OutcomeState.FAILED]
@@ -60,7 +60,7 @@ async def test_a_file_that_is_in_place_when_the_transfer_is_left_has_its_outcome
 
 
 async def test_deletions_that_a_deadline_prevents_are_in_the_report(tmp_path: Path) -> None:
-    # Sabotage: sync_up does not let the roster expect what it will delete.
+    # Sabotage: sync_up does not let the tracker expect what it will delete.
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"site/extra": b"1"})
         paused = sim.breakpoint(UPLINK)

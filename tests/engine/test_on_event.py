@@ -40,7 +40,7 @@ def a_transfer(em: Client, direction: str, here: Path, on_event: Callable[[Event
     return em.downlink("there/", into=here / "into", on_event=on_event)
 
 
-# Sabotage: no `try` in `EventCallback.hear`: an OSError of the caller's passes for that of a file, or its call is
+# Sabotage: no `try` in `EventCallback.emit`: an OSError of the caller's passes for that of a file, or its call is
 # tried again.
 # Sabotage: no `if self.failure is not None: return` there: events come after the failure.
 @pytest.mark.parametrize("why", ERRORS)
@@ -80,14 +80,14 @@ async def test_what_on_event_raises_ends_the_transfer_and_is_raised_as_it_is(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: `link.lane.listen(options.tell)` in `transfer`: the mistake ends whatever call the lane told of.
-async def test_a_transfer_whose_on_event_fails_over_the_lane_takes_no_other_with_it(tmp_path: Path) -> None:
+# Sabotage: `link.limiter.listen(options.tell)` in `transfer`: the mistake ends whatever call the limiter told of.
+async def test_a_transfer_whose_on_event_fails_over_the_limiter_takes_no_other_with_it(tmp_path: Path) -> None:
     many(tmp_path / "source", 3, size=3000)
     ends: list[str] = []
     async with Simulator(USERS) as sim:
         many(sim.volume("client1") / "there", 40, size=3000)
         async with connect(sim, settings=SWIFT) as em:
-            await em.downlink("there/", into=tmp_path / "before", workers=8)  # the lane learns that two calls may pass
+            await em.downlink("there/", into=tmp_path / "before", workers=8)  # teaches the limiter: two calls
             paused = sim.breakpoint("em/files/downlink")
             sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
 

@@ -29,7 +29,7 @@ def many(count: int, *, folder: str = "in") -> dict[str, bytes]:
 
 
 async def test_calls_that_were_too_large_are_no_misses_of_their_files(tmp_path: Path) -> None:
-    # Sabotage: Uplink._send_again counts sends instead of misses: "sent 4 times, but it is not in the listing".
+    # Sabotage: UplinkState.take_missing counts sends instead of misses: "sent 4 times, but it is not in the listing".
     files = many(100)
     dropping = Fault("drop_files", endpoint=UPLINK, after=3)  # 100, 50 and 25 files are refused: this is the next
     async with Simulator(USERS, uplink_files=20, faults=[dropping]) as sim, connect(sim, settings=ONE_BY_ONE) as em:

@@ -55,7 +55,7 @@ async def test_after_a_deadline_what_was_sent_is_unknown_and_the_rest_has_failed
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: tell the roster of a call before its turn has come: files that never left count as unknown.
+# Sabotage: tell the tracker of a call before its turn has come: files that never left count as unknown.
 async def test_what_waited_for_its_turn_at_the_deadline_has_failed_for_it_never_left(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 40, parts=20)
     async with Simulator(USERS, exclusive=True) as sim, connect(sim, settings=SWIFT) as em:

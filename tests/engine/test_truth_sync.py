@@ -216,7 +216,7 @@ async def test_a_dry_run_moves_and_deletes_nothing_and_gives_a_reason_for_each_f
         assert calls(sim, UPLINK) == calls(sim, DOWNLINK) == []
 
 
-# Sabotage: do not have the roster expect what is to be deleted: those left at the deadline are in no report.
+# Sabotage: do not have the tracker expect what is to be deleted: those left at the deadline are in no report.
 async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path) -> None:
     here = write(tmp_path / "here", TWO)
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
