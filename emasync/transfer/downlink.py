@@ -25,8 +25,8 @@ from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import TagState
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 

@@ -35,7 +35,7 @@ from emasync.transfer.planning.plan import (
 )
 from emasync.transfer.planning.scan import Scan, scan
 from emasync.transfer.planning.selection import plan_downlink
-from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
+from emasync.transfer.resume import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.run import SharedListing, TransferRun
 from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, journal_lost, open_transfer_journal
 from emasync.transfer.tracker import ResultTracker

@@ -26,18 +26,18 @@ from emasync.model import (
     safe,
 )
 from emasync.transfer.context import TransferContext
-from emasync.transfer.deletion import Deletion, agree
-from emasync.transfer.digests import content_tags
 from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
 from emasync.transfer.options import SyncOptions, TransferOptions
 from emasync.transfer.planning.diff import ComparedFile, compare, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.run import TransferRun
-from emasync.transfer.sides import (
+from emasync.transfer.sync_deletion import Deletion, agree
+from emasync.transfer.sync_sides import (
     Sides,
     check_no_file,
     check_there,
+    content_tags,
     local_folder,
     look_at_both,
     not_given,
@@ -46,9 +46,9 @@ from emasync.transfer.sides import (
     scan_source,
     summary_of,
 )
-from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
+from emasync.transfer.verification import TagState
 
 _ENOUGH = 2  # files to read: with fewer of the same size, others of the volume tell how tags are made as well
 _FALL_BACK = (

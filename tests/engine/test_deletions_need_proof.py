@@ -58,7 +58,7 @@ async def test_a_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, remote: 
     assert tree(here) == HERE
 
 
-# Sabotage: leave out `_check_local` (sides.py).
+# Sabotage: leave out `_check_local` (sync_sides.py).
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_local_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, way: str) -> None:
     write(tmp_path, {"file": b"1"})

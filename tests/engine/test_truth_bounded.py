@@ -14,7 +14,7 @@ from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
 from emasync.transfer.planning.scan import Scan
 from emasync.transfer.run import TransferRun
-from emasync.transfer.sides import look_at_both
+from emasync.transfer.sync_sides import look_at_both
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import SWIFT, hashes, many
 from tests.faults.checker import read_journal

@@ -14,8 +14,8 @@ from emasync.errors import UnknownOutcomeError
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, OutcomeState, RemotePath
 from emasync.simulator import Fault, Simulator
-from emasync.transfer.deletion import Deletion
 from emasync.transfer.events import Settled
+from emasync.transfer.sync_deletion import Deletion
 from tests.contract.stage import USERS, connect, write
 
 

@@ -26,8 +26,8 @@ from emasync.model import (
     SyncReason,
     safe,
 )
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
+from emasync.transfer.planning.plan import Hashes, folders_above
 
 _EXTRA = "not at the source"
 

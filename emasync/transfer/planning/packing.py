@@ -16,9 +16,16 @@ from emasync.config import Limits
 from emasync.disk.safe_paths import case_fold_key
 from emasync.errors import EMError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath, safe
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import LocalFile, RejectedFile, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.planning.plan import (
+    Hashes,
+    LocalFile,
+    RejectedFile,
+    UplinkCall,
+    UplinkItem,
+    UplinkPlan,
+    folders_above,
+)
 from emasync.wire.multipart import name_problem, part_overhead
 
 _FIELDS = 1024  # bytes of a call's form fields, at most

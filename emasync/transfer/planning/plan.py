@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -238,6 +238,36 @@ def chosen(items: Sequence[DownlinkItem], positions: Sequence[int]) -> Sequence[
     if isinstance(items, ListedItems):
         return items.chosen(positions)
     return tuple(items[position] for position in positions)
+
+
+def folders_above(paths: Iterable[str]) -> dict[str, str]:
+    """Every folder that one of `paths` (in normal form) needs, with the first path that needs it; the root is none."""
+    needed: dict[str, str] = {}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in needed:  # known folders have known parents: linear in the number of folders
+            needed[folder] = path
+            folder = folder.rpartition("/")[0]
+    return needed
+
+
+class Hashes:
+    """The hashes of very many texts, 8 bytes each: only texts of equal hashes have to be compared."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def passing(self, texts: Iterable[str]) -> Iterator[str]:
+        """`texts` again, each noted as it passes."""
+        for text in texts:
+            self._hashes.append(hash(text))
+            yield text
+
+    def suspects(self, others: Iterable[str] = ()) -> Iterator[int]:
+        """The positions of the texts that may be there twice, or may be among `others`."""
+        ordered = sorted(self._hashes)
+        telling = {one for one, other in pairwise(ordered) if one == other} | {hash(other) for other in others}
+        return (position for position, one in enumerate(self._hashes) if one in telling)
 
 
 def check_no_parent(path: RemotePath) -> None:

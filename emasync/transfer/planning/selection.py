@@ -15,9 +15,16 @@ from emasync.disk.safe_paths import case_fold_key, local_parts, name_problem
 from emasync.errors import EMError, NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileTable, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
-from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, ListedItems, Order, RejectedFile
+from emasync.transfer.planning.plan import (
+    DownlinkItem,
+    DownlinkPlan,
+    Hashes,
+    ListedItems,
+    Order,
+    RejectedFile,
+    folders_above,
+)
 
 
 def plan_downlink(

@@ -29,8 +29,16 @@ from emasync.transfer.state.schema import (
     row_of,
     settled_values,
 )
-from emasync.transfer.state.sqlite import connect, create_schema, damaged, explained, read_stamp
-from emasync.transfer.state.sqlite_thread import Database, Grouping, open_database
+from emasync.transfer.state.sqlite import (
+    Database,
+    Grouping,
+    connect,
+    create_schema,
+    damaged,
+    explained,
+    open_database,
+    read_stamp,
+)
 
 APPLICATION_ID = 0x454D4A4C  # "EMJL", in the file's header
 VERSION = 1

@@ -14,7 +14,7 @@ import pytest
 
 from emasync.disk import FileExecutor, digest_file
 from emasync.errors import UnreachableError
-from emasync.transfer import digests
+from emasync.transfer import sync_sides
 from emasync.transfer.open_files import ALONE_WAITS_S, Places
 from emasync.transfer.planning.scan import scan
 from emasync.transfer.worker_pool import run_workers
@@ -142,12 +142,12 @@ def test_a_folder_that_cannot_be_opened_for_want_of_files_is_read_again(
     assert "Too many open files" in str(scan([f"{tmp_path}/"], sleep=slept.append).refused[0].error)
 
 
-# Sabotage: `digest = await read()` in `digests._read`: the file counts as one whose content is not known.
+# Sabotage: `digest = await read()` in `sync_sides._read`: the file counts as one whose content is not known.
 async def test_a_file_that_cannot_be_hashed_for_want_of_open_files_is_hashed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "f").write_text("x")
-    monkeypatch.setattr(digests, "digest_file", failing(1, digest_file))
+    monkeypatch.setattr(sync_sides, "digest_file", failing(1, digest_file))
     async with FileExecutor(size=1) as threads:
-        tags = await digests.content_tags(scan([f"{tmp_path}/"]).found, threads=threads, cache=None)
+        tags = await sync_sides.content_tags(scan([f"{tmp_path}/"]).found, threads=threads, cache=None)
     assert list(tags) == ["f"]

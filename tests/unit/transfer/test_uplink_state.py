@@ -11,8 +11,8 @@ from emasync.disk import Fingerprint
 from emasync.model import FileEntry, FileTree, RemotePath, Verified
 from emasync.transfer import uplink_state
 from emasync.transfer.planning.plan import UplinkItem
-from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
+from emasync.transfer.verification import TagCompatibility
 
 SIZE, TAG, OTHER = 10, 7, 8
 

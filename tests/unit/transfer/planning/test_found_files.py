@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.model import RemotePath
-from emasync.transfer.planning.collisions import Hashes
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import LocalFile, UplinkItem
+from emasync.transfer.planning.plan import Hashes, LocalFile, UplinkItem
 
 
 def found(before: str, relative: str, size: int) -> LocalFile:
