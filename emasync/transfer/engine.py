@@ -20,7 +20,7 @@ from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, Remo
 from emasync.transfer.context import TransferContext
 from emasync.transfer.downlink import FileDownlink
 from emasync.transfer.events import EventCallback, Planned
-from emasync.transfer.open_files import Places
+from emasync.transfer.open_files import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.packing import pack_again, plan_uplink
@@ -175,7 +175,7 @@ async def _run(
             tracker=tracker,
             journal=journal,
             stats=stats,
-            open_files=Places(tracker.note, make_room=context.caller.save_files),
+            open_files=OpenFileLimiter(tracker.note, make_room=context.caller.save_files),
             listing=SharedListing(lambda: context.files.list(account=stats)),
         )
         with anyio.move_on_after(options.deadline_s) as scope:

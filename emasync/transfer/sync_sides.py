@@ -21,7 +21,7 @@ import anyio
 from emasync.disk import Digest, FileExecutor, RootGuard, digest_file
 from emasync.errors import EMError, NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
-from emasync.transfer.open_files import Places
+from emasync.transfer.open_files import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
@@ -222,7 +222,7 @@ async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: Has
     tags: dict[RemotePath, int] = {}
     fresh: list[Hashed] = []
 
-    places = Places(lambda _: None)  # only here: what is read is not yet moved
+    open_files = OpenFileLimiter(lambda _: None)  # only here: what is read is not yet moved
 
     async def one(file: LocalFile) -> None:
         async def read() -> Digest | Exception:
@@ -232,7 +232,7 @@ async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: Has
                 return error
 
         started_ns = time.time_ns()
-        digest = await places.run(read, shortage=_failure)
+        digest = await open_files.run(read, shortage=_failure)
         if isinstance(digest, Exception):
             return
         if digest.size != file.fingerprint.size:

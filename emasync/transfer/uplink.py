@@ -87,13 +87,13 @@ class Uplink:
         """Send `call`. Where no more files can be opened, unsent files wait for the next round, and fewer requests run;
         a file that cannot be opened even alone, after all waits, has failed."""
         open_files = self._run.open_files
-        async with open_files.take() as place:
+        async with open_files.slot() as slot:
             result = await self._sender.send(call, account=self._run.stats)
             if result.short is None:
-                open_files.passed()
+                open_files.on_success()
                 return result
-            narrowed = open_files.narrow(place)
-        return result if narrowed or await open_files.wait() else result.without_short()
+            lowered = open_files.on_shortage(slot)
+        return result if lowered or await open_files.wait() else result.without_short()
 
     async def _confirm_by_listing(self, *, last: bool) -> None:
         """Record what the listing shows to have arrived. After the `last` request of a round, what it does not show is

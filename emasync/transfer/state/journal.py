@@ -1,7 +1,7 @@
-"""The journal: a transfer's memory on disk, right at every moment a process can be killed.
+"""The journal: a transfer's memory on disk, right at every moment at which a process can be killed.
 
-Owns: the order intent -> sent -> settled, and its durability. May import model, facts and the SQLite modules here.
-Knows no network and decides nothing: what a row means for the next run is `emasync.transfer.resume`'s.
+Records intent -> sent -> settled, durably. May import model, schema and sqlite. Knows no network and decides nothing:
+what a row means for the next run is in `emasync.transfer.resume`.
 """
 
 from __future__ import annotations
@@ -115,10 +115,6 @@ class Journal:
             return [row_of(values) for values in connection.execute(query, [scope, *chosen])]
 
         return await self._database.read(work)
-
-    async def unsettled(self, scope: str) -> list[Row]:
-        """What a run that was killed left behind: items with an intent, or sent, and no end."""
-        return await self.rows(scope, states=(ItemState.INTENT, ItemState.SENT))
 
     async def summary(self) -> list[Tally]:
         """The whole journal in numbers, by scope, direction and state."""
