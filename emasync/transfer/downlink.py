@@ -70,7 +70,7 @@ class FileDownlink:
         """
         mine = RequestStats(parent=account)
         began = self._clock()
-        place = self._before + item.place
+        place = self._before + item.local_path
         state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
         listed_tag: int | None = None
         try:
@@ -105,7 +105,7 @@ class FileDownlink:
         return FileResult(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
 
     async def _there(self, item: DownlinkItem) -> bool:
-        return await exists(self._link.threads, self._into, item.place)
+        return await exists(self._link.threads, self._into, item.local_path)
 
     async def _fetch(self, item: DownlinkItem, account: RequestStats) -> tuple[Saved, Verified, int | None]:
         """Fetch until what came is also what a listing shows, a fresh one if need be; then put it in place.
@@ -209,7 +209,7 @@ class FileDownlink:
         self, item: DownlinkItem, size: int | None, kept: AsyncExitStack
     ) -> FileWriter | BufferedFileWriter:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
-        into, path = self._into, item.place
+        into, path = self._into, item.local_path
         overwrite, durable = self._options.overwrite, self._link.settings.durable
         if size is not None and size <= SMALL:
             return BufferedFileWriter(

@@ -75,7 +75,7 @@ async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:
     calls = await resume_uplink(run, plan)
     _announce(run, Direction.UPLINK, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
     await run.journal.record_intents(
-        IntendedFile(remote=item.remote, local_path=item.place, facts=item.fingerprint)
+        IntendedFile(remote=item.remote, local_path=item.local_path, facts=item.fingerprint)
         for call in calls
         for item in call.items
     )
@@ -92,7 +92,7 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     _announce(run, Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
     await run.journal.record_intents(
         IntendedFile(
-            remote=item.remote, local_path=directory + item.place, size=item.entry.size if item.entry else None
+            remote=item.remote, local_path=directory + item.local_path, size=item.entry.size if item.entry else None
         )
         for item in items
     )
@@ -279,7 +279,7 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
     error = None if skip else FileExistsError(text)
     return Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
         state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
         reason="a file of this name is on the EM" if skip else None,
@@ -294,7 +294,7 @@ def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
     )
     return Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
         state=OutcomeState.FAILED,
         error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
@@ -309,7 +309,7 @@ def _rejected(file: RejectedFile, direction: Direction, into: Path) -> Outcome:
 def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
     return Outcome(
         path=item.remote,
-        place=prefix(into) + item.place,
+        place=prefix(into) + item.local_path,
         direction=Direction.DOWNLINK,
         state=OutcomeState.FAILED,
         error=error,

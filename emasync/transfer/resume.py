@@ -130,7 +130,7 @@ def _move(reason: str) -> Resume:
 
 async def resume_uplink(run: TransferRun, plan: UplinkPlan) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
-    rows = await run.journal.lookup((item.remote, item.place) for item in plan.items)
+    rows = await run.journal.lookup((item.remote, item.local_path) for item in plan.items)
     if not rows:
         return plan.calls
     tree = await run.listing.fresh()
@@ -148,7 +148,7 @@ async def resume_uplink(run: TransferRun, plan: UplinkPlan) -> tuple[UplinkCall,
 
 async def sent_before(run: TransferRun, plan: UplinkPlan, tree: FileTree) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
-    rows = await run.journal.lookup((item.remote, item.place) for item in plan.items)
+    rows = await run.journal.lookup((item.remote, item.local_path) for item in plan.items)
     _confirm_tags(run, rows, tree)
 
     def ours(item: UplinkItem) -> bool:
@@ -178,9 +178,9 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
     if row is None or resume.action is Action.MOVE:
         return None
     if resume.action is Action.KEEP:
-        return _kept(item.remote, item.place, Direction.UPLINK, row, resume)
+        return _kept(item.remote, item.local_path, Direction.UPLINK, row, resume)
     try:
-        digest = await run.context.threads.run(digest_file, item.place)
+        digest = await run.context.threads.run(digest_file, item.local_path)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
     verdict = verify_sent(
@@ -190,7 +190,7 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
         return None
     outcome = Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
         state=OutcomeState.DONE,
         bytes=digest.size,
@@ -205,17 +205,17 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
 async def resume_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> Sequence[DownlinkItem]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
     context, directory = run.context, prefix(into)
-    await context.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))
-    rows = await run.journal.lookup((item.remote, directory + item.place) for item in plan.items)
+    await context.threads.run(sweep, into, sorted({item.local_path.rpartition("/")[0] for item in plan.items}))
+    rows = await run.journal.lookup((item.remote, directory + item.local_path) for item in plan.items)
     if not rows:
         return plan.items
     _confirm_tags(run, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
-    known = [directory + item.place for item in plan.items if item.remote in rows]
+    known = [directory + item.local_path for item in plan.items if item.remote in rows]
     facts = await context.threads.run(lambda: {path: _fingerprint(path) for path in known})
     results: list[FileResult] = []
     left = array("I")  # positions: the items of very many files are not made at once
     for position, item in enumerate(plan.items):
-        row, local_path = rows.get(item.remote), directory + item.place
+        row, local_path = rows.get(item.remote), directory + item.local_path
         resume = resume_action(
             row,
             direction=Direction.DOWNLINK,

@@ -127,7 +127,7 @@ def _items_down(sides: Sides, decisions: Iterable[SyncDecision]) -> tuple[Downli
     items = [
         DownlinkItem(
             remote=sides.there / path,
-            place=path,
+            local_path=path,
             entry=sides.tree.get(sides.there / path),
             unchanged=Unchanged(fingerprint=seen.get(path)),
         )
@@ -221,7 +221,7 @@ async def _journal_says(
     learned = run.context.tags
     if learned.confirmed:
         return lambda path: None
-    rows = await run.journal.lookup((sides.there / one.relative, one.place) for one in files)
+    rows = await run.journal.lookup((sides.there / one.relative, one.local_path) for one in files)
     facts = {one.relative: one.fingerprint for one in files}
     by_size = run.options.verify != "content"
 

@@ -89,7 +89,7 @@ class Deletion:
 
     def register(self) -> None:
         """Have these files expected by the report, whatever ends the sync."""
-        expected = [DownlinkItem(remote=self.there / path, place=path) for path in self.paths]
+        expected = [DownlinkItem(remote=self.there / path, local_path=path) for path in self.paths]
         self.run.tracker.register(expected, directory=prefix(self.here))
 
     async def carry_out(self) -> None:

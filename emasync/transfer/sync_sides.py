@@ -194,7 +194,7 @@ async def content_tags(
     async with AsyncExitStack() as stack:
         store = await _opened(cache, stack) if cache is not None else None
         known: dict[str, Digests] = {}
-        places = [_absolute(one.place) for one in files]
+        places = [_absolute(one.local_path) for one in files]
         if store is not None:
             known = await store.get_many((place, one.fingerprint) for place, one in zip(places, files, strict=True))
         tags: dict[RemotePath, int] = {}
@@ -227,7 +227,7 @@ async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: Has
     async def one(file: LocalFile) -> None:
         async def read() -> Digest | Exception:
             try:
-                return await threads.run(digest_file, file.place)
+                return await threads.run(digest_file, file.local_path)
             except (OSError, EMError) as error:
                 return error
 
@@ -239,7 +239,7 @@ async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: Has
             return
         tags[file.relative] = digest.tag
         digests = Digests(sha256=digest.sha256, tag=digest.tag)
-        path = Path(_absolute(file.place))
+        path = Path(_absolute(file.local_path))
         fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
 
     await run_workers(files, one, workers=_READERS)

@@ -22,7 +22,7 @@ class RegisteredFile(Protocol):
     @property
     def remote(self) -> RemotePath: ...
     @property
-    def place(self) -> str: ...
+    def local_path(self) -> str: ...
 
 
 class ResultTracker:
@@ -94,7 +94,7 @@ class ResultTracker:
         """Record a result for every registered file without one: the transfer ends here, because of `error`."""
         recorded = set(self._recorded_paths())
         remaining = {
-            file.remote: directory + file.place
+            file.remote: directory + file.local_path
             for directory, files in self._registered
             for file in files
             if file.remote not in recorded

@@ -66,7 +66,7 @@ class Uplink:
         if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
             await self._fail([(item, self._fatal_error) for item in call.items])
             return
-        files = [(item.remote, item.place) for item in call.items]
+        files = [(item.remote, item.local_path) for item in call.items]
         await self._run.journal.record_sent(files, call_id=secrets.token_hex(8))
         result = await self._send_request(call)
         if result.split:
@@ -166,7 +166,7 @@ class Uplink:
         if file.tag is not None:
             return file
         try:
-            digest = await self._context.threads.run(digest_file, file.item.place)
+            digest = await self._context.threads.run(digest_file, file.item.local_path)
         except (OSError, EMError):
             return file  # changed or gone meanwhile: sending it again will say so
         return replace(file, tag=digest.tag, sha256=digest.sha256)
@@ -213,7 +213,7 @@ class Uplink:
         outcomes = [
             Outcome(
                 path=item.remote,
-                place=item.place,
+                place=item.local_path,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
                 attempts=self._tracker.sends(item.remote),
@@ -234,7 +234,7 @@ class Uplink:
     ) -> Outcome:
         return Outcome(
             path=file.item.remote,
-            place=file.item.place,
+            place=file.item.local_path,
             direction=Direction.UPLINK,
             state=state,
             bytes=file.item.fingerprint.size if state is OutcomeState.DONE else 0,

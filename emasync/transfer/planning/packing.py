@@ -248,7 +248,7 @@ def _one_per_target(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]
         if same:
             continue
         rivals = [items[at] for at in (first, *others)]
-        names = " and ".join(sorted({safe(rival.place) for rival in rivals}))
+        names = " and ".join(sorted({safe(rival.local_path) for rival in rivals}))
         text = f"{safe(remote)} is the target of different files: {names}; send them to different folders"
         for rival in rivals:
             error = UnsafePathError(text, name=remote, reason="different files for one target")
@@ -260,7 +260,7 @@ def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
     first, second = one.fingerprint, other.fingerprint
     # some file systems number no inodes: there only the path can tell
     same_inode = bool(first.inode) and (first.device, first.inode) == (second.device, second.inode)
-    return one.place == other.place or same_inode
+    return one.local_path == other.local_path or same_inode
 
 
 def _beside_folders(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]:

@@ -63,11 +63,11 @@ def _lines(plan: UplinkPlan | DownlinkPlan) -> Iterator[dict[str, Any]]:
 
 
 def _up(item: UplinkItem) -> dict[str, Any]:
-    return {"local": item.place, "remote": item.remote, **item.fingerprint.facts()}
+    return {"local": item.local_path, "remote": item.remote, **item.fingerprint.facts()}
 
 
 def _down(item: DownlinkItem) -> dict[str, Any]:
-    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.place, "entry": None}
+    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.local_path, "entry": None}
     if (entry := item.entry) is not None:
         tag = None if entry.content_tag is None else str(entry.content_tag)
         line["entry"] = {"size": entry.size, "time": entry.time, "content_tag": tag}
@@ -137,7 +137,9 @@ def _to_down(line: Mapping[str, Any]) -> DownlinkItem:
             time=listed["time"],
             content_tag=None if tag is None else int(tag),
         )
-    return DownlinkItem(remote=remote, place=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry)
+    return DownlinkItem(
+        remote=remote, local_path=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry
+    )
 
 
 def _to_refused(line: Mapping[str, Any]) -> RejectedFile:

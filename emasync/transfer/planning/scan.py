@@ -188,7 +188,7 @@ class _Walk:
             return
         if folder.pattern is None:
             self._folders.append(folder.relative)
-        before = prefix(Path(folder.path))
+        directory = prefix(Path(folder.path))
         for entry in entries:
             name = entry.name
             if name[0] == "." and name.casefold().startswith(TEMP_PREFIX):
@@ -203,7 +203,7 @@ class _Walk:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 if _meant(relative, folder.pattern):
-                    self._file(before, name, relative, status, filters)
+                    self._file(directory, name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
 
@@ -250,14 +250,14 @@ class _Walk:
             )
         return None
 
-    def _file(self, before: str, name: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
-        path = before + name
+    def _file(self, directory: str, name: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+        path = directory + name
         if not filters.takes(relative):
             self._excluded += 1
         elif not _is_utf8(path):
             self._refuse(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(before, relative, Fingerprint.of(status))
+            self._found.append(directory, relative, Fingerprint.of(status))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")

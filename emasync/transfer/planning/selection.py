@@ -53,7 +53,7 @@ def plan_downlink(
     filters = Filters(include=tuple(include), exclude=tuple(exclude))
     bad: list[RejectedFile] = []
     if tree is None:
-        named = [item for item in map(_unlisted, paths) if filters.takes(item.place)]
+        named = [item for item in map(_unlisted, paths) if filters.takes(item.local_path)]
         return _planned(_Named({item.remote: item for item in named}.values()), bad, (), order=order)
     listing = _Listing(tree)
     notes: list[str] = []
@@ -78,10 +78,10 @@ def _unlisted(asked: str | Glob) -> DownlinkItem:
     if isinstance(asked, Glob) or needs_listing(asked):
         raise ValueError(f"{str(asked)!r} can only be planned with a listing")
     path = RemotePath(asked)
-    return DownlinkItem(remote=path, place=RemotePath(path.name))
+    return DownlinkItem(remote=path, local_path=RemotePath(path.name))
 
 
-_Pick = tuple[int, int]  # a file's position in the listing, and how much of its path is not part of its place
+_Pick = tuple[int, int]  # a file's position in the listing, and how much of its path is not part of its local path
 
 
 class _Picked:
@@ -198,7 +198,7 @@ class _Items(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, position: int, /) -> DownlinkItem: ...
     def remote(self, position: int) -> str: ...
-    def place(self, position: int) -> str: ...
+    def local_path(self, position: int) -> str: ...
     @property
     def sizes(self) -> Iterator[int]: ...
     def chosen(self, positions: Sequence[int]) -> Sequence[DownlinkItem]: ...
@@ -212,8 +212,8 @@ class _Named(tuple[DownlinkItem, ...]):
     def remote(self, position: int) -> str:
         return self[position].remote
 
-    def place(self, position: int) -> str:
-        return self[position].place
+    def local_path(self, position: int) -> str:
+        return self[position].local_path
 
     @property
     def sizes(self) -> Iterator[int]:
@@ -232,18 +232,18 @@ def _landing(items: _Items, bad: list[RejectedFile]) -> array[int]:
     """The positions of the items that have a local path of their own; the others go to `bad`."""
     named = array("I", _nameable(items, bad))
     hashes = Hashes()
-    needed = folders_above(hashes.passing(case_fold_key(items.place(at)) for at in named))
+    needed = folders_above(hashes.passing(case_fold_key(items.local_path(at)) for at in named))
     first: dict[str, int] = {}
     out: set[int] = set()
     for index in hashes.suspects(needed):  # all others have a key that no file and no folder has
         at = named[index]
-        key = case_fold_key(items.place(at))
+        key = case_fold_key(items.local_path(at))
         if (inside := needed.get(key)) is not None:
             text = f"{safe(items.remote(at))} cannot be saved: here its path is the folder of {safe(inside)}"
             reason = "both a file and a folder"
         elif (other := first.setdefault(key, at)) != at:
-            same_place = items.place(other) == items.place(at)
-            same = "lands on the same path as" if same_place else "differs only by case or accents from"
+            same_path = items.local_path(other) == items.local_path(at)
+            same = "lands on the same path as" if same_path else "differs only by case or accents from"
             text = f"{safe(items.remote(at))} {same} {safe(items.remote(other))}; fetch it into a folder of its own"
             reason = "the place of another file"
         else:
@@ -257,7 +257,7 @@ def _nameable(items: _Items, bad: list[RejectedFile]) -> Iterator[int]:
     """The positions of the items whose names are fit for this machine."""
     folders = {""}  # whose names are known to be safe
     for at in range(len(items)):
-        target = items.place(at)
+        target = items.local_path(at)
         folder, _, name = target.rpartition("/")
         try:
             if folder not in folders:

@@ -35,7 +35,7 @@ def tracker(journal: SlowJournal) -> ResultTracker:
 
 
 def item(path: str) -> DownlinkItem:
-    return DownlinkItem(remote=RemotePath(path), place=RemotePath(path))
+    return DownlinkItem(remote=RemotePath(path), local_path=RemotePath(path))
 
 
 def outcome(path: str) -> Outcome:
