@@ -125,7 +125,7 @@ class FileDownlink:
                     if agreed is None:
                         if not remaining or (landed is None and fresh == entry):
                             raise self._with_advice(error) from None
-                        self._options.tell(
+                        self._options.notify(
                             Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
                         )
                         entry = fresh
@@ -134,7 +134,7 @@ class FileDownlink:
                 assert landed is not None
                 save = landed.save
                 await save.commit()
-                self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
+                self._options.notify(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
                 saved = Saved(size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
                 return saved, how, entry.content_tag if entry else None
         raise AssertionError("the last round returns or raises")
@@ -250,12 +250,14 @@ class FileDownlink:
             await self._link.down.take(len(data))
             for batch in batches.add(data):
                 await save.write(batch)
-            self._options.tell(Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size))
+            self._options.notify(
+                Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size)
+            )
         if remainder := batches.remainder():
             await save.write(remainder)
 
     def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
-        self._options.tell(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
+        self._options.notify(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
 
     def _check_claims(self, content: Content, save: FileWriter | BufferedFileWriter) -> None:
         facts = content.facts

@@ -61,7 +61,7 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.one(), guard, context.lane.listen(options.tell):
+        with context.running.one(), guard, context.lane.listen(options.notify):
             await _run(context, options, direction, job, tracker, stats)
 
     tracker = ResultTracker(direction=direction, on_event=options.on_event)
@@ -133,7 +133,7 @@ class _DownlinkWorker:
                 lambda: self._files.run(item, stats), shortage=lambda result: result.outcome.error
             )
         finally:
-            run.tracker.moved(item.remote, stats.moved)
+            run.tracker.add_moved(item.remote, stats.moved)
         if stats.requests == result.outcome.attempts:
             return result
         return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
@@ -149,7 +149,7 @@ def record_rejected(
 
 
 def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
-    run.options.tell(
+    run.options.notify(
         Planned(direction=direction, files=left.files, bytes=left.bytes, calls=requests, refused=len(left.refused))
     )
 

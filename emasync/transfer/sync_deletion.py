@@ -153,7 +153,7 @@ class Deletion:
             await self.run.context.files.delete(remote, expected=[entry], relist=relist, account=mine)
         finally:
             if mine.requests:
-                self.run.tracker.sent([remote])  # a deadline that cuts it off leaves it unknown
+                self.run.tracker.mark_sent([remote])  # a deadline that cuts it off leaves it unknown
 
     async def _settle(self, path: RemotePath, delete: Callable[[], Awaitable[None]]) -> None:
         try:

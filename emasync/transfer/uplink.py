@@ -178,12 +178,12 @@ class Uplink:
         if again:
             paths = tuple(file.item.remote for file in again)
             reason = again[0].mismatch_reason
-            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
+            self._options.notify(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Record files that arrived: each with how that is proved, and with the tag that the listing shows."""
         for file, verified, _ in files if self._options.on_event is not None else ():
-            self._options.tell(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
+            self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
             FileResult(
                 outcome=self._outcome(file, OutcomeState.DONE, verified=verified), tag=file.tag, listed_tag=listed_tag
@@ -195,7 +195,7 @@ class Uplink:
     async def _record_lost(self, file: PendingConfirmation) -> None:
         """Record a file that was sent as often as is sensible, and is not there as it should be."""
         if file.acknowledged and file.listed:
-            times, reason = self._tracker.sends(file.item.remote), file.mismatch_reason
+            times, reason = self._tracker.times_sent(file.item.remote), file.mismatch_reason
             error = IntegrityError(f"{safe(file.item.remote)}: sent {times} times, but {reason}")
             outcome = self._outcome(file, OutcomeState.FAILED, error=error)
         else:
@@ -216,7 +216,7 @@ class Uplink:
                 place=item.local_path,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._tracker.sends(item.remote),
+                attempts=self._tracker.times_sent(item.remote),
                 error=error,
             )
             for item, error in files
@@ -240,7 +240,7 @@ class Uplink:
             bytes=file.item.fingerprint.size if state is OutcomeState.DONE else 0,
             sha256=file.sha256,
             verified=verified,
-            attempts=self._tracker.sends(file.item.remote),
+            attempts=self._tracker.times_sent(file.item.remote),
             seconds=file.seconds,
             busy_seconds=file.busy_s,
             reason=reason,

@@ -44,7 +44,7 @@ async def test_a_deletion_of_a_sync_whose_answer_is_lost_is_unknown(tmp_path: Pa
         assert [(one.path, one.reason and "deleted" in one.reason) for one in report.unknown] == [("extra.bin", False)]
 
 
-# Sabotage: leave out `run.tracker.sent` in `_delete_one_there`: what is gone on the EM is "failed".
+# Sabotage: leave out `run.tracker.mark_sent` in `_delete_one_there`: what is gone on the EM is "failed".
 async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
@@ -74,7 +74,7 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
         run: Any = SimpleNamespace(
             stats=whole,
             context=SimpleNamespace(files=Files(), threads=threads),
-            tracker=SimpleNamespace(sent=asked.extend),
+            tracker=SimpleNamespace(mark_sent=asked.extend),
         )
         tree = FileTree([FileEntry(path=RemotePath("d/extra.bin"), size=1)])
         deletion = Deletion(
@@ -92,7 +92,7 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
     assert whole.requests == int(left)
 
 
-# Sabotage: `tracker.sent` for all that is to be deleted at once: what was never asked for counts as perhaps gone.
+# Sabotage: `tracker.mark_sent` for all that is to be deleted at once: what was never asked for counts as perhaps gone.
 async def test_a_deletion_after_the_one_that_the_deadline_cut_off_has_failed(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
