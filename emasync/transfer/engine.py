@@ -16,7 +16,7 @@ import anyio
 
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
 from emasync.http.pipeline import RequestStats
-from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, Overwrite, RemotePath, Verified, safe
 from emasync.transfer.context import TransferContext
 from emasync.transfer.downlink import FileDownlink
 from emasync.transfer.events import EventCallback, Planned
@@ -198,7 +198,7 @@ def uplink(
 
     async def job(run: TransferRun) -> None:
         await run_uplink(
-            run, await _wanted(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
+            run, await _without_existing(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
         )
 
     return start_transfer(context, options, Direction.UPLINK, job)
@@ -227,7 +227,7 @@ def apply(
         if isinstance(plan, DownlinkPlan):
             await run_downlink(run, plan, into=Path(into))
         else:
-            await run_uplink(run, await _wanted(run, plan))
+            await run_uplink(run, await _without_existing(run, plan))
 
     direction = Direction.DOWNLINK if isinstance(plan, DownlinkPlan) else Direction.UPLINK
     return start_transfer(context, options, direction, job)
@@ -257,24 +257,25 @@ def plan_scan(
     )
 
 
-async def _wanted(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
-    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are settled as
-    skipped, or failed if that is asked."""
+async def _without_existing(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
+    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are recorded as
+    skipped, or as failed if that was asked for."""
     if run.options.overwrite == "replace":
         return plan
     tree = await run.listing.fresh()
     ours = await sent_before(run, plan, tree)
-    there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
-    run.tracker.record_unregistered(_there(item, skip=run.options.overwrite == "skip") for item in there)
+    existing = [item for item in plan.items if item.remote in tree and item.remote not in ours]
+    run.tracker.record_unregistered(_existing(item, run.options.overwrite) for item in existing)
     unknown = [item for item in plan.items if not tree.is_known(item.remote)]
-    run.tracker.record_unregistered(_perhaps_there(item, tree) for item in unknown)
-    taken = {item.remote for item in (*there, *unknown)}
+    run.tracker.record_unregistered(_perhaps_existing(item, tree) for item in unknown)
+    taken = {item.remote for item in (*existing, *unknown)}
     free = (item for item in plan.items if item.remote not in taken)
     calls = pack_again(free, limits=run.context.settings.limits)
     return UplinkPlan(calls=calls, refused=plan.refused, notes=plan.notes)
 
 
-def _there(item: UplinkItem, *, skip: bool) -> Outcome:
+def _existing(item: UplinkItem, overwrite: Overwrite) -> Outcome:
+    skip = overwrite == "skip"
     text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
     error = None if skip else FileExistsError(text)
     return Outcome(
@@ -287,7 +288,7 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
     )
 
 
-def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
+def _perhaps_existing(item: UplinkItem, tree: FileTree) -> Outcome:
     folder = safe(tree.unknown_above(item.remote) or "the volume")
     text = (
         f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"

@@ -1,7 +1,7 @@
-"""Both sides of a sync as they are seen before anything moves: the folder here, and the one in the EM's listing.
+"""Both sides of a sync before anything moves: the scan of the local folder, and the EM's listing.
 
-Owns: looking at both at once, what must be a folder and what must be there, and the sums of both. May import engine,
-plan, sources, disk and below. What differs is decided in `compare`.
+Scans and lists at once, checks that both are folders, sums up both, and computes content tags of local files. May
+import run, planning, state, disk and below. What differs is decided in `planning.diff`.
 """
 
 from __future__ import annotations
@@ -36,29 +36,34 @@ _BATCH = 2000  # files between two writes to the cache: what a killed run may ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Both sides of a sync as they were seen: the local scan and the listing, in the order of nothing else."""
+    """Both sides of a sync before anything moves: `scan` of the folder `local_dir`, listing `tree` of the volume, in
+    which the folder is `remote_dir`."""
 
-    here: Path
-    there: RemotePath
+    local_dir: Path
+    remote_dir: RemotePath
     direction: Direction
-    found: Scan
+    scan: Scan
     tree: FileTree
+
+    def entry(self, path: RemotePath) -> FileEntry | None:
+        """The listed file at `path` below the synced folder."""
+        return self.tree.get(self.remote_dir / path)
 
     @property
     def remote(self) -> Iterator[FileEntry]:
         """The files of the EM's side, filters applied."""
-        start = len(self.there) + 1 if self.there else 0
-        takes = self.found.filters.takes
-        return (one for one in self.tree.below(self.there) if takes(RemotePath(one.path[start:])))
+        start = len(self.remote_dir) + 1 if self.remote_dir else 0
+        takes = self.scan.filters.takes
+        return (entry for entry in self.tree.below(self.remote_dir) if takes(RemotePath(entry.path[start:])))
 
     def same_size(self) -> Sequence[LocalFile]:
         """The local files that are on the EM with the same size: only content tells these apart."""
 
-        def same(one: LocalFile) -> bool:
-            entry = self.tree.get(self.there / one.relative)
-            return entry is not None and entry.size == one.fingerprint.size
+        def same(file: LocalFile) -> bool:
+            entry = self.entry(file.relative)
+            return entry is not None and entry.size == file.fingerprint.size
 
-        return self.found.found.where(same)
+        return self.scan.found.where(same)
 
 
 def local_folder(local: str | Path) -> Path:
@@ -75,86 +80,83 @@ def remote_folder(remote: str) -> RemotePath:
     return path
 
 
-def check_no_file(tree: FileTree, there: RemotePath) -> None:
+def check_no_file(tree: FileTree, remote_dir: RemotePath) -> None:
     """ValueError if a file of the EM is where a sync needs a folder."""
-    path = there
+    path = remote_dir
     while path:
         if path in tree:
             raise ValueError(f"{safe(path)} is a file on the EM, where a folder is meant: up and down move files")
         path = path.parent
 
 
-def check_there(tree: FileTree, there: RemotePath) -> None:
+def check_is_folder(tree: FileTree, remote_dir: RemotePath) -> None:
     """NotFoundError if there is no such folder on the EM, ProtocolError if the listing does not tell."""
-    unlisted = there if there in tree.unknown_folders else tree.unknown_above(there)
+    unlisted = remote_dir if remote_dir in tree.unknown_folders else tree.unknown_above(remote_dir)
     if unlisted is not None:
-        raise not_given(unlisted)
-    if not tree.is_folder(there):
-        near = get_close_matches(there, tree.folders, n=1)
+        raise unlisted_error(unlisted)
+    if not tree.is_folder(remote_dir):
+        near = get_close_matches(remote_dir, tree.folders, n=1)
         hint = f"; there is {safe(near[0])}" if near else ""
-        raise NotFoundError(f"there is no folder {safe(there)} on the EM{hint}; `emasync ls` shows what is there")
+        raise NotFoundError(f"there is no folder {safe(remote_dir)} on the EM{hint}; `emasync ls` shows what is there")
 
 
-def not_given(folder: RemotePath) -> ProtocolError:
+def unlisted_error(folder: RemotePath) -> ProtocolError:
+    """The error for a folder whose contents the listing does not give."""
     where = safe(folder) if folder else "the volume"
     return ProtocolError(
         f"the EM's listing does not give the contents of {where}: what is there is not known; try again"
     )
 
 
-def _scan(here: Path, options: TransferOptions) -> Scan:
-    return scan_folder(here, filters=options.filters)
+def scan_source(local_dir: Path, options: TransferOptions) -> Scan:
+    """Scan what a sync up sends. NotFoundError if there is no such folder, ValueError if it is a file."""
+    if not os.path.lexists(local_dir):
+        raise NotFoundError(f"there is no folder {safe(local_dir)} here")
+    _check_no_local_file(local_dir)
+    return scan_folder(local_dir, filters=options.filters)
 
 
-def scan_source(here: Path, options: TransferOptions) -> Scan:
-    """What is to go up. NotFoundError if there is no such folder, ValueError if it is a file."""
-    if not os.path.lexists(here):
-        raise NotFoundError(f"there is no folder {safe(here)} here")
-    _check_local(here)
-    return _scan(here, options)
+def scan_target(local_dir: Path, options: TransferOptions, *, root_guard: RootGuard) -> Scan:
+    """Scan the target of a sync down; nothing where there is no folder yet. ValueError if it is a file."""
+    if not os.path.lexists(local_dir):
+        return scan([], filters=options.filters)
+    _check_no_local_file(local_dir)
+    with suppress(OSError):  # the scan says what is wrong with it
+        root_guard.set(local_dir)  # files are saved and deleted later in the very folder that is scanned now
+    return scan_folder(local_dir, filters=options.filters)
 
 
-def scan_if_there(here: Path, options: TransferOptions, *, pin: RootGuard) -> Scan:
-    """What is where files are to come down; nothing where there is no folder yet. ValueError if it is a file."""
-    if os.path.lexists(here):
-        _check_local(here)
-        with suppress(OSError):  # the scan says what is wrong with it
-            pin.set(here)  # what is saved and deleted later is so in the folder that is looked at now
-        return _scan(here, options)
-    return scan([], filters=options.filters)
-
-
-def _check_local(here: Path) -> None:
+def _check_no_local_file(local_dir: Path) -> None:
     try:
-        is_folder = stat.S_ISDIR(here.stat().st_mode)
+        is_folder = stat.S_ISDIR(local_dir.stat().st_mode)
     except OSError:
         return  # the scan says what is wrong with it
     if not is_folder:
-        raise ValueError(f"{safe(here)} is a file, where a folder is meant: up and down move files")
+        raise ValueError(f"{safe(local_dir)} is a file, where a folder is meant: up and down move files")
 
 
-async def look_at_both(run: TransferRun, look: Callable[[], Scan]) -> tuple[Scan, FileTree]:
-    """What is here and what is there; the disk is walked while the EM, which may be slow, lists."""
+async def scan_and_list(run: TransferRun, scan: Callable[[], Scan]) -> tuple[Scan, FileTree]:
+    """The local scan and a new listing; the disk is scanned while the EM, which may be slow, lists."""
     scans: list[Scan] = []
     trees: list[FileTree] = []
     failures: list[Exception] = []
 
-    async def here() -> None:
-        scans.append(await run.context.threads.run(look))
+    async def scan_local() -> None:
+        scans.append(await run.context.threads.run(scan))
 
-    async def there() -> None:
+    async def list_remote() -> None:
         trees.append(await run.listing.fresh())
 
-    async def one(side: Callable[[], Awaitable[None]]) -> None:
+    async def first_failure(side: Callable[[], Awaitable[None]]) -> None:
         try:
             await side()
-        except Exception as error:  # noqa: BLE001 - raised below: a group of two errors is none that callers know
+        except Exception as error:  # noqa: BLE001 - raised below: callers do not expect a group of two errors
             failures.append(error)
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(one, here)
-        tasks.start_soon(one, there)
+        tasks.start_soon(first_failure, scan_local)
+        tasks.start_soon(first_failure, list_remote)
     if failures:
         raise failures[0]
     return scans[0], trees[0]
@@ -162,25 +164,25 @@ async def look_at_both(run: TransferRun, look: Callable[[], Scan]) -> tuple[Scan
 
 def summary_of(sides: Sides, decisions: SyncDecisions) -> SyncSummary:
     """What is about to be done, in numbers; all zero where nothing would be deleted."""
-    deleting = frozenset(decisions.paths_to("delete"))
-    local = {one.relative: one.fingerprint.size for one in sides.found.found} if deleting else {}
-    remote = {one.path: one.size or 0 for one in sides.remote} if deleting else {}
+    to_delete = frozenset(decisions.paths_to("delete"))
+    local = {file.relative: file.fingerprint.size for file in sides.scan.found} if to_delete else {}
+    remote = {entry.path: entry.size or 0 for entry in sides.remote} if to_delete else {}
     up = sides.direction is Direction.UPLINK
     source, target = (local, remote) if up else (remote, local)
-    doomed = [remote.get(sides.there / path, 0) if up else local.get(path, 0) for path in deleting]
-    left_out = sides.found.excluded if up else len(sides.tree.below(sides.there)) - len(remote) if deleting else 0
-    copies = [one.bytes for one in decisions if one.action == "copy"]
+    deleted = [remote.get(sides.remote_dir / path, 0) if up else local.get(path, 0) for path in to_delete]
+    filtered = len(sides.tree.below(sides.remote_dir)) - len(remote) if to_delete else 0
+    copied = [decision.bytes for decision in decisions if decision.action == "copy"]
     return SyncSummary(
         side="remote" if up else "local",
-        delete_files=len(doomed),
-        delete_bytes=sum(doomed),
-        copy_files=len(copies),
-        copy_bytes=sum(copies),
+        delete_files=len(deleted),
+        delete_bytes=sum(deleted),
+        copy_files=len(copied),
+        copy_bytes=sum(copied),
         source_files=len(source),
         source_bytes=sum(source.values()),
         target_files=len(target),
         target_bytes=sum(target.values()),
-        source_excluded=left_out,
+        source_excluded=sides.scan.excluded if up else filtered,
     )
 
 
@@ -189,24 +191,26 @@ async def content_tags(
 ) -> dict[RemotePath, int]:
     """The tag of each file by its relative path; files that cannot be read, or change meanwhile, are left out.
 
-    `cache` is where the hash cache lies, None for none. Cancelled, it keeps what it has read.
+    `cache` is the path of the hash cache, None for none. Cancelled, it keeps what it has read.
     """
     async with AsyncExitStack() as stack:
         store = await _opened(cache, stack) if cache is not None else None
         known: dict[str, Digests] = {}
-        places = [_absolute(one.local_path) for one in files]
         if store is not None:
-            known = await store.get_many((place, one.fingerprint) for place, one in zip(places, files, strict=True))
+            known = await store.get_many((_absolute(file), file.fingerprint) for file in files)
         tags: dict[RemotePath, int] = {}
         unread: list[LocalFile] = []
-        for place, one in zip(places, files, strict=True):
-            if (digests := known.get(place)) is not None:
-                tags[one.relative] = digests.tag
+        for file in files:
+            if (digests := known.get(_absolute(file))) is not None:
+                tags[file.relative] = digests.tag
             else:
-                unread.append(one)
+                unread.append(file)
+        reader = _TagReader(threads)
         for start in range(0, len(unread), _BATCH):
-            tags |= await _read(unread[start : start + _BATCH], threads=threads, store=store)
-        return tags
+            await run_workers(unread[start : start + _BATCH], reader.read, workers=_READERS)
+            if store is not None:
+                await store.put_many(reader.take_hashed())
+        return tags | reader.tags
 
 
 async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
@@ -218,39 +222,42 @@ async def _opened(cache: Path, stack: AsyncExitStack) -> HashCache | None:
         return None
 
 
-async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: HashCache | None) -> dict[RemotePath, int]:
-    tags: dict[RemotePath, int] = {}
-    fresh: list[Hashed] = []
+class _TagReader:
+    """Reads local files for their content tags."""
 
-    open_files = OpenFileLimiter(lambda _: None)  # only here: what is read is not yet moved
+    def __init__(self, threads: FileExecutor) -> None:
+        self.tags: dict[RemotePath, int] = {}
+        self._threads = threads
+        self._open_files = OpenFileLimiter(lambda _: None)  # not the transfer's: what is read is not moved yet
+        self._hashed: list[Hashed] = []
 
-    async def one(file: LocalFile) -> None:
-        async def read() -> Digest | Exception:
-            try:
-                return await threads.run(digest_file, file.local_path)
-            except (OSError, EMError) as error:
-                return error
-
+    async def read(self, file: LocalFile) -> None:
+        """Read `file`; without a result if it cannot be read, or has changed."""
         started_ns = time.time_ns()
-        digest = await open_files.run(read, shortage=_failure)
-        if isinstance(digest, Exception):
+        digest = await self._open_files.run(lambda: self._digest(file), shortage=_failure)
+        if isinstance(digest, Exception) or digest.size != file.fingerprint.size:
             return
-        if digest.size != file.fingerprint.size:
-            return
-        tags[file.relative] = digest.tag
+        self.tags[file.relative] = digest.tag
         digests = Digests(sha256=digest.sha256, tag=digest.tag)
-        path = Path(_absolute(file.local_path))
-        fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
+        self._hashed.append(
+            Hashed(path=Path(_absolute(file)), facts=file.fingerprint, digests=digests, started_ns=started_ns)
+        )
 
-    await run_workers(files, one, workers=_READERS)
-    if store is not None:
-        await store.put_many(fresh)
-    return tags
+    def take_hashed(self) -> list[Hashed]:
+        """What was read since the last call."""
+        hashed, self._hashed = self._hashed, []
+        return hashed
+
+    async def _digest(self, file: LocalFile) -> Digest | Exception:
+        try:
+            return await self._threads.run(digest_file, file.local_path)
+        except (OSError, EMError) as error:
+            return error
 
 
-def _failure(found: Digest | Exception) -> Exception | None:
-    return found if isinstance(found, Exception) else None
+def _failure(result: Digest | Exception) -> Exception | None:
+    return result if isinstance(result, Exception) else None
 
 
-def _absolute(place: str) -> str:
-    return os.path.join(os.getcwd(), place)  # noqa: PTH109, PTH118 - as text: there may be very many
+def _absolute(file: LocalFile) -> str:
+    return os.path.join(os.getcwd(), file.local_path)  # noqa: PTH109, PTH118 - as text: there may be very many
