@@ -1,6 +1,6 @@
 """`FoundFiles`: the local files of a scan, in about 60 bytes and the name of each.
 
-Owns: how a found file is packed. May import the plan's nouns, model and the fingerprint of a local file. Pure.
+Packs what a scan found. May import the plan's nouns, model and the fingerprint of a local file. Pure.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class FoundFiles(LazySequence[LocalFile]):
     def __init__(self, files: Iterable[LocalFile] | FoundLog = (), *, at: Sequence[int] | None = None) -> None:
         if not isinstance(files, FoundLog):
             log = FoundLog()
-            for one in files:
-                log.append(one.directory, one.relative, one.fingerprint)
+            for file in files:
+                log.append(file.directory, file.relative, file.fingerprint)
             files = log
         self.log = files
         self._at: Sequence[int] = range(len(files)) if at is None else at

@@ -58,7 +58,7 @@ def _lines(plan: UplinkPlan | DownlinkPlan) -> Iterator[dict[str, Any]]:
             yield {"type": "call", "dest": call.dest, "wire_bytes": call.wire_bytes, "items": items}
     else:
         yield from map(_down, plan.items)
-    yield from map(_refused, plan.refused)
+    yield from map(_rejected, plan.refused)
     yield from ({"type": "note", "text": note} for note in plan.notes)
 
 
@@ -74,12 +74,12 @@ def _down(item: DownlinkItem) -> dict[str, Any]:
     return line
 
 
-def _refused(one: RejectedFile) -> dict[str, Any]:
-    local = None if one.local is None else str(one.local)
-    error: dict[str, Any] = {"error": type(one.error).__name__, "message": str(one.error)}
-    if isinstance(one.error, UnsafePathError):
-        error |= {"name": one.error.name, "reason": one.error.reason}
-    return {"type": "refused", "remote": one.remote, "local": local, **error}
+def _rejected(file: RejectedFile) -> dict[str, Any]:
+    local = None if file.local is None else str(file.local)
+    error: dict[str, Any] = {"error": type(file.error).__name__, "message": str(file.error)}
+    if isinstance(file.error, UnsafePathError):
+        error |= {"name": file.error.name, "reason": file.error.reason}
+    return {"type": "refused", "remote": file.remote, "local": local, **error}
 
 
 def _object(line: str, number: int) -> dict[str, Any]:
@@ -108,17 +108,17 @@ def _plan(head: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Uplink
 def _to_call(line: Mapping[str, Any]) -> UplinkCall:
     items = tuple(
         UplinkItem.at(
-            str(Path(one["local"])),
-            remote=RemotePath(one["remote"]),
+            str(Path(item["local"])),
+            remote=RemotePath(item["remote"]),
             fingerprint=Fingerprint(
-                size=int(one["size"]),
-                mtime_ns=int(one["mtime_ns"]),
-                ctime_ns=int(one["ctime_ns"]),
-                inode=int(one["inode"]),
-                device=int(one["device"]),
+                size=int(item["size"]),
+                mtime_ns=int(item["mtime_ns"]),
+                ctime_ns=int(item["ctime_ns"]),
+                inode=int(item["inode"]),
+                device=int(item["device"]),
             ),
         )
-        for one in line["items"]
+        for item in line["items"]
     )
     dest = RemotePath(line["dest"])
     if not items or any(item.remote.parent != dest for item in items):
