@@ -28,8 +28,8 @@ from emasync.model import safe
 from emasync.wire import requests
 from emasync.wire.base64_decoder import Base64Decoder
 from emasync.wire.content_tag import content_tag
-from emasync.wire.downlink import open_reader, verify
-from emasync.wire.error_mapping import refusal, retry_after_s
+from emasync.wire.downlink import open_decoder, verify
+from emasync.wire.error_mapping import error_for_response, retry_after_s
 from emasync.wire.jwt import lifetime_s
 from tests.faults.properties import Property
 
@@ -112,7 +112,7 @@ _sent = st.builds(PendingConfirmation, data=st.binary(max_size=200), chance=st.i
 
 def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = None) -> tuple[bytes, Verified]:
     """What the reader makes of an answer, as the downlink does it: bytes, and how well they are proved."""
-    reader = open_reader(headers, Limits())
+    reader = open_decoder(headers, Limits())
     out = b"".join([reader.feed(piece) for piece in wire])
     digest, mine = hashlib.sha256(out).hexdigest(), content_tag(out)
     facts = reader.finish()
@@ -272,7 +272,7 @@ _refusals = st.tuples(
 def _any_refusal(told: tuple[int, dict[str, str], bytes, int]) -> bool:
     status, headers, body, cut = told
     body = body[: max(0, len(body) - cut)] if cut % 3 == 0 else body
-    error = refusal(requests.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
+    error = error_for_response(requests.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
     text = str(error)
     assert isinstance(error, EMError)
     assert safe(text, limit=len(text) * 8 + 8) == text, "a character that a terminal obeys"
@@ -321,9 +321,9 @@ def _any_token(made: tuple[Any, float | None, bool]) -> bool:
     return False
 
 
-# sabotage of each, where it belongs (all tried): forget the cut-off escape (`_cut`) in EnvelopeReader | no sha256 from
+# sabotage of each, where it belongs (all tried): forget the cut-off escape (`_cut`) in EnvelopeDecoder | no sha256 from
 # its `finish` | no check of what is held in Base64Decoder.finish | drop `_same` for the tag in verify | let gzip
-# pass in open_reader | no `safe`, or no second `scrub`, in refusal | except ValueError alone in retry_after_s | no
+# pass in open_decoder | no `safe`, or no second `scrub`, in refusal | except ValueError alone in retry_after_s | no
 # `0 < life` in lifetime_s.
 WIRE: Final[tuple[Property[Any], ...]] = (
     Property(name="every spelling of an envelope is read", inputs=_sent, holds=_any_spelling),
