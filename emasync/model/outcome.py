@@ -1,6 +1,6 @@
-"""`Outcome`: what became of one file; and what a sync decides of one.
+"""`Outcome`: the result of one file of a transfer. `SyncDecision`: what a sync will do with one file.
 
-Owns: the four ends a file can have, and the words around them. Imports paths. Knows nothing of how it was moved.
+Also the enums and literals that both use. Must not import anything but paths.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Overwrite = Literal["replace", "skip", "error"]
 """What to do when the target exists: replace it, leave it and report `skipped`, or report `failed`."""
 
 Verify = Literal["none", "size", "content"]
-"""How much is proved before a file counts as done; `content` (the default) uses checksums wherever there are any."""
+"""How much is verified before a file counts as done; `content` (the default) uses checksums wherever there are any."""
 
 
 class Direction(StrEnum):
-    """Seen from the ground, as the EM names it."""
+    """The direction of a transfer: uplink is to the EM, downlink from it."""
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
 
 
 class OutcomeState(StrEnum):
-    """`done`: there and verified as far as `Outcome.verified` says. `skipped`: left alone on purpose. `failed`: not
-    there. `unknown`: it was sent, and no listing could tell whether it arrived."""
+    """`done`: at its target, and verified as far as `Outcome.verified` says. `skipped`: left as it was on purpose.
+    `failed`: not at its target. `unknown`: it was sent, and no listing could tell whether it arrived."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -37,15 +37,14 @@ class OutcomeState(StrEnum):
 
 
 class OutcomeAction(StrEnum):
-    """What was done, or was to be done, with the file: `transfer` moved its content; `delete` removed it from a sync's
-    target."""
+    """What the outcome is of: `transfer` of the file's content, or `delete` of the file at the target of a sync."""
 
     TRANSFER = "transfer"
     DELETE = "delete"
 
 
 class Verified(StrEnum):
-    """What stands behind a `done`, weakest first."""
+    """How a `done` file was verified, weakest first."""
 
     NONE = "none"
     COUNT = "count"  # the server counted as many files as were sent
@@ -56,10 +55,10 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
-    that stayed; `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for
-    the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the
-    local disk; `action` tells a sync's deletions from what moved."""
+    """The result of one file. `path` is on the EM, `local` (as text: `place`) on this machine. `bytes` are the payload
+    bytes of a done file; `sha256` is hex, of the transferred bytes, where it was computed; `busy_seconds` is the time
+    spent waiting for the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or an
+    OSError of the local disk; `action` distinguishes a sync's deletions from transfers."""
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
@@ -77,13 +76,13 @@ class Outcome:
 
     @property
     def local(self) -> Path:
-        """The file on this machine: what was sent, or where it was saved."""
+        """The file on this machine: the one that was sent, or where it was saved."""
         return Path(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSummary:
-    """What a sync that would delete is about to do, for whoever is asked to agree.
+    """What a sync with deletions is about to do, for whoever must agree to it.
 
     `side` is where files would be deleted: "local" (a sync down) or "remote" (a sync up). `delete_files` and
     `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
@@ -104,7 +103,7 @@ class SyncSummary:
 
     @property
     def empties(self) -> bool:
-        """Whether the source is empty, so that all of the target would go."""
+        """Whether the source is empty, so that all files of the target would be deleted."""
         return self.delete_files > 0 and self.source_files == 0
 
 
