@@ -39,14 +39,14 @@ def is_pattern(path: str | Glob) -> bool:
 
 
 def means_contents(path: str | Glob) -> bool:
-    """Whether `path` ends in a slash (or ``/.``): only a folder can be meant, and what lies in it."""
+    """Whether `path` ends in a slash (or ``/.``), and so means the contents of a folder."""
     return str(path).rpartition("/")[2] in ("", ".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPattern:
     """A pattern, split. `folder`: the leading folders without a wildcard, as written. `rest`: what follows, in the
-    syntax of `Glob`. A pattern that ends in a slash selects what lies in the folders that match, at any depth."""
+    syntax of `Glob`. A pattern that ends in a slash selects all files in the folders that match, at any depth."""
 
     folder: str
     rest: RemotePath

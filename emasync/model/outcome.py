@@ -82,12 +82,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSummary:
-    """What a sync with deletions is about to do, for whoever must agree to it.
+    """What a sync with deletions is about to do, shown to the user who must agree to it.
 
     `side` is where files would be deleted: "local" (a sync down) or "remote" (a sync up). `delete_files` and
-    `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
-    and `target_files` (with their bytes) what the two sides hold, filters applied; `source_excluded` is how much of the
-    source the filters leave out.
+    `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be copied, `source_files`
+    and `target_files` (with their bytes) what the two sides hold after filtering; `source_excluded` is the number of
+    files of the source that the filters leave out.
     """
 
     side: Literal["local", "remote"]
@@ -112,10 +112,10 @@ SyncAction = Literal["copy", "keep", "delete", "conflict"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncDecision:
-    """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` speaks of the
-    target; `conflict`: nothing can be done until a person acts. `bytes` is what a copy has to move (0 where no size is
-    listed). `compared` is False where the two sides could not be compared: the EM's listing does not say what is there,
-    or nothing tells files of one size apart."""
+    """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` is of the file
+    at the target; `conflict` needs a decision of the user. `bytes` is what a copy transfers (0 where no size is
+    listed). `compared` is False where the two sides could not be compared: the EM's listing does not give the file, or
+    files of equal size could not be distinguished."""
 
     path: RemotePath
     action: SyncAction

@@ -1,4 +1,4 @@
-"""Images, pods and nodes as values: what a pod status means, and what tells one run of a pod from another.
+"""Images, pods and nodes as values: what a pod status means, and how runs of a pod are distinguished.
 
 The states are Kubernetes container states, as ``em/pod/status`` passes them on. Must not import anything of emasync:
 errors carry a `PodStatus`.
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 # Waiting reasons that Kubernetes does not leave by itself without a new image, name or configuration.
-# ErrImagePull is not among them: it is the first try, and turns into ImagePullBackOff when it stays.
+# ErrImagePull is not among them: it follows the first attempt, and turns into ImagePullBackOff later.
 _DEAD_ENDS = frozenset(
     {
         "CrashLoopBackOff",

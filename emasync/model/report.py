@@ -22,7 +22,7 @@ class TransferReport:
     """All outcomes of one transfer, every requested file exactly once, in the order in which they ended.
 
     `seconds` is wall time, `requests` counts what was sent to the EM, `busy_seconds` is wall time during which the
-    transfer could do nothing but wait for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
+    transfer only waited for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
     `failed_bytes` those that were moved for files that are not. `plan` is that of a sync, with a reason for each
     file; `notes` are remarks for the user. Outcomes are packed (`Outcomes`): iterate over them, or keep the few you
     need, and the others take little memory.

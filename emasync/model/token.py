@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _TOO_YOUNG = 0.2  # of its lifetime: a younger token is not replaced for a long body, the next would hardly live longer
-_RENEW_AT = 0.8  # of its lifetime, so that a call sent now still finds it valid when it arrives
+_RENEW_AT = 0.8  # of its lifetime, so that it is still valid when a request that is sent now arrives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ class DownlinkDecoder(Protocol):
         ...
 
     def finish(self) -> ResponseMetadata:
-        """To be called at the end of the body: what the server claims of the file. Raises if the body is incomplete."""
+        """The server's claims of the file; to be called at the end of the body. Raises if the body is incomplete."""
         ...
 
 

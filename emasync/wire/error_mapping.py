@@ -156,9 +156,7 @@ def scrub(text: str, secrets: Sequence[str]) -> str:
     folded = _folded(text)
     for secret in filter(None, secrets):
         for spelling in sorted(spellings(secret), key=len, reverse=True):
-            if (
-                _folded(spelling) in folded
-            ):  # `re` caches its last 512 patterns, so a secret is compiled only if it occurs
+            if _folded(spelling) in folded:  # else it is not compiled: `re` caches its last 512 patterns
                 text = re.sub(re.escape(spelling), "[secret]", text, flags=re.IGNORECASE)
                 folded = _folded(text)
     return text

@@ -16,7 +16,7 @@ _MAX_TIMESTAMP_S = 1e12  # far beyond any date; keeps arithmetic with a server's
 
 
 def lifetime_s(token: str, *, server_now: float | None = None) -> float | None:
-    """Seconds from issue to expiry of `token`: ``exp - iat``, so that no clock of ours is involved.
+    """Seconds from issue to expiry of `token`: ``exp - iat``, so that this machine's clock does not matter.
 
     Without ``iat`` it is counted from `server_now`, the moment of issue on the server's wall clock (from the answer's
     ``Date``; seconds since 1970). None if the token is no JWT, has no such claim, or an absurd one: expired when

@@ -32,7 +32,7 @@ _MAX_PATHS: Final = 64 * 1024 * 1024
 _ENTRIES_PER_FOLDER: Final = 4  # a folder counts as so many entries, by the memory that it takes
 _ROOT: Final = 0  # the number of the folder that holds all others
 
-# Possessive throughout: nothing is tried twice, whatever the text.
+# Possessive quantifiers throughout: no text makes the matching backtrack.
 _STRING: Final = r'"(?:[^"\\]|\\.)*+"'
 _FLAT: Final = rf'\{{[^{{}}\[\]"]*+(?:{_STRING}[^{{}}\[\]"]*+)*+'  # an object up to what is nested in it, or its end
 _WHITE: Final = re.compile(r"[ \t\n\r]*+")
@@ -110,7 +110,7 @@ class _TreeBuilder:
         """Make the tree: None between two slices of the work, at last the tree."""
         files, folders = self._files, self._files.folders
         remaining = _MAX_PATHS
-        for number in range(1, len(folders)):  # a folder begins before what is in it
+        for number in range(1, len(folders)):  # a folder begins before its contents
             parent = folders[self._parents[number]]
             folders[number] = RemotePath(f"{parent}/{folders[number]}" if parent else folders[number])
             if (remaining := remaining - len(folders[number])) < 0:

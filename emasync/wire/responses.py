@@ -44,7 +44,7 @@ def check_success(body: Any) -> None:
 
 
 def server_message(body: Any) -> str | None:
-    """The ``message`` or ``detail`` of a response that is not what was asked for."""
+    """The ``message`` or ``detail`` of a response, which explain why it lacks the requested data."""
     if not isinstance(body, dict):
         return None
     texts = (body.get(key) for key in ("message", "detail"))
