@@ -60,7 +60,7 @@ class EMError(Exception):
 class BusyError(EMError):
     """423, 429 or 503. `waited_s`: how long emasync waited in all; `retry_after_s`: the server's own wish."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
         message: str,
         *,
@@ -90,7 +90,7 @@ class ForbiddenError(EMError, PermissionError):
 class BadRequestError(EMError):
     """A 4xx that the caller can mend. `code` is the EM's own (``NO_FILES``); `fields`: validation errors by field."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
         message: str,
         *,

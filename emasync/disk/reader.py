@@ -183,7 +183,7 @@ class FileReader:
 
 
 @asynccontextmanager
-async def open_reader(
+async def open_reader(  # noqa: PLR0913 - independent choices of one file
     executor: FileExecutor,
     path: str | Path,
     *,

@@ -73,7 +73,7 @@ def open_reader(headers: Mapping[str, str], limits: Limits) -> DownlinkReader:
     return RawReader(size=_content_length(known.get("content-length")), filename=_attachment_name(disposition))
 
 
-def verify(
+def verify(  # noqa: PLR0913 - what arrived and what was listed, compared one by one
     facts: ResponseMetadata,
     *,
     size: int,
