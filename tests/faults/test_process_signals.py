@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.cli.job import _GRACE_S
+from emasync.cli.runner import _GRACE_S
 from emasync.simulator import Fault, FaultKind
 from tests.cli.child import environment, login
 from tests.faults.checker import Run, read_journal, residue, violations
@@ -72,7 +72,7 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
         assert journals(home) == []
 
 
-# sabotage: `_GRACE_S = 60.0` in cli/job, which the tests of a disk call that never returns set for themselves.
+# sabotage: `_GRACE_S = 60.0` in cli/runner, which the tests of a disk call that never returns set for themselves.
 def test_the_grace_is_no_longer_than_promised() -> None:
     assert 0 < _GRACE_S <= _PROMISED_S
 
