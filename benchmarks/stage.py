@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.harness import ServerProcess, Plan, Side, serving
+from benchmarks.harness import Plan, ServerProcess, Side, serving
 from benchmarks.job import Job
 from benchmarks.material import MIB, sha256_of, small, small_answer, small_name, write_answer, write_large
 from benchmarks.servers.plan import KnownFile, LargeFile, ServerPlan

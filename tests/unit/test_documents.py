@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -22,6 +23,12 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
     quoted = QUOTED_PATH.findall(text) if document.name != "README.md" else []  # its paths are examples of a user's
     assert [str(path) for path in links if not path.exists()] == []
     assert [path for path in quoted if not (ROOT / path).exists() and not (ROOT / "emasync" / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_the_python_in_a_document_is_python(document: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+        compile(block, document.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def test_the_layers_in_contributing_are_those_that_are_enforced() -> None:
