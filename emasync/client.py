@@ -35,8 +35,8 @@ from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.state.transfer_journal import OptionalJournal
-from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
+from emasync.transfer.verification import TagCompatibility
 from emasync.transfer.worker_pool import yielding_sleep
 from emasync.wire import requests, responses
 

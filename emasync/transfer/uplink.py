@@ -66,7 +66,7 @@ class Uplink:
         if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
             await self._fail([(item, self._fatal_error) for item in call.items])
             return
-        files = [(item.remote, item.place) for item in call.items]
+        files = [(item.remote, item.local_path) for item in call.items]
         await self._run.journal.record_sent(files, call_id=secrets.token_hex(8))
         result = await self._send_request(call)
         if result.split:
@@ -87,13 +87,13 @@ class Uplink:
         """Send `call`. Where no more files can be opened, unsent files wait for the next round, and fewer requests run;
         a file that cannot be opened even alone, after all waits, has failed."""
         open_files = self._run.open_files
-        async with open_files.take() as place:
+        async with open_files.slot() as slot:
             result = await self._sender.send(call, account=self._run.stats)
             if result.short is None:
-                open_files.passed()
+                open_files.on_success()
                 return result
-            narrowed = open_files.narrow(place)
-        return result if narrowed or await open_files.wait() else result.without_short()
+            lowered = open_files.on_shortage(slot)
+        return result if lowered or await open_files.wait() else result.without_short()
 
     async def _confirm_by_listing(self, *, last: bool) -> None:
         """Record what the listing shows to have arrived. After the `last` request of a round, what it does not show is
@@ -166,7 +166,7 @@ class Uplink:
         if file.tag is not None:
             return file
         try:
-            digest = await self._context.threads.run(digest_file, file.item.place)
+            digest = await self._context.threads.run(digest_file, file.item.local_path)
         except (OSError, EMError):
             return file  # changed or gone meanwhile: sending it again will say so
         return replace(file, tag=digest.tag, sha256=digest.sha256)
@@ -178,12 +178,12 @@ class Uplink:
         if again:
             paths = tuple(file.item.remote for file in again)
             reason = again[0].mismatch_reason
-            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
+            self._options.notify(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Record files that arrived: each with how that is proved, and with the tag that the listing shows."""
         for file, verified, _ in files if self._options.on_event is not None else ():
-            self._options.tell(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
+            self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
             FileResult(
                 outcome=self._outcome(file, OutcomeState.DONE, verified=verified), tag=file.tag, listed_tag=listed_tag
@@ -195,7 +195,7 @@ class Uplink:
     async def _record_lost(self, file: PendingConfirmation) -> None:
         """Record a file that was sent as often as is sensible, and is not there as it should be."""
         if file.acknowledged and file.listed:
-            times, reason = self._tracker.sends(file.item.remote), file.mismatch_reason
+            times, reason = self._tracker.times_sent(file.item.remote), file.mismatch_reason
             error = IntegrityError(f"{safe(file.item.remote)}: sent {times} times, but {reason}")
             outcome = self._outcome(file, OutcomeState.FAILED, error=error)
         else:
@@ -213,10 +213,10 @@ class Uplink:
         outcomes = [
             Outcome(
                 path=item.remote,
-                place=item.place,
+                place=item.local_path,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._tracker.sends(item.remote),
+                attempts=self._tracker.times_sent(item.remote),
                 error=error,
             )
             for item, error in files
@@ -234,13 +234,13 @@ class Uplink:
     ) -> Outcome:
         return Outcome(
             path=file.item.remote,
-            place=file.item.place,
+            place=file.item.local_path,
             direction=Direction.UPLINK,
             state=state,
             bytes=file.item.fingerprint.size if state is OutcomeState.DONE else 0,
             sha256=file.sha256,
             verified=verified,
-            attempts=self._tracker.sends(file.item.remote),
+            attempts=self._tracker.times_sent(file.item.remote),
             seconds=file.seconds,
             busy_seconds=file.busy_s,
             reason=reason,

@@ -85,7 +85,7 @@ class UplinkRequestSender:
         bodies: list[UplinkBody] = []
 
         def body() -> UplinkBody:
-            self._roster.sent(item.remote for item in call.items)
+            self._roster.mark_sent(item.remote for item in call.items)
             bodies.append(self._body(call))
             return bodies[-1]
 
@@ -158,23 +158,26 @@ class UplinkRequestSender:
         heard = self._options.on_event is not None  # else a thousand small files need no events made
         for item in call.items if heard else ():
             size = item.fingerprint.size
-            self._options.tell(
+            self._options.notify(
                 Started(
-                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._roster.sends(item.remote)
+                    direction=Direction.UPLINK,
+                    path=item.remote,
+                    size=size,
+                    attempt=self._roster.times_sent(item.remote),
                 )
             )
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]
-            self._roster.moved(item.remote, done - handed.get(index, 0))
+            self._roster.add_moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
             if not heard:
                 return
             size = item.fingerprint.size
-            self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
+            self._options.notify(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 
         def handed_over() -> None:
-            self._options.tell(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
+            self._options.notify(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
 
         return UplinkBody(
             call.items,

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
 from emasync.transfer.planning.plan import UplinkItem
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
-from emasync.transfer.verification import Verdict, verify_sent
+from emasync.transfer.verification import TagCompatibility, TagState, Verdict, verify_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_SERVER_ERRORS = 2  # of these may end in a 500: the server says that it failed, and not only nothing

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from emasync.model import Direction, Outcome, RemotePath, safe
-from emasync.transfer.facts import FileFacts
 from emasync.transfer.state.journal import Journal, open_journal
-from emasync.transfer.state.schema import Intent, Key, Row, Settled
+from emasync.transfer.state.schema import FileFacts, Intent, Key, Row, Settled
 
 T = TypeVar("T")
 _ROWS_AT_ONCE = 1000  # the rows of a hundred thousand files, all at once, would be a hundred megabytes

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
-from emasync.transfer.verification import Verdict, verify_sent
+from emasync.transfer.verification import TagCompatibility, TagState, Verdict, verify_sent
 
 UNKNOWN, CONFIRMED, INCOMPATIBLE = TagState.UNKNOWN, TagState.CONFIRMED, TagState.INCOMPATIBLE
 NO = None
