@@ -58,7 +58,7 @@ class Client:
     (True, 18)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         url: str,
         *,
@@ -172,7 +172,7 @@ class Client:
         """
         return responses.nodes(await self._caller.json(requests.nodes_status()))
 
-    def uplink(
+    def uplink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
@@ -214,7 +214,7 @@ class Client:
         )
         return engine.uplink(self._opened, sources, dest=dest, options=options)
 
-    def downlink(
+    def downlink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         paths: str | Glob | Sequence[str | Glob],
         into: str | Path = "downlink",
@@ -297,7 +297,7 @@ class Client:
         named = [paths] if isinstance(paths, str | Glob) else list(paths)
         return plan_downlink(named, await self.files.list(), order=order, include=include, exclude=exclude)
 
-    def apply(
+    def apply(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         plan: UplinkPlan | DownlinkPlan,
         into: str | Path = "downlink",
@@ -328,7 +328,7 @@ class Client:
         )
         return engine.apply(self._opened, plan, into=into, options=options)
 
-    def sync_up(
+    def sync_up(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         local: str | Path,
         remote: str,
@@ -387,7 +387,7 @@ class Client:
         )
         return sync.sync_up(self._opened, local, remote, options=options, sync=sync_options)
 
-    def sync_down(
+    def sync_down(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         remote: str,
         local: str | Path,
