@@ -110,6 +110,22 @@ class SyncSummary:
 SyncAction = Literal["copy", "keep", "delete", "conflict"]
 
 
+class SyncReason(StrEnum):
+    """Why files are copied or kept, where program code asks; `SyncDecision.reason` may also be any other text."""
+
+    NEW = "new"
+    """Only the source has the file."""
+    SIZE_DIFFERS = "size differs"
+    CONTENT_DIFFERS = "content differs"
+    SAME_CONTENT = "same content"
+    """The content tags are equal."""
+    CHANGED_SINCE = "same size, changed since moved"
+    UNCHANGED_SINCE = "same size, unchanged since moved"
+    UNKNOWN_CONTENT = "same size, content unknown"
+    """Nothing tells the two files apart."""
+    NO_SIZE = "the EM lists no size"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncDecision:
     """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` is of the file

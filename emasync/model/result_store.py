@@ -289,7 +289,7 @@ class SyncDecisions(LazySequence[SyncDecision]):
                 compared=action < _NOT_COMPARED,
             )
 
-    def to_move(self, reason: str) -> int:
+    def copies(self, reason: str) -> int:
         """How many files are to be copied for that reason."""
         number = self._reasons.get(reason)
         rows = zip(self._actions, self._reason_of, strict=True)

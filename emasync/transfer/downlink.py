@@ -20,12 +20,13 @@ from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
 from emasync.transfer.chunk_buffer import ChunkBuffer
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.ledger import FileResult
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
-from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import TagState
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 
@@ -47,7 +48,7 @@ class FileDownlink:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         into: Path,
         pin: RootGuard,
@@ -69,7 +70,7 @@ class FileDownlink:
         """
         mine = RequestStats(parent=account)
         began = self._clock()
-        place = self._before + item.place
+        place = self._before + item.local_path
         state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
         listed_tag: int | None = None
         try:
@@ -104,7 +105,7 @@ class FileDownlink:
         return FileResult(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
 
     async def _there(self, item: DownlinkItem) -> bool:
-        return await exists(self._link.threads, self._into, item.place)
+        return await exists(self._link.threads, self._into, item.local_path)
 
     async def _fetch(self, item: DownlinkItem, account: RequestStats) -> tuple[Saved, Verified, int | None]:
         """Fetch until what came is also what a listing shows, a fresh one if need be; then put it in place.
@@ -124,7 +125,7 @@ class FileDownlink:
                     if agreed is None:
                         if not remaining or (landed is None and fresh == entry):
                             raise self._with_advice(error) from None
-                        self._options.tell(
+                        self._options.notify(
                             Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
                         )
                         entry = fresh
@@ -133,7 +134,7 @@ class FileDownlink:
                 assert landed is not None
                 save = landed.save
                 await save.commit()
-                self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
+                self._options.notify(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
                 saved = Saved(size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
                 return saved, how, entry.content_tag if entry else None
         raise AssertionError("the last round returns or raises")
@@ -210,7 +211,7 @@ class FileDownlink:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
         target = WriteTarget(
             root=self._into,
-            path=item.place,
+            path=item.local_path,
             overwrite=self._options.overwrite,
             durable=self._link.settings.durable,
             root_guard=self._pin,
@@ -237,12 +238,14 @@ class FileDownlink:
             await self._link.down.take(len(data))
             for batch in batches.add(data):
                 await save.write(batch)
-            self._options.tell(Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size))
+            self._options.notify(
+                Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size)
+            )
         if remainder := batches.remainder():
             await save.write(remainder)
 
     def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
-        self._options.tell(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
+        self._options.notify(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
 
     def _check_claims(self, content: Content, save: FileWriter | BufferedFileWriter) -> None:
         facts = content.facts

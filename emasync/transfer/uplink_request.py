@@ -24,32 +24,15 @@ from emasync.errors import (
 from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Forwarding, Progress, Started
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_body import UplinkBody
+from emasync.transfer.uplink_state import PendingConfirmation
 from emasync.wire import requests
 from emasync.wire.responses import UplinkReceipt, uplink_receipt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingConfirmation:
-    """A file that left. `receipt` is False when the answer was lost or did not count all files: it may have arrived.
-    `whole` is False when a file behind it broke the call off, `refused` is True when the server failed over the call
-    (500). `why` is what the last listing said against it; `listed` is False where that listing does not say what is in
-    the file's folder."""
-
-    item: UplinkItem
-    receipt: bool
-    sha256: str | None
-    tag: int | None
-    whole: bool = True
-    refused: bool = False
-    seconds: float = 0.0
-    busy_s: float = 0.0
-    why: str = ""
-    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +62,7 @@ class UplinkRequestSender:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         roster: ResultTracker,
         clock: Callable[[], float] = time.monotonic,
@@ -102,7 +85,7 @@ class UplinkRequestSender:
         bodies: list[UplinkBody] = []
 
         def body() -> UplinkBody:
-            self._roster.sent(item.remote for item in call.items)
+            self._roster.mark_sent(item.remote for item in call.items)
             bodies.append(self._body(call))
             return bodies[-1]
 
@@ -126,8 +109,8 @@ class UplinkRequestSender:
             sent=tuple(
                 PendingConfirmation(
                     item=item,
-                    receipt=counted,
-                    refused=refused,
+                    acknowledged=counted,
+                    server_error=refused,
                     sha256=last.sha256.get(index),
                     tag=last.tags.get(index),
                     seconds=took,
@@ -148,10 +131,10 @@ class UplinkRequestSender:
             doubtful = tuple(
                 PendingConfirmation(
                     item=item,
-                    receipt=False,
+                    acknowledged=False,
                     sha256=body.sha256.get(index),
                     tag=body.tags.get(index),
-                    whole=False,
+                    complete=False,
                 )
                 for index, item in enumerate(before)
             )
@@ -175,23 +158,26 @@ class UplinkRequestSender:
         heard = self._options.on_event is not None  # else a thousand small files need no events made
         for item in call.items if heard else ():
             size = item.fingerprint.size
-            self._options.tell(
+            self._options.notify(
                 Started(
-                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._roster.sends(item.remote)
+                    direction=Direction.UPLINK,
+                    path=item.remote,
+                    size=size,
+                    attempt=self._roster.times_sent(item.remote),
                 )
             )
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]
-            self._roster.moved(item.remote, done - handed.get(index, 0))
+            self._roster.add_moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
             if not heard:
                 return
             size = item.fingerprint.size
-            self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
+            self._options.notify(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 
         def handed_over() -> None:
-            self._options.tell(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
+            self._options.notify(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
 
         return UplinkBody(
             call.items,

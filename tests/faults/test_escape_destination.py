@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emasync import RemotePath
-from emasync.cli.plan_file import save_plan
+from emasync.cli.plan_output import save_plan
 from emasync.disk import RootGuard, remove_file
 from emasync.disk.directory import open_directory
 from emasync.errors import UnsafePathError

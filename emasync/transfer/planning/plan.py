@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -26,50 +26,50 @@ Order = Literal["largest", "smallest", "listed", "name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A local file of a scan: `before` is what stands before its name in its path as text (see `prefix`), one text for
+    """A local file of a scan: `directory` is the text of its path up to the name (see `prefix`), one text for
     all files of a folder; `relative` is where it is to land below the destination, under the same name."""
 
-    before: str
+    directory: str
     relative: RemotePath
     fingerprint: Fingerprint
 
     @property
-    def place(self) -> str:
+    def local_path(self) -> str:
         """Its path as text."""
-        return self.before + self.relative.rpartition("/")[2]
+        return self.directory + self.relative.rpartition("/")[2]
 
     @property
     def local(self) -> Path:
-        """`place` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
-        return Path(self.place)
+        """`local_path` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
+        return Path(self.local_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkItem:
-    """One file to send. `before` is as in `LocalFile`; `name` its local name, where that is not the remote one's.
+    """One file to send. `directory` is as in `LocalFile`; `name` its local name, where that is not the remote one's.
     `fingerprint` is what it was when planned: another one when it is read voids the item."""
 
-    before: str
+    directory: str
     remote: RemotePath
     fingerprint: Fingerprint
     name: str | None = None
 
     @classmethod
-    def at(cls, place: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
-        """The item for the file at `place` (a path as text)."""
-        cut = place.rfind("/") + 1
-        name = place[cut:] if place[cut:] != remote.name else None
-        return cls(before=place[:cut], remote=remote, fingerprint=fingerprint, name=name)
+    def at(cls, local_path: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
+        """The item for the file at `local_path`."""
+        cut = local_path.rfind("/") + 1
+        name = local_path[cut:] if local_path[cut:] != remote.name else None
+        return cls(directory=local_path[:cut], remote=remote, fingerprint=fingerprint, name=name)
 
     @property
-    def place(self) -> str:
+    def local_path(self) -> str:
         """Its path as text."""
-        return self.before + (self.remote.rpartition("/")[2] if self.name is None else self.name)
+        return self.directory + (self.remote.rpartition("/")[2] if self.name is None else self.name)
 
     @property
     def local(self) -> Path:
-        """`place` as a Path."""
-        return Path(self.place)
+        """`local_path` as a Path."""
+        return Path(self.local_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +88,19 @@ class UplinkCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownlinkItem:
-    """One file to fetch. `place` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry` is
-    its line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here;
-    a file that is another one by now is kept."""
+    """One file to fetch. `local_path` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry`
+    is its entry in the listing, None where no listing was made, or the listing does not say. `unchanged`: the local
+    file that a sync saw; a file that is another one by now is kept."""
 
     remote: RemotePath
-    place: RemotePath
+    local_path: RemotePath
     entry: FileEntry | None = None
     unchanged: Unchanged | None = None
 
     @property
     def local(self) -> Path:
-        """`place` as a Path."""
-        return Path(self.place)
+        """`local_path` as a Path."""
+        return Path(self.local_path)
 
     @property
     def bytes(self) -> int:
@@ -195,7 +195,7 @@ class _ItemsOf(LazySequence[UplinkItem]):
 
 class ListedItems(LazySequence[DownlinkItem]):
     """Files of a listing as items of a plan, in any order: a tuple of `DownlinkItem` in all but memory. Each has its
-    position in `files`, and how many characters of its path are not part of its place."""
+    position in `files`, and how many characters of its path are not part of its local path."""
 
     __slots__ = ("_cuts", "_files", "_positions")
 
@@ -209,13 +209,13 @@ class ListedItems(LazySequence[DownlinkItem]):
 
     def _element(self, position: int) -> DownlinkItem:
         entry = self._files.entry(self._positions[position])
-        return DownlinkItem(remote=entry.path, place=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
+        return DownlinkItem(remote=entry.path, local_path=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
 
     def remote(self, position: int) -> str:
         """The path on the EM of the item at `position`."""
         return self._files.path(self._positions[position])
 
-    def place(self, position: int) -> str:
+    def local_path(self, position: int) -> str:
         """Where the item at `position` lands."""
         return self.remote(position)[self._cuts[position] :]
 
@@ -238,6 +238,36 @@ def chosen(items: Sequence[DownlinkItem], positions: Sequence[int]) -> Sequence[
     if isinstance(items, ListedItems):
         return items.chosen(positions)
     return tuple(items[position] for position in positions)
+
+
+def folders_above(paths: Iterable[str]) -> dict[str, str]:
+    """Every folder that one of `paths` (in normal form) needs, with the first path that needs it; the root is none."""
+    needed: dict[str, str] = {}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in needed:  # known folders have known parents: linear in the number of folders
+            needed[folder] = path
+            folder = folder.rpartition("/")[0]
+    return needed
+
+
+class Hashes:
+    """The hashes of very many texts, 8 bytes each: only texts of equal hashes have to be compared."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def passing(self, texts: Iterable[str]) -> Iterator[str]:
+        """`texts` again, each noted as it passes."""
+        for text in texts:
+            self._hashes.append(hash(text))
+            yield text
+
+    def suspects(self, others: Iterable[str] = ()) -> Iterator[int]:
+        """The positions of the texts that may be there twice, or may be among `others`."""
+        ordered = sorted(self._hashes)
+        telling = {one for one, other in pairwise(ordered) if one == other} | {hash(other) for other in others}
+        return (position for position, one in enumerate(self._hashes) if one in telling)
 
 
 def check_no_parent(path: RemotePath) -> None:

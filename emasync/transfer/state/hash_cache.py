@@ -16,9 +16,8 @@ from typing import TypeVar
 
 import anyio
 
-from emasync.transfer.facts import FileFacts, signed64
-from emasync.transfer.state.sqlite import connect, create_schema, is_damage, read_stamp, remove
-from emasync.transfer.state.sqlite_thread import Database, open_database
+from emasync.transfer.state.schema import FileFacts, signed64
+from emasync.transfer.state.sqlite import Database, connect, create_schema, is_damage, open_database, read_stamp, remove
 
 PathT = TypeVar("PathT", Path, str)
 
@@ -121,7 +120,7 @@ async def open_hash_cache(path: Path, *, max_files: int = MAX_FILES) -> AsyncIte
     """The cache at `path` (made if missing, 0600); several processes may have it open.
 
     A damaged file, or one of another version, is thrown away and begun anew. ValueError for another program's database,
-    OSError if it can be neither read nor made. Cancellation as in `emasync.transfer.state.sqlite_thread.open_database`.
+    OSError if it can be neither read nor made. Cancellation as in `emasync.transfer.state.sqlite.open_database`.
     """
     async with open_database(path, lambda: _connect(path)) as database:
         cache = HashCache(database, max_files=max_files)

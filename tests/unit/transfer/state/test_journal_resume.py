@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emasync.model import Direction, FileEntry, RemotePath, Verified
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.state.schema import ItemState, Row
-from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.verification import TagState
 from tests.unit.transfer.state.journal_samples import Facts, key_of
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
