@@ -76,12 +76,12 @@ class Client:
         self.url = str(self._transport.base_url)
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
-        self._lane = ConcurrencyLimiter(probe=self._probe)
+        self._limiter = ConcurrencyLimiter(probe=self._probe)
         self._caller = RequestPipeline(
             self._transport,
             username=username,
             password=password,
-            gate=self._lane,
+            limiter=self._limiter,
             policy=self.settings.retry,
             sleep=yielding_sleep,
         )
@@ -113,14 +113,14 @@ class Client:
                 volume=self._volume,
                 threads=threads,
                 settings=self.settings,
-                lane=self._lane,
+                limiter=self._limiter,
                 up=Pace(self.settings.uplink_rate),
                 down=Pace(self.settings.downlink_rate),
                 tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
-            await self._recall(threads)
-            stack.push_async_callback(self._remember, threads)
+            await self._load_limiter(threads)
+            stack.push_async_callback(self._save_limiter, threads)
             stack.push_async_callback(self._end_transfers, self._context)
             self._stack = stack.pop_all()
         return self
@@ -137,17 +137,17 @@ class Client:
         with anyio.CancelScope(shield=True):
             await context.running.end()
 
-    async def _recall(self, threads: FileExecutor) -> None:
-        """Start with the width that this EM bore last time."""
+    async def _load_limiter(self, threads: FileExecutor) -> None:
+        """Start with the concurrency limit that was learned of this EM earlier."""
         if self._state is not None:
-            self._lane.recall(await threads.run(partial(limiter_state.recall, self._state, self.url, now=time.time())))
+            self._limiter.load(await threads.run(partial(limiter_state.load, self._state, self.url, now=time.time())))
 
-    async def _remember(self, threads: FileExecutor) -> None:
-        """Keep what was learned of this EM's lock; nothing is written where nothing was refused."""
-        memory = self._lane.memory(learned_at=time.time())
-        if self._state is not None and memory.known_limit is not None:
+    async def _save_limiter(self, threads: FileExecutor) -> None:
+        """Save what was learned of this EM's lock; nothing is written where nothing was refused."""
+        learned = self._limiter.state(learned_at=time.time())
+        if self._state is not None and learned.known_limit is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(limiter_state.remember, self._state, self.url, memory)
+                await threads.run(limiter_state.save, self._state, self.url, learned)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""

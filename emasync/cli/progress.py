@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from emasync.cli.options import ProgressKind
-from emasync.cli.show import size
-from emasync.cli.tally import Active, Tally
+from emasync.cli.output import size
+from emasync.cli.progress_stats import Active, Tally
 from emasync.model import RemotePath, safe
 from emasync.transfer.events import Event
 
@@ -205,7 +205,7 @@ class Bars:
         count, seconds = tally.forwarding
         if count and not tally.phase:
             shown += f", {count} of them on the ground, going to the EM for {seconds:.0f} s"
-        width = f", lane width {tally.width}" if tally.width is not None else ""
+        width = f", concurrency limit {tally.width}" if tally.width is not None else ""
         return f"  {shown}{width}" + (f", {tally.failed} not moved" if tally.failed else "")
 
     def _rows(self) -> RenderableType:

@@ -21,7 +21,8 @@ from emasync.config import RetryPolicy
 from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError, is_out_of_files
 from emasync.http import Body, Response, Transport
 from emasync.http.auth import TokenStore
-from emasync.http.limiter.permit import LimiterProtocol, Priority
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.scheduler import Priority
 from emasync.http.retry import AttemptHistory, RetryAction, decide
 from emasync.model import Token
 from emasync.wire.requests import ApiRequest, Kind
@@ -92,7 +93,7 @@ class RequestPipeline:
         *,
         username: str,
         password: str,
-        gate: LimiterProtocol,
+        limiter: ConcurrencyLimiter,
         policy: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         rand: Callable[[], float] = random.random,
@@ -100,7 +101,7 @@ class RequestPipeline:
     ) -> None:
         self.tokens = TokenStore(username, password, exchange=self._exchange)
         self._transport = transport
-        self._gate = gate
+        self._limiter = limiter
         self._policy = policy
         self._sleep = sleep
         self._rand = rand
@@ -199,13 +200,13 @@ class RequestPipeline:
         priority = Priority.BULK if bulk else Priority.SMALL
         budget = self._policy.busy_timeout_s - story.busy_s
         try:
-            leave = await stack.enter_async_context(self._gate.enter(priority, busy_budget_s=budget))
+            permit = await stack.enter_async_context(self._limiter.acquire(priority, busy_budget_s=budget))
         except BusyError as error:
             story.busy_s += max(error.waited_s, budget)  # the gate gave up: so does the call
             story.account.charge(busy_s=error.waited_s)
             raise
-        story.busy_s += leave.waited_s
-        story.account.charge(busy_s=leave.waited_s)
+        story.busy_s += permit.waited_s
+        story.account.charge(busy_s=permit.waited_s)
         token = await self._authorise(story, needed_s=needed_s)  # again, at no cost unless it grew old in the wait
         began = self._clock()
         story.account.charge(requests=1)
@@ -213,9 +214,9 @@ class RequestPipeline:
             sending = self._transport.send(call, token=token.access, body=body() if body is not None else None)
             reply = await stack.enter_async_context(sending)
         except BusyError as error:
-            leave.refused(error.retry_after_s, overloaded=error.status != 423)
+            permit.on_busy(error.retry_after_s, overloaded=error.status != 423)
             raise
-        leave.passed()
+        permit.on_success()
         if story.size >= _TELLING:
             self._s_byte = (self._clock() - began) / story.size
         return reply

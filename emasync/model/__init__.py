@@ -1,7 +1,7 @@
-"""The nouns: values that cross every border of emasync.
+"""Values that every part of emasync uses: paths, files, outcomes, reports, pods.
 
-Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and nothing that waits.
-May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
+Frozen values, or packed collections of them, with the questions that they alone can answer. No I/O, nothing async.
+`report` carries errors and imports `emasync.errors`; the other modules must not: errors carry some of their values.
 """
 
 from emasync.model.decisions import SyncDecisions, SyncReason

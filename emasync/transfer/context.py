@@ -60,7 +60,7 @@ class TransferContext:
     volume: Volume
     threads: FileExecutor
     settings: Settings
-    lane: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     up: Pace
     down: Pace
     tags: TagCompatibility

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from emasync.api.files import Content
 from emasync.config import MIB
-from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, exists, open_writer
+from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, WriteTarget, exists, open_writer
 from emasync.errors import EMError, IntegrityError
 from emasync.http import Response
 from emasync.http.pipeline import RequestStats
@@ -209,29 +209,17 @@ class FileDownlink:
         self, item: DownlinkItem, size: int | None, kept: AsyncExitStack
     ) -> FileWriter | BufferedFileWriter:
         """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
-        into, path = self._into, item.local_path
-        overwrite, durable = self._options.overwrite, self._link.settings.durable
-        if size is not None and size <= SMALL:
-            return BufferedFileWriter(
-                self._link.threads,
-                into,
-                path,
-                overwrite=overwrite,
-                durable=durable,
-                pin=self._pin,
-                unchanged=item.unchanged,
-            )
-        save = await kept.enter_async_context(
-            open_writer(
-                self._link.threads,
-                into,
-                path,
-                overwrite=overwrite,
-                durable=durable,
-                pin=self._pin,
-                unchanged=item.unchanged,
-            )
+        target = WriteTarget(
+            root=self._into,
+            path=item.local_path,
+            overwrite=self._options.overwrite,
+            durable=self._link.settings.durable,
+            root_guard=self._pin,
+            unchanged=item.unchanged,
         )
+        if size is not None and size <= SMALL:
+            return BufferedFileWriter(self._link.threads, target)
+        save = await kept.enter_async_context(open_writer(self._link.threads, target))
         if size:
             await save.check_space(size)
         return save

@@ -61,11 +61,11 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.one(), guard, context.lane.listen(options.notify):
+        with context.running.one(), guard, context.limiter.listen(options.notify):
             await _run(context, options, direction, job, tracker, stats)
 
     tracker = ResultTracker(direction=direction, on_event=options.on_event)
-    return Transfer(work, tracker, busy_clock=lambda: context.lane.busy_s)
+    return Transfer(work, tracker, busy_clock=lambda: context.limiter.busy_s)
 
 
 async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:

@@ -110,7 +110,7 @@ class Deletion:
 
     async def _delete_local(self, path: RemotePath, unchanged: Unchanged) -> None:
         directory, guard = self.sides.local_dir, self.run.root_guard
-        await self.run.context.threads.run(partial(remove_file, directory, path, pin=guard, unchanged=unchanged))
+        await self.run.context.threads.run(partial(remove_file, directory, path, root_guard=guard, unchanged=unchanged))
 
     async def _delete_remote(self, paths: list[RemotePath]) -> None:
         """Transfers and a question took time: a file is deleted only if a new listing shows it as it was. A listing

@@ -115,12 +115,12 @@ async def test_a_listing_that_lags_behind_causes_no_second_send(simulate: Simula
     # Sabotage: Uplink._confirm_by_listing lists once.
     clock = VirtualClock()
     async with simulate(list_lag=5, clock=clock) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/list", at="answer")
+        paused = sim.breakpoint("em/files/list", at="answer")
 
         async def catch_up() -> None:
-            await gate.arrived()  # with a listing that does not show the file yet
+            await paused.wait_until_hit()  # with a listing that does not show the file yet
             await clock.advance(6)
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(catch_up)
@@ -214,15 +214,15 @@ def _replace(path: Path) -> None:
 async def test_a_file_that_changes_while_it_is_sent_fails_alone(
     em: Client, sim: Simulator, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    # Sabotage: reading() does not compare the fingerprint after the last byte.
+    # Sabotage: open_reader() does not compare the fingerprint after the last byte.
     files = {"big": some_bytes(24_000_000), "small": b"1"}
     local = write(tmp_path, files)
-    gate = sim.gate(UPLINK, at="body")
+    paused = sim.breakpoint(UPLINK, at="body")
 
     async def meddle() -> None:
-        await gate.arrived()
+        await paused.wait_until_hit()
         await anyio.to_thread.run_sync(change, local / "big")
-        gate.open()
+        paused.release()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(meddle)
@@ -234,14 +234,14 @@ async def test_a_file_that_changes_while_it_is_sent_fails_alone(
 
 
 async def test_a_file_that_goes_away_fails_alone(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    gate = sim.gate("em/files/list")
+    paused = sim.breakpoint("em/files/list")
     local = write(tmp_path, {"gone": b"1", "stays": b"2"})
     async with anyio.create_task_group() as tasks:
 
         async def remove() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             (local / "gone").unlink()
-            gate.open()
+            paused.release()
 
         tasks.start_soon(remove)
         report = await em.uplink([local / "gone", local / "stays"], overwrite="skip")  # lists before it sends

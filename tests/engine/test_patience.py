@@ -45,13 +45,13 @@ async def test_files_that_go_away_one_after_the_other_take_no_other_file_with_th
     gone = {"f2", "f4", "f5", "f7", "f9"}
     local = write(tmp_path, files)
     async with Simulator(USERS, buffering=True) as sim, connect(sim) as em, anyio.create_task_group() as tasks:
-        gate = sim.gate(LIST)
+        paused = sim.breakpoint(LIST)
 
         async def remove() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             for name in gone:
                 (local / name).unlink()
-            gate.open()
+            paused.release()
 
         tasks.start_soon(remove)
         report = await em.uplink(f"{local}/", overwrite="skip")  # lists before it sends

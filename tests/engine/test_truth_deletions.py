@@ -51,9 +51,9 @@ async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) ->
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2"})
-        gate = sim.gate("em/files/delete", at="answer")
+        paused = sim.breakpoint("em/files/delete", at="answer")
         report = await em.sync_up(source, "", delete=True, deadline=0.6)
-        gate.open()
+        paused.release()
         assert [one.path for one in report.unknown] == ["extra.bin"]
 
 
@@ -101,12 +101,12 @@ async def test_a_deletion_after_the_one_that_the_deadline_cut_off_has_failed(tmp
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
         volume = write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2", "extra2.bin": b"2"})
-        gate = sim.gate("em/files/delete")
+        paused = sim.breakpoint("em/files/delete")
         report = await em.sync_up(source, "", delete=True, deadline=0.6)
         assert [(one.path, one.state) for one in report.outcomes if one.path != "a.bin"] == [
             ("extra.bin", OutcomeState.UNKNOWN),
             ("extra2.bin", OutcomeState.FAILED),
         ]
         assert "its effect was not seen" in str(report.unknown[0].reason)
-        gate.open()
+        paused.release()
         assert (volume / "extra2.bin").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from emasync.model import OutcomeState, Verified
 from emasync.simulator import Fault, Simulator
-from emasync.simulator.volume import Volume
+from emasync.simulator.volume import VolumeDirectory
 from emasync.transfer.events import Confirmed, Settled
 from tests.contract.stage import USERS, calls, connect, write
 from tests.engine.truth_stage import many, other_tag
@@ -59,15 +59,15 @@ async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
 ) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
     shown: list[Any] = []
-    listing = Volume.listing
+    listing = VolumeDirectory.listing
 
-    def lagging(self: Volume, *, now: float) -> Any:
+    def lagging(self: VolumeDirectory, *, now: float) -> Any:
         shown.append(listing(self, now=now))
         return shown[max(0, len(shown) - 2)]
 
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"cal.bin": b"OLD" * 100})
-        monkeypatch.setattr(Volume, "listing", lagging)
+        monkeypatch.setattr(VolumeDirectory, "listing", lagging)
         await em.files.list()
         report = await em.uplink(source / "cal.bin")
         assert (report.done[0].verified, report.notes) == (Verified.TAG, ())

@@ -221,7 +221,7 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
     here = write(tmp_path / "here", TWO)
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", TWO | {f"extra-{number}": b"x" for number in range(3)})
-        sim.gate("em/files/delete")
+        sim.breakpoint("em/files/delete")
         report = await em.sync_up(here, "d", delete=True, deadline=0.6)
         assert len(report.outcomes) == 5
         states = [OutcomeState.UNKNOWN, *[OutcomeState.FAILED] * 2]  # the first was under way

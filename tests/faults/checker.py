@@ -305,7 +305,7 @@ def storm(
 
     `items`: files of a downlink, calls of an uplink; `budget`: the failures that were provoked, each of which may cost
     a request. `expiries`: how often the token may have grown old by the clock, with no 401 to show for it. `probes`:
-    how many a locked EM may get in five seconds; only a test that makes the lane impatient allows more.
+    how many a locked EM may get in five seconds; only a test that makes the limiter impatient allows more.
     """
     found: list[str] = []
     log_ins = [one for one in requests if one.path.startswith("auth")]

@@ -43,10 +43,10 @@ Task: TypeAlias = "asyncio.Task[object]"
 @contextlib.contextmanager
 def hasty() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would: looks at a lagging listing, probes of a locked EM."""
-    lane = partial(ConcurrencyLimiter, policy=LimiterConfig(backoff_base_s=0.004, backoff_cap_s=0.02))
+    limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.004, backoff_cap_s=0.02))
     with (
         mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.001)),
-        mock.patch("emasync.client.ConcurrencyLimiter", lane),
+        mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield
 

@@ -23,7 +23,7 @@ from emasync.transfer.events import Progress, Started
 from tests.faults.checker import Run, sha256, storm, tree, violations
 
 UP, DOWN, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
-_HURRIED_PROBES: Final = 2500  # in five seconds: `quick_waits` takes hundredths of the lane's own pauses
+_HURRIED_PROBES: Final = 2500  # in five seconds: `quick_waits` takes hundredths of the limiter's own pauses
 USERS: Final = {"client1": "canary"}
 
 Deed = Callable[[Simulator], None]
@@ -57,10 +57,10 @@ class Result:
 @contextlib.contextmanager
 def quick_waits() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would."""
-    lane = partial(ConcurrencyLimiter, policy=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02))
+    limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02))
     with (
         mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005, 0.05, 0.3)),
-        mock.patch("emasync.client.ConcurrencyLimiter", lane),
+        mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield
 
@@ -143,7 +143,7 @@ def _revoke(sim: Simulator) -> None:
 
 def _other_form(sim: Simulator) -> None:
     # The rules are frozen for everybody else; a real EM that is upgraded under us does not ask either.
-    object.__setattr__(sim.rules, "downlink_form", "raw" if sim.rules.downlink_form == "json" else "json")
+    object.__setattr__(sim.config, "downlink_form", "raw" if sim.config.downlink_form == "json" else "json")
 
 
 def _form(rng: random.Random) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A transport and a gate that do what a test tells them: the request path without a socket, a clock or luck."""
+"""A transport and a limiter that do what a test tells them: the request path without a socket, a clock or luck."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, cast
 from emasync.config import RetryPolicy
 from emasync.errors import BusyError, EMError
 from emasync.http import Body, Transport
-from emasync.http.limiter.permit import Priority
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.scheduler import Priority
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import FileTree
 from emasync.wire.requests import ApiRequest
@@ -57,7 +58,7 @@ class FakeEM:
     tokens: list[str | None] = field(default_factory=list)
     bodies: list[Body | None] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
-    gate: FakeGate = field(default_factory=lambda: FakeGate())
+    limiter: FakeLimiter = field(default_factory=lambda: FakeLimiter())
     open_replies: int = 0
     logged_in: int = 0
 
@@ -87,7 +88,7 @@ class FakeEM:
         return {"data": None}
 
     async def _sleep(self, seconds: float) -> None:
-        assert self.gate.inside == 0, "sleeping holds no place in the gate"
+        assert self.limiter.inside == 0, "sleeping holds no permit"
         assert self.open_replies == 0, "sleeping holds no connection"
         self.slept.append(seconds)
 
@@ -96,7 +97,7 @@ class FakeEM:
             cast(Transport, self),
             username="client1",
             password="canary",
-            gate=self.gate,
+            limiter=cast(ConcurrencyLimiter, self.limiter),
             policy=self.policy,
             sleep=self._sleep,
             rand=rand,
@@ -108,36 +109,36 @@ class FakeEM:
 
 
 @dataclass
-class FakePass:
-    gate: FakeGate
+class FakePermit:
+    limiter: FakeLimiter
     waited_s: float
 
-    def passed(self) -> None:
-        self.gate.said.append("passed")
+    def on_success(self) -> None:
+        self.limiter.reports.append("success")
 
-    def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
-        self.gate.said.append(f"refused {retry_after_s}{' overloaded' if overloaded else ''}")
+    def on_busy(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        self.limiter.reports.append(f"busy {retry_after_s}{' overloaded' if overloaded else ''}")
 
 
 @dataclass
-class FakeGate:
+class FakeLimiter:
     """Each entry waits (on paper) for the next of `waits` seconds, and gives up when that is beyond the budget."""
 
     waits: list[float] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     priorities: list[Priority] = field(default_factory=list)
     budgets: list[float] = field(default_factory=list)
     inside: int = 0
 
     @asynccontextmanager
-    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePass]:
+    async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePermit]:
         self.priorities.append(priority)
         self.budgets.append(busy_budget_s)
         waited = self.waits.pop(0) if self.waits else 0.0
         if waited > busy_budget_s:
-            raise BusyError("the EM is busy: no turn", waited_s=busy_budget_s)
+            raise BusyError("the EM is busy: no permit", waited_s=busy_budget_s)
         self.inside += 1
         try:
-            yield FakePass(self, waited)
+            yield FakePermit(self, waited)
         finally:
             self.inside -= 1

@@ -237,7 +237,7 @@ async def test_a_stream_that_is_left_early_gives_the_connection_back() -> None:
     async with files(fake).stream("a") as chunks:
         await anext(chunks)
         assert fake.open_replies == 1
-    assert (fake.open_replies, fake.gate.inside) == (0, 0)
+    assert (fake.open_replies, fake.limiter.inside) == (0, 0)
 
 
 # Sabotage: hand `only` on as it is: other spellings find nothing, and one path is taken letter by letter.

@@ -1,4 +1,4 @@
-"""The request path on a fake transport and gate: what is sent again, when, and what it costs."""
+"""The request path on a fake transport and limiter: what is sent again, when, and what it costs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import pytest
@@ -23,12 +24,13 @@ from emasync.errors import (
     UnreachableError,
 )
 from emasync.http import Body, Response
-from emasync.http.limiter.permit import Priority
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.scheduler import Priority
 from emasync.http.pipeline import RequestStats
 from emasync.model import Node, Token
 from emasync.wire import requests
 from emasync.wire.requests import ApiRequest, Volume
-from tests.unit.fake_em import FakeEM, FakeGate, FakePass
+from tests.unit.fake_em import FakeEM, FakeLimiter, FakePermit
 
 LIST = requests.list_files(Volume())
 DELETE = requests.delete(Volume(), "a")
@@ -56,11 +58,11 @@ async def test_a_call_logs_in_once_and_carries_the_token() -> None:
     assert await caller.json(LIST) == OK
     assert fake.sent == ["auth/", LIST.path, LIST.path]
     assert fake.tokens == [None, "token-1", "token-1"]
-    assert fake.gate.said == ["passed", "passed"]
+    assert fake.limiter.reports == ["success", "success"]
 
 
 async def test_retries_wait_with_back_off_and_hold_nothing_meanwhile() -> None:
-    # Sabotage: sleep inside the `async with`: the fake's `_sleep` sees an open place in the gate.
+    # Sabotage: sleep inside the `async with`: the fake's `_sleep` sees a held permit.
     fake = em(LIST, REFUSED, RESET, RESET, OK)
     account = RequestStats()
     assert await fake.caller().json(LIST, account=account) == OK
@@ -77,29 +79,29 @@ async def test_errors_beyond_the_retries_are_raised_as_they_are() -> None:
 
 
 async def test_a_busy_em_uses_no_retry_and_no_sleep_of_the_caller_s() -> None:
-    # The gate does the waiting. Sabotage: count BusyError among the errors.
+    # The limiter does the waiting. Sabotage: count BusyError among the errors.
     fake = em(LIST, *[LOCKED] * 50, OK, retries=0)
     account = RequestStats()
     assert await fake.caller().json(LIST, account=account) == OK
     assert (account.requests, account.errors, fake.slept) == (51, 0, [])
-    assert fake.gate.said == ["refused 3.0"] * 50 + ["passed"]
+    assert fake.limiter.reports == ["busy 3.0"] * 50 + ["success"]
 
 
-@pytest.mark.parametrize(("status", "said"), [(423, "refused None"), (429, "refused None overloaded")])
-async def test_the_gate_is_told_a_lock_from_an_overload(status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "report"), [(423, "busy None"), (429, "busy None overloaded")])
+async def test_the_limiter_is_told_a_lock_from_an_overload(status: int, report: str) -> None:
     fake = em(LIST, BusyError("busy", status=status), OK)
     await fake.caller().json(LIST)
-    assert fake.gate.said == [said, "passed"]
+    assert fake.limiter.reports == [report, "success"]
 
 
 async def test_a_spent_busy_budget_is_a_busy_error_with_the_time_waited() -> None:
     # Sabotage: start each entry with the whole budget: `budgets` would not fall, and it would go on for ever.
     fake = em(LIST, LOCKED, busy_timeout_s=100.0)
-    fake.gate.waits = [0.0, 40.0, 60.0]
+    fake.limiter.waits = [0.0, 40.0, 60.0]
     account = RequestStats()
     with pytest.raises(BusyError, match="stayed busy for 100 s") as caught:
         await fake.caller().json(LIST, account=account)
-    assert fake.gate.budgets == [100.0, 100.0, 60.0]
+    assert fake.limiter.budgets == [100.0, 100.0, 60.0]
     assert (caught.value.waited_s, caught.value.status, account.busy_s) == (100.0, 423, 100.0)
 
 
@@ -113,9 +115,9 @@ async def test_a_log_in_that_is_told_to_come_later_comes_ever_later() -> None:
     assert all(later >= sooner for sooner, later in zip(fake.slept, fake.slept[1:], strict=False))
 
 
-async def test_a_gate_that_gives_up_ends_the_call_unsent() -> None:
+async def test_a_limiter_that_gives_up_ends_the_call_unsent() -> None:
     fake = em(LIST, OK, busy_timeout_s=10.0)
-    fake.gate.waits = [11.0]
+    fake.limiter.waits = [11.0]
     account = RequestStats()
     with pytest.raises(BusyError) as caught:
         await fake.caller().json(LIST, account=account)
@@ -203,25 +205,25 @@ async def test_a_log_in_honours_the_servers_wish_only_so_far() -> None:
     assert fake.slept == [300.0, 1.0]
 
 
-async def test_a_log_in_waits_at_no_gate() -> None:
+async def test_a_log_in_waits_for_no_permit() -> None:
     fake = em(LIST, OK)
     await fake.caller().json(LIST)
-    assert len(fake.gate.priorities) == 1
+    assert len(fake.limiter.priorities) == 1
 
 
-async def test_a_token_replaced_during_the_wait_at_the_gate_is_not_sent() -> None:
-    # A large body would be pushed in vain. Sabotage: authorise before the gate only.
+async def test_a_token_replaced_during_the_wait_for_a_permit_is_not_sent() -> None:
+    # A large body would be pushed in vain. Sabotage: authorise before the permit only.
     fake = em(LIST, OK)
     caller = fake.caller()
     old = await caller.tokens.get()
 
-    class Slow(FakeGate):
+    class Slow(FakeLimiter):
         @asynccontextmanager
-        async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePass]:
+        async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePermit]:
             await caller.tokens.replace(old)
-            yield FakePass(self, 0.0)
+            yield FakePermit(self, 0.0)
 
-    caller._gate = Slow()
+    caller._limiter = cast(ConcurrencyLimiter, Slow())
     await caller.json(LIST)
     assert fake.tokens[-1] == "token-2"
 
@@ -264,14 +266,14 @@ async def test_a_body_is_sent_with_a_token_that_lives_as_long_as_it_will_take(mo
 async def test_what_moves_files_or_takes_hours_is_bulk(call: ApiRequest, priority: Priority) -> None:
     fake = em(call, OK)
     await fake.caller().json(call)
-    assert fake.gate.priorities == [priority]
+    assert fake.limiter.priorities == [priority]
 
 
 # Sabotage: make `bulk` leave out `call.long`.
 async def test_a_build_is_not_the_probe_of_a_locked_em() -> None:
     fake = FakeEM()
     await fake.caller().json(BUILD)
-    assert fake.gate.priorities == [Priority.BULK]
+    assert fake.limiter.priorities == [Priority.BULK]
 
 
 async def test_each_attempt_gets_a_fresh_body() -> None:
@@ -316,7 +318,7 @@ async def test_an_exception_that_is_not_ours_passes_through_at_once() -> None:
     fake = em(LIST, OK)
     with pytest.raises(OSError, match="disk full"):
         await fake.caller().run(LIST, read)
-    assert (fake.count(LIST.path), fake.open_replies, fake.gate.inside) == (1, 0, 0)
+    assert (fake.count(LIST.path), fake.open_replies, fake.limiter.inside) == (1, 0, 0)
 
 
 async def test_the_error_budget_of_an_account_ends_retries_for_all_its_calls() -> None:
@@ -347,12 +349,12 @@ def test_an_account_charges_its_parent_too() -> None:
     assert (child.spent, RequestStats().spent) == (True, False)
 
 
-async def test_an_opened_reply_keeps_its_place_until_the_block_ends() -> None:
+async def test_an_opened_reply_keeps_its_permit_until_the_block_ends() -> None:
     fake = em(DOWNLINK, REFUSED, b"abcdefghij")
     async with fake.caller().open(DOWNLINK) as reply:
-        assert (fake.gate.inside, fake.open_replies) == (1, 1)
+        assert (fake.limiter.inside, fake.open_replies) == (1, 1)
         assert await reply.receive() == b"abcdefg"
-    assert (fake.gate.inside, fake.open_replies) == (0, 0)
+    assert (fake.limiter.inside, fake.open_replies) == (0, 0)
 
 
 async def test_what_happens_inside_an_opened_reply_is_not_repeated() -> None:
@@ -360,10 +362,10 @@ async def test_what_happens_inside_an_opened_reply_is_not_repeated() -> None:
     with pytest.raises(UnreachableError):
         async with fake.caller().open(DOWNLINK):
             raise RESET
-    assert (fake.count(DOWNLINK.path), fake.gate.inside, fake.open_replies) == (1, 0, 0)
+    assert (fake.count(DOWNLINK.path), fake.limiter.inside, fake.open_replies) == (1, 0, 0)
 
 
-async def test_cancellation_gives_back_place_and_connection() -> None:
+async def test_cancellation_gives_back_permit_and_connection() -> None:
     async def read(reply: Response) -> None:
         await anyio.sleep_forever()
 
@@ -371,19 +373,19 @@ async def test_cancellation_gives_back_place_and_connection() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(fake.caller().run, LIST, read)
         await anyio.wait_all_tasks_blocked()
-        assert fake.gate.inside == 1
+        assert fake.limiter.inside == 1
         tasks.cancel_scope.cancel()
-    assert (fake.gate.inside, fake.open_replies) == (0, 0)
+    assert (fake.limiter.inside, fake.open_replies) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("answer", "taken"),
     [(OK, True), (LOCKED, False), (BusyError("x", status=503), False), (BadRequestError("x"), True), (RESET, True)],
 )
-async def test_a_probe_asks_once_past_the_gate(answer: object, taken: bool) -> None:
+async def test_a_probe_asks_once_without_a_permit(answer: object, taken: bool) -> None:
     fake = em(LIST, answer)
     assert await fake.caller().probe(LIST) is taken
-    assert (fake.count(LIST.path), fake.gate.priorities) == (1, [])
+    assert (fake.count(LIST.path), fake.limiter.priorities) == (1, [])
 
 
 async def test_the_log_names_calls_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
