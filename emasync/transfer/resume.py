@@ -28,7 +28,7 @@ from emasync.transfer.planning.plan import (
 from emasync.transfer.run import TransferRun
 from emasync.transfer.state.schema import FileFacts, ItemState, Row, signed64
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.verification import TagState, verify_sent
+from emasync.transfer.verification import SentFile, TagState, verify_sent
 
 _EARLIER = "an earlier run has done it"
 _KEPT_BY_SIZE = (
@@ -183,9 +183,8 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
         digest = await run.context.threads.run(digest_file, item.local_path)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
-    verdict = verify_sent(
-        item.remote, tree, size=digest.size, tag=digest.tag, counted=False, tags=run.context.tags, verify="content"
-    )
+    sent = SentFile(path=item.remote, size=digest.size, tag=digest.tag, acknowledged=False)
+    verdict = verify_sent(sent, tree, tags=run.context.tags, verify="content")
     if not verdict.arrived:
         return None
     outcome = Outcome(

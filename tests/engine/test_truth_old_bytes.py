@@ -23,7 +23,7 @@ def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.02))
 
 
-# Sabotage: in `Uplink._learn` return to `learn_from_sent(lessons, tags)` at once: the old bytes count as done.
+# Sabotage: in `UplinkState.learn_tags` count a difference as evidence at once: the old bytes count as done.
 @pytest.mark.usefixtures("_no_wait")
 async def test_an_old_file_of_the_same_size_does_not_pass_for_the_one_that_was_sent_first(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
