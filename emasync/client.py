@@ -1,7 +1,7 @@
-"""`Client`: the front door.
+"""`Client`: the entry point of the package, for one user on one EM.
 
-Owns: what belongs together for one user on one EM, its opening and closing, and the names a user calls.
-May import transfer and below; decides nothing itself.
+Opens and closes what its calls share, and builds the options of transfers. May import transfer and below; decides
+nothing itself.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Client:
     (True, 18)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         url: str,
         *,
@@ -94,7 +94,7 @@ class Client:
             sleep=yielding_sleep,
         )
         self._stack: AsyncExitStack | None = None
-        self._link: TransferContext | None = None
+        self._context: TransferContext | None = None
         self.files = Files(self._caller, self._volume, limits=self.settings.limits)
         self.images = Images(self._caller, self._volume)
         self.pods = Pods(self._caller, self._volume)
@@ -122,7 +122,7 @@ class Client:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport)
             threads = await stack.enter_async_context(FileExecutor(size=max(4, min(self.settings.workers, 16))))
-            self._link = TransferContext(
+            self._context = TransferContext(
                 caller=self._caller,
                 files=self.files,
                 volume=self._volume,
@@ -136,21 +136,21 @@ class Client:
             )
             await self._load_limiter(threads)
             stack.push_async_callback(self._save_limiter, threads)
-            stack.push_async_callback(self._end_transfers, self._link)
+            stack.push_async_callback(self._end_transfers, self._context)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stack, self._stack, self._link = self._stack, None, None
+        stack, self._stack, self._context = self._stack, None, None
         if stack is not None:
             await stack.aclose()
 
-    async def _end_transfers(self, link: TransferContext) -> None:
+    async def _end_transfers(self, context: TransferContext) -> None:
         """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
         with anyio.CancelScope(shield=True):
-            await link.running.end()
+            await context.running.end()
 
     async def _load_limiter(self, threads: FileExecutor) -> None:
         """Start with the concurrency limit that was learned of this EM earlier."""
@@ -172,7 +172,7 @@ class Client:
         """
         return responses.nodes(await self._caller.json(requests.nodes_status()))
 
-    def uplink(
+    def uplink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         sources: str | Path | Glob | Sequence[str | Path | Glob],
         dest: str = "",
@@ -214,7 +214,7 @@ class Client:
         )
         return engine.uplink(self._opened, sources, dest=dest, options=options)
 
-    def downlink(
+    def downlink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         paths: str | Glob | Sequence[str | Glob],
         into: str | Path = "downlink",
@@ -297,7 +297,7 @@ class Client:
         named = [paths] if isinstance(paths, str | Glob) else list(paths)
         return plan_downlink(named, await self.files.list(), order=order, include=include, exclude=exclude)
 
-    def apply(
+    def apply(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         plan: UplinkPlan | DownlinkPlan,
         into: str | Path = "downlink",
@@ -328,7 +328,7 @@ class Client:
         )
         return engine.apply(self._opened, plan, into=into, options=options)
 
-    def sync_up(
+    def sync_up(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         local: str | Path,
         remote: str,
@@ -387,7 +387,7 @@ class Client:
         )
         return sync.sync_up(self._opened, local, remote, options=options, sync=sync_options)
 
-    def sync_down(
+    def sync_down(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
         remote: str,
         local: str | Path,
@@ -436,9 +436,9 @@ class Client:
 
     @property
     def _opened(self) -> TransferContext:
-        if self._link is None:
+        if self._context is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
-        return self._link
+        return self._context
 
 
 def _is_utf8(text: str) -> bool:

@@ -76,7 +76,7 @@ class BusyError(EMError):
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
         message: str,
         *,
@@ -132,7 +132,7 @@ class BadRequestError(EMError):
     BadRequestError: ...
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
         message: str,
         *,

@@ -2,7 +2,7 @@
 
     python examples/seed_workflow.py
 
-Without EMASYNC_URL it runs on the simulator; with EMASYNC_URL, EMASYNC_USERNAME and EMASYNC_PASSWORD against
+Without EMASYNC_URL it runs against the simulator; with EMASYNC_URL, EMASYNC_USERNAME and EMASYNC_PASSWORD against
 that EM, where it stops a pod of yours that is running, as the document's own script does.
 """
 
@@ -23,8 +23,8 @@ SCRIPT = "#!/bin/sh\necho 'hello from the EM' > /data/downlink.txt\n"
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[Client]:
-    """A Client on the EM that the environment names, or on the simulator."""
+async def an_em() -> AsyncIterator[Client]:
+    """The EM that the environment names, or a simulated one."""
     if os.environ.get("EMASYNC_URL"):
         async with Client.from_env() as em:
             yield em
@@ -41,7 +41,7 @@ async def main() -> None:
         here = Path(folder)
         (here / "Dockerfile").write_text(DOCKERFILE)
         (here / "echo-test.sh").write_text(SCRIPT)
-        async with open_client() as em:
+        async with an_em() as em:
             # 1 and 2: authenticate (the first call does), list the current files
             print("files:", await em.files.list())
 

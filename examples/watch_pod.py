@@ -1,8 +1,8 @@
-"""Watch pods: one that succeeds, one whose image does not exist, one that fails.
+"""Watch a pod live: one that ends well, one whose image does not exist, one that fails.
 
     python examples/watch_pod.py
 
-Runs on the simulator, whose pods are Python coroutines.
+Runs against the simulator, whose pods are Python coroutines.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Pods:
         self._last_run: PodRun | None = None
         self._evidence: list[tuple[PodRun, RunEvidence]] = []
 
-    async def run(
+    async def run(  # noqa: PLR0913 - the public signature: each field of the request is a keyword
         self,
         image: str,
         *,
