@@ -17,12 +17,15 @@ LONGEST_CHARTER = 6
 PENDING_LONG = frozenset({"transfer/uplink_request.py"})
 """Modules with a function that is still longer. At the end it is empty."""
 
-PENDING_SMALL: frozenset[str] = frozenset({"api", "cli", "disk", "http", "model", "simulator", "transfer", "wire"})
+PENDING_SMALL: frozenset[str] = frozenset({"api", "cli", "disk", "http", "model", "transfer", "wire"})
 """Parts of the package whose small modules have not been looked at yet. At the end it is empty."""
 
 SMALL = {
     "__main__.py": "what `python -m emasync` runs",
     "_version.py": "read by the build",
+    "simulator/handlers/auth_handler.py": "a module for each group of endpoints",
+    "simulator/handlers/files_handler.py": "a module for each group of endpoints",
+    "simulator/handlers/images_handler.py": "a module for each group of endpoints",
 }
 """Modules under 60 lines, each with its reason; others belong where their idea lives."""
 
