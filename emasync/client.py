@@ -35,7 +35,6 @@ from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
 from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
-from emasync.transfer.worker_pool import yielding_sleep
 from emasync.wire import requests, responses
 
 
@@ -75,19 +74,18 @@ class Client:
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
         self._limiter = ConcurrencyLimiter(probe=self._probe)
-        self._caller = RequestPipeline(
+        self._pipeline = RequestPipeline(
             self._transport,
             username=username,
             password=password,
             limiter=self._limiter,
             policy=self.settings.retry,
-            sleep=yielding_sleep,
         )
         self._stack: AsyncExitStack | None = None
         self._link: TransferContext | None = None
-        self.files = Files(self._caller, self._volume, limits=self.settings.limits)
-        self.images = Images(self._caller, self._volume)
-        self.pods = Pods(self._caller, self._volume)
+        self.files = Files(self._pipeline, self._volume, limits=self.settings.limits)
+        self.images = Images(self._pipeline, self._volume)
+        self.pods = Pods(self._pipeline, self._volume)
 
     @classmethod
     def from_env(cls, profile: str | None = None, *, settings: Settings | None = None) -> Client:
@@ -106,7 +104,7 @@ class Client:
             await stack.enter_async_context(self._transport)
             threads = await stack.enter_async_context(FileExecutor(size=max(4, min(self.settings.workers, 16))))
             self._link = TransferContext(
-                caller=self._caller,
+                pipeline=self._pipeline,
                 files=self.files,
                 volume=self._volume,
                 threads=threads,
@@ -149,7 +147,7 @@ class Client:
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""
-        return responses.nodes(await self._caller.json(requests.nodes_status()))
+        return responses.nodes(await self._pipeline.json(requests.nodes_status()))
 
     def uplink(
         self,
@@ -341,7 +339,7 @@ class Client:
         return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
 
     async def _probe(self) -> bool:
-        return await self._caller.probe(requests.pod_status(self._volume))
+        return await self._pipeline.probe(requests.pod_status(self._volume))
 
     @property
     def _opened(self) -> TransferContext:

@@ -13,8 +13,8 @@ from emasync.wire import requests, responses
 class Images:
     """The user's images. Built by `Client`; not meant to be made by hand."""
 
-    def __init__(self, caller: RequestPipeline, volume: requests.Volume) -> None:
-        self._caller = caller
+    def __init__(self, pipeline: RequestPipeline, volume: requests.Volume) -> None:
+        self._pipeline = pipeline
         self._volume = volume
 
     async def build(self, image: str, *, dockerfile: str, context: str = ".") -> None:
@@ -24,7 +24,7 @@ class Images:
         hours are waited). BuildFailedError carries the last log lines. UnknownOutcomeError when the answer was lost:
         it is never sent twice. Cancellation does not stop the build on the EM.
         """
-        await self._caller.json(requests.build_image(self._volume, image, dockerfile=dockerfile, context=context))
+        await self._pipeline.json(requests.build_image(self._volume, image, dockerfile=dockerfile, context=context))
 
     async def load(self, image: str, *, tarfile: str) -> None:
         """Load an image from a tar in the volume (``em/pod/image/load``).
@@ -32,8 +32,8 @@ class Images:
         The image in the tar must be tagged with the user's name as prefix (``client1-echo-test``), or the EM takes it
         and never runs it. ImageLoadError, UnknownOutcomeError and cancellation as in `build`.
         """
-        await self._caller.json(requests.load_image(self._volume, image, tarfile=tarfile))
+        await self._pipeline.json(requests.load_image(self._volume, image, tarfile=tarfile))
 
     async def list(self) -> list[Image]:
         """The images this user may run (``em/pod/image/list``)."""
-        return responses.images(await self._caller.json(requests.list_images(self._volume)))
+        return responses.images(await self._pipeline.json(requests.list_images(self._volume)))

@@ -34,14 +34,14 @@ class Pods:
 
     def __init__(
         self,
-        caller: RequestPipeline,
+        pipeline: RequestPipeline,
         volume: requests.Volume,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
-        self._caller = caller
+        self._pipeline = pipeline
         self._volume = volume
         self._sleep = sleep
         self._clock = clock
@@ -99,7 +99,7 @@ class Pods:
 
     async def status(self) -> PodStatus:
         """One look (``em/pod/status``). PodPhase.NONE when there is no pod."""
-        return responses.pod_status(await self._caller.json(requests.pod_status(self._volume)))
+        return responses.pod_status(await self._pipeline.json(requests.pod_status(self._volume)))
 
     def watch(self, run: PodRun | None = None, *, interval: float = 2.0) -> PodWatch:
         """Yield the status of `run` at once and on every change, until the pod has ended or can never start.
@@ -156,7 +156,7 @@ class Pods:
 
     async def _start(self, call: requests.ApiRequest, run: PodRun) -> PodRun:
         try:
-            await self._caller.json(call)
+            await self._pipeline.json(call)
         except UnknownOutcomeError:
             self._remember(run, replaces=False)  # it may never have arrived
             raise

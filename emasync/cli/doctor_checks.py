@@ -13,13 +13,13 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
-from emasync.api.files import Content, verify_content
 from emasync.cli.direct import Answer, UnretriedClient
 from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
 from emasync.cli.out import escape_name
 from emasync.cli.show import size
 from emasync.config import Limits
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
+from emasync.http.response import FileContent
 from emasync.model import FileEntry, FileTree, Token
 from emasync.wire import requests
 from emasync.wire.content_tag import content_tag
@@ -230,12 +230,12 @@ class _Checks:
     async def _read(self, entry: FileEntry) -> bytes:
         token = await self._em.token()
         async with self._em.transport.send(requests.downlink(self._volume, entry.path), token=token.access) as reply:
-            content = Content(reply, Limits(), expected_size=entry.size)
+            content = FileContent(reply, Limits(), expected_size=entry.size)
             parts = []
             while chunk := await content.receive():
                 parts.append(chunk)
         data = b"".join(parts)
-        verify_content(content, hashlib.sha256(data).hexdigest())
+        content.verify(hashlib.sha256(data).hexdigest())
         return data
 
     async def concurrency(self) -> Finding:

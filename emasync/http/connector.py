@@ -88,7 +88,7 @@ class DownlinkConnector(aiohttp.TCPConnector):
         enough = len(self._conns.get(key, ())) >= self._most_idle
         super()._release(key, protocol, should_close=should_close or enough or not self.trusted)
 
-    def save_files(self) -> None:
+    def close_idle(self) -> None:
         """Close the connections that nobody uses now, and keep hardly any from here on: open files have run short."""
         self._most_idle = _FEW_IDLE
         while self._conns:

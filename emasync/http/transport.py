@@ -176,11 +176,11 @@ class Transport:
                 upload.scope = None  # an early answer ends it while the body is still being written
         raise failure  # outside the handler: aiohttp's own exceptions carry the Authorization header
 
-    def save_files(self) -> None:
+    def close_idle_connections(self) -> None:
         """Close connections that wait for a next call, and keep hardly any: open files have run short. A session that
         was handed in is left alone."""
         if self._owned and self._connector is not None:
-            self._connector.save_files()
+            self._connector.close_idle()
 
     def _mapped(
         self, call: ApiRequest, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]
@@ -198,7 +198,7 @@ class Transport:
             why = safe(scrub(refused_because(error.certificate_error), secrets))
             return UnreachableError(f"{call}: no connection to {where}: {why}", call=str(call), permanent=True)
         if is_out_of_files(error):
-            self.save_files()
+            self.close_idle_connections()
             return UnreachableError(
                 f"{call}: no connection to {where}: {why}; this process may open more after `ulimit -n`",
                 call=str(call),

@@ -60,7 +60,7 @@ class TransferContext:
     `scope` names EM, user and volume in a journal.
     """
 
-    caller: RequestPipeline
+    pipeline: RequestPipeline
     files: Files
     volume: Volume
     threads: FileExecutor

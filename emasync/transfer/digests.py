@@ -18,7 +18,7 @@ from emasync.model import RemotePath
 from emasync.transfer.open_files import Places
 from emasync.transfer.planning.plan import LocalFile
 from emasync.transfer.state.hash_cache import Digests, HashCache, Hashed, open_hash_cache
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 _log = logging.getLogger("emasync")
 _READERS = 4
@@ -83,7 +83,7 @@ async def _read(files: Sequence[LocalFile], *, threads: FileExecutor, store: Has
         path = Path(_absolute(file.place))
         fresh.append(Hashed(path=path, facts=file.fingerprint, digests=digests, started_ns=started_ns))
 
-    await run_workers(files, one, workers=_READERS)
+    await WorkerPool().run(files, one, workers=_READERS)
     if store is not None:
         await store.put_many(fresh)
     return tags

@@ -42,7 +42,7 @@ from emasync.transfer.state.journal import open_journal
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.transfer import Results, Transfer
 from emasync.transfer.uplink import Uplink
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 _SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
 _FALL_BACK = (
@@ -74,7 +74,7 @@ class TransferRun:
         self.account = account
         self.pin = RootGuard()  # the destination of a downlink
         self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
-        self.places = Places(roster.note, make_room=link.caller.save_files)
+        self.places = Places(roster.note, make_room=link.pipeline.close_idle_connections)
         self.listing = SharedListing(lambda: link.files.list(account=account))
 
     async def send(self, plan: UplinkPlan) -> None:
@@ -137,7 +137,9 @@ class TransferRun:
                 self.roster.note(_FALL_BACK)
             await self.roster.settle([ending])
 
-        await run_workers(items, one, workers=max(1, min(self.options.workers, len(items))))
+        pool = WorkerPool()
+        self.account.sleep = pool.sleep
+        await pool.run(items, one, workers=max(1, min(self.options.workers, len(items))))
 
     async def _fetched(self, fetch: FileDownlink, item: DownlinkItem) -> FileResult:
         """The end of one file, which waits and is tried again where no more files can be opened."""
@@ -145,7 +147,7 @@ class TransferRun:
         try:
             ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
         finally:
-            self.roster.moved(item.remote, mine.moved)
+            self.roster.moved(item.remote, mine.bytes_transferred)
         if mine.requests == ending.outcome.attempts:
             return ending
         return replace(ending, outcome=replace(ending.outcome, attempts=mine.requests))

@@ -30,7 +30,7 @@ from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_request import PendingConfirmation, RequestResult, UplinkRequestSender, halves
 from emasync.transfer.verification import Verdict, verify_sent
-from emasync.transfer.worker_pool import drain, run_workers
+from emasync.transfer.worker_pool import WorkerPool, drain
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing
@@ -66,6 +66,8 @@ class Uplink:
         self._roster = roster
         self._ledger = ledger
         self._account = account
+        self._pool = WorkerPool()
+        account.sleep = self._pool.sleep
         self._places = places
         self._clock = clock
         self._sleep = sleep
@@ -86,7 +88,7 @@ class Uplink:
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
-            await run_workers(drain(waiting), self._one_call, workers=workers)
+            await self._pool.run(drain(waiting), self._one_call, workers=workers)
             await self._confirm_by_listing(last=True)
             waiting = self._repacked()
 

@@ -66,7 +66,7 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
     class Files:
         async def delete(self, path: str, *, expected: object, relist: object, account: RequestStats) -> None:
             if left:
-                account.charge(requests=1)
+                account.add(requests=1)
             await anyio.sleep_forever()  # for its turn, or for the answer
 
     whole = RequestStats()

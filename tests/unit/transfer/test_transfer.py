@@ -28,7 +28,7 @@ def outcome(number: int) -> Outcome:
 def settling(count: int, *, fails: Exception | None = None) -> Work:
     async def work(results: Results, account: RequestStats) -> None:
         for number in range(count):
-            account.charge(requests=1)
+            account.add(requests=1)
             results.settle(outcome(number))
         if fails is not None:
             raise fails
