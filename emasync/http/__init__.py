@@ -5,7 +5,7 @@ exception of aiohttp becomes one of ours. May import wire, config, model and err
 Knows nothing of tokens' lives, retries, the lock or files.
 """
 
-from emasync.http.base_url import check_base_url
+from emasync.http.endpoint import check_base_url
 from emasync.http.response import Response
 from emasync.http.transport import Transport
 from emasync.http.upload import Body

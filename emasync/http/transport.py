@@ -21,12 +21,16 @@ from yarl import URL
 from emasync._version import __version__
 from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError, is_out_of_files
-from emasync.http.base_url import check_base_url, is_exposed
-from emasync.http.certificate import refused_because
-from emasync.http.connector import DownlinkConnector, Use, trace_reuse
+from emasync.http.connector import (
+    ConnectionUse,
+    DownlinkConnector,
+    StaleResponses,
+    disable_silent_retry,
+    trace_reuse,
+)
+from emasync.http.endpoint import certificate_advice, check_base_url, is_exposed
 from emasync.http.redaction import Secrets
 from emasync.http.response import Response, reason_of
-from emasync.http.stale import StaleAnswers
 from emasync.http.upload import Body, Upload
 from emasync.model import safe
 from emasync.wire.error_mapping import refusal, scrub
@@ -65,7 +69,7 @@ class Transport:
         self._owned = session is None
         self._secrets = Secrets()
         self._connector: DownlinkConnector | None = None
-        self._stale = StaleAnswers()
+        self._stale = StaleResponses()
         self._ssl: ssl.SSLContext | bool = ssl_context if ssl_context is not None else True
 
     async def __aenter__(self) -> Transport:
@@ -81,8 +85,7 @@ class Transport:
                 trust_env=False,
                 auto_decompress=False,
             )
-            # aiohttp would send a GET again by itself when a pooled connection breaks: past the gate, and uncounted.
-            self._session._retry_connection = False
+            disable_silent_retry(self._session)
         return self
 
     async def __aexit__(
@@ -108,7 +111,7 @@ class Transport:
         secrets = self._secrets.of(call, token)
         upload = Upload(body, self._timeouts, long=call.long) if body is not None else None
         response: aiohttp.ClientResponse | None = None
-        use = Use()
+        use = ConnectionUse()
         try:
             response = await self._request(call, token, upload, secrets, use)
             reply = Response(
@@ -139,7 +142,7 @@ class Transport:
                     await upload.settled()
 
     async def _request(
-        self, call: ApiRequest, token: str | None, upload: Upload | None, secrets: Sequence[str], use: Use
+        self, call: ApiRequest, token: str | None, upload: Upload | None, secrets: Sequence[str], use: ConnectionUse
     ) -> aiohttp.ClientResponse:
         assert self._session is not None
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"emasync/{__version__}"}
@@ -195,7 +198,7 @@ class Transport:
                 phase="connect",
             )
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            why = safe(scrub(refused_because(error.certificate_error), secrets))
+            why = safe(scrub(certificate_advice(error.certificate_error), secrets))
             return UnreachableError(f"{call}: no connection to {where}: {why}", call=str(call), permanent=True)
         if is_out_of_files(error):
             self.close_idle_connections()

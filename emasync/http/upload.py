@@ -38,7 +38,7 @@ class Upload(Payload):
 
     def __init__(self, body: Body, timeouts: Timeouts, *, long: bool) -> None:
         super().__init__(body, content_type=body.content_type)
-        self._size = body.length
+        self._length = body.length
         self._body = body
         self._timeouts = timeouts
         self._answer_s = timeouts.long_answer_s if long else timeouts.answer_s
@@ -54,8 +54,7 @@ class Upload(Payload):
 
     @property
     def size(self) -> int:
-        assert self._size is not None
-        return self._size
+        return self._length
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("an uplink's body is streamed once and has no text")
