@@ -21,7 +21,7 @@ from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileExecutor
 from emasync.http import Transport
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.http.limiter import state as limiter_state
 from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
@@ -110,8 +110,8 @@ class Client:
                 threads=threads,
                 settings=self.settings,
                 limiter=self._limiter,
-                up=Pace(self.settings.uplink_rate),
-                down=Pace(self.settings.downlink_rate),
+                up=BandwidthLimit(self.settings.uplink_rate),
+                down=BandwidthLimit(self.settings.downlink_rate),
                 tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )

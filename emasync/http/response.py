@@ -16,7 +16,7 @@ import anyio.lowlevel
 
 from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, IntegrityError, ProtocolError, TimedOutError, UnreachableError
-from emasync.http.redaction import Secrets
+from emasync.http.redaction import Redactor
 from emasync.model import FileTree, safe
 from emasync.wire.downlink import ResponseMetadata, open_reader, verify
 from emasync.wire.json_reply import parse_text, utf8_decoder
@@ -46,7 +46,7 @@ class Response:
         *,
         timeouts: Timeouts,
         limits: Limits,
-        secrets: Secrets,
+        redactor: Redactor,
         check_facts: Callable[[ResponseMetadata], None],
     ) -> None:
         self.request = request
@@ -57,7 +57,7 @@ class Response:
         self._response = response
         self._timeouts = timeouts
         self._limits = limits
-        self._secrets = secrets
+        self._redactor = redactor
         self._received = 0
         self._waited_s = 0.0
 
@@ -99,7 +99,7 @@ class Response:
                 text += decode(chunk)
             text += decode(b"", final=True)
             value = parse_text(text)
-            self._secrets.learn_from(self.request, value)
+            self._redactor.register_response(self.request, value)
             value = self._redacted(text, value)
             check_success(value)
             return value
@@ -146,7 +146,7 @@ class Response:
 
     def _redacted(self, text: str, value: Any) -> Any:
         """`value`, which was parsed from `text`, without secrets."""
-        return self._secrets.clean(value) if self._secrets.repeated_in(self.request, text) else value
+        return self._redactor.redact(value) if self._redactor.is_repeated_in(self.request, text) else value
 
     async def error_body(self) -> bytes:
         """The body of an error, up to its limit; what cannot be read is left out, since the status says enough."""

@@ -15,7 +15,7 @@ import anyio
 from emasync.api import Files
 from emasync.config import Settings
 from emasync.disk import FileExecutor
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Overwrite, Verify
@@ -66,8 +66,8 @@ class TransferContext:
     threads: FileExecutor
     settings: Settings
     limiter: ConcurrencyLimiter
-    up: Pace
-    down: Pace
+    up: BandwidthLimit
+    down: BandwidthLimit
     tags: TagCompatibility
     scope: str
     running: ActiveTransfers = field(default_factory=ActiveTransfers)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 
 from emasync.disk import FileExecutor, SmallFile, Source, read_small, reading
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
 
@@ -31,7 +31,7 @@ class UplinkBody:
         *,
         fields: Mapping[str, str],
         threads: FileExecutor,
-        pace: Pace,
+        pace: BandwidthLimit,
         on_progress: Callable[[int, int], None],
         on_sent: Callable[[], None],
     ) -> None:
@@ -72,7 +72,7 @@ class UplinkBody:
         self._on_sent()
 
     def _small(self, index: int) -> bool:
-        return self._wire_bytes(index) <= self._pace.piece
+        return self._wire_bytes(index) <= self._pace.chunk
 
     def _wire_bytes(self, index: int) -> int:
         return len(self._plan.head(index)) + self._items[index].fingerprint.size
@@ -80,12 +80,12 @@ class UplinkBody:
     def _batches(self) -> Iterator[list[int]]:
         """Files in order: small ones together as long as they make one piece, each larger one alone."""
         batch: list[int] = []
-        room = self._pace.piece
+        room = self._pace.chunk
         for index in range(len(self._items)):
             size = self._wire_bytes(index)
             if batch and size > room:
                 yield batch
-                batch, room = [], self._pace.piece
+                batch, room = [], self._pace.chunk
             batch.append(index)
             room -= size
         yield batch
@@ -115,7 +115,7 @@ class UplinkBody:
         yield self._plan.head(index)
         item, done = self._items[index], 0
         self.reading = index
-        async with reading(self._threads, item.place, expect=item.fingerprint, chunk=self._pace.piece) as source:
+        async with reading(self._threads, item.place, expect=item.fingerprint, chunk=self._pace.chunk) as source:
             async for chunk in source:
                 done += len(chunk)
                 await self._pace.take(len(chunk))

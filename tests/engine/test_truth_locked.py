@@ -58,7 +58,7 @@ async def until_it_waits(em: Client, source: Path) -> list[LimiterWaiting]:
     return waiting
 
 
-# Sabotage: in `Upload` look for no early answer (`_look_for_an_answer` returns at once): many MiB leave.
+# Sabotage: in `Upload` look for no early answer (`_check_for_response` returns at once): many MiB leave.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     tmp_path: Path, uploads: list[Upload], hard: bool
