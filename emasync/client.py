@@ -27,12 +27,14 @@ from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
-from emasync.transfer.context import Options, TransferContext
-from emasync.transfer.deletion import Confirm
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import OnEvent
-from emasync.transfer.ledger import OptionalJournal
+from emasync.transfer.options import Confirm, SyncOptions, TransferOptions
+from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan
+from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.state.schema import journal_scope
+from emasync.transfer.state.transfer_journal import OptionalJournal
 from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.transfer import Transfer
 from emasync.wire import requests, responses
@@ -174,8 +176,15 @@ class Client:
         raised. With a `journal` (a file) the same call, made again after a crash, moves only what is not proved to be
         there. After `deadline` seconds what is left fails, or is unknown if it was sent.
         """
-        options = self._options(
-            workers, overwrite, verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
         return engine.uplink(self._opened, sources, dest=dest, options=options)
 
@@ -202,16 +211,16 @@ class Client:
         and verified, or not at all. Nothing is written outside `into`, whatever names the server sends. Keywords as in
         `uplink`; `workers`: files at once.
         """
-        options = self._options(
-            workers,
-            overwrite,
-            verify,
-            on_event,
-            journal,
-            include=include,
-            exclude=exclude,
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
             order=order,
-            deadline=deadline,
+            deadline_s=deadline,
         )
         return engine.downlink(self._opened, paths, into=into, options=options)
 
@@ -227,8 +236,8 @@ class Client:
 
         `plan.describe()` says it in a line; `emasync.transfer.planning.plan_file` writes and reads it as JSON lines.
         """
-        options = self._options(None, None, None, None, None, include=include, exclude=exclude)
-        return await engine.uplink_plan(self._opened, sources, dest=dest, options=options)
+        filters = Filters(include=tuple(include), exclude=tuple(exclude))
+        return await engine.uplink_plan(self._opened, sources, dest=dest, filters=filters)
 
     async def plan_downlink(
         self,
@@ -239,8 +248,8 @@ class Client:
         order: Order = "largest",
     ) -> DownlinkPlan:
         """What `downlink` would do, as a value; it costs one listing."""
-        options = self._options(None, None, None, None, None, include=include, exclude=exclude, order=order)
-        return engine.downlink_plan(paths, await self.files.list(), options=options)
+        named = [paths] if isinstance(paths, str | Glob) else list(paths)
+        return plan_downlink(named, await self.files.list(), order=order, include=include, exclude=exclude)
 
     def apply(
         self,
@@ -256,8 +265,13 @@ class Client:
     ) -> Transfer:
         """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
         `downlink`: a source that changed since it was planned fails, a remote file that changed is fetched as it is."""
-        options = self._options(
-            workers, overwrite, verify, on_event, journal, include=(), exclude=(), deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite=overwrite or self.settings.overwrite,
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            deadline_s=deadline,
         )
         return engine.apply(self._opened, plan, into=into, options=options)
 
@@ -294,10 +308,17 @@ class Client:
         `missing_ok` off NotFoundError if `remote` is not there either, else it is made. The other keywords as in
         `uplink`.
         """
-        options = self._options(
-            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite="replace",
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
-        wishes = sync.SyncOptions(
+        sync_options = SyncOptions(
             delete=delete,
             dry_run=dry_run,
             max_delete=max_delete,
@@ -305,7 +326,7 @@ class Client:
             confirm=confirm,
             missing_ok=missing_ok,
         )
-        return sync.sync_up(self._opened, local, remote, options=options, sync=wishes)
+        return sync.sync_up(self._opened, local, remote, options=options, sync=sync_options)
 
     def sync_down(
         self,
@@ -326,17 +347,24 @@ class Client:
         deadline: float | None = None,
     ) -> Transfer:
         """Make the folder `local`, made if missing, equal to the folder `remote` of the volume. See `sync_up`."""
-        options = self._options(
-            workers, "replace", verify, on_event, journal, include=include, exclude=exclude, deadline=deadline
+        options = TransferOptions(
+            workers=self.settings.workers if workers is None else workers,
+            overwrite="replace",
+            verify=verify or self.settings.verify,
+            on_event=on_event,
+            journal=journal,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            deadline_s=deadline,
         )
-        wishes = sync.SyncOptions(
+        sync_options = SyncOptions(
             delete=delete,
             dry_run=dry_run,
             max_delete=max_delete,
             allow_empty_source=allow_empty_source,
             confirm=confirm,
         )
-        return sync.sync_down(self._opened, remote, local, options=options, sync=wishes)
+        return sync.sync_down(self._opened, remote, local, options=options, sync=sync_options)
 
     async def _probe(self) -> bool:
         return await self._pipeline.probe(requests.pod_status(self._volume))
@@ -346,31 +374,6 @@ class Client:
         if self._link is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
         return self._link
-
-    def _options(
-        self,
-        workers: int | None,
-        overwrite: Overwrite | None,
-        verify: Verify | None,
-        on_event: OnEvent | None,
-        journal: str | Path | OptionalJournal | None,
-        *,
-        include: Sequence[str],
-        exclude: Sequence[str],
-        order: Order = "largest",
-        deadline: float | None = None,
-    ) -> Options:
-        return Options(
-            workers=self.settings.workers if workers is None else workers,
-            overwrite=overwrite or self.settings.overwrite,
-            verify=verify or self.settings.verify,
-            on_event=on_event,
-            journal=Path(journal) if isinstance(journal, str) else journal,
-            include=tuple(include),
-            exclude=tuple(exclude),
-            order=order,
-            deadline_s=deadline,
-        )
 
 
 def _is_utf8(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Every error emasync raises on purpose, as one tree.
+"""Every error that emasync raises on purpose, as one tree.
 
-Owns: what can go wrong, said in facts (attributes) and in one sentence (the message).
-Imports nothing of emasync. Knows nothing of HTTP libraries, files or retries.
+An error carries facts as attributes, and one sentence as its message. Must not import anything of emasync but the
+values that errors carry (`emasync.model.pods`), and those for type checking only.
 
     EMError
     +-- BusyError             the EM stayed locked (423) or overloaded (429, 503) beyond the busy budget
@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emasync.model import PodStatus
+    from emasync.model.pods import PodStatus
 
 
 class EMError(Exception):

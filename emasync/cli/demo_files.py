@@ -1,6 +1,6 @@
-"""What the demo moves: a tree of sample files, an image that works on them, and the check of what came back.
+"""The sample files and the image of ``emasync demo``, and the check of what came back.
 
-Owns: the samples and what is right about them. May import the simulator's PodContext. Prints nothing.
+May import the simulator's PodContext. Prints nothing.
 """
 
 from __future__ import annotations

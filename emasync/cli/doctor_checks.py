@@ -1,6 +1,6 @@
-"""What `emasync doctor` asks an EM, and what it makes of the answers.
+"""The checks of ``emasync doctor``: what is asked of an EM, and what is concluded from the answers.
 
-Owns: the checks, their order, and their advice. May import direct, wire, model and errors. Prints nothing.
+May import unretried_client, wire, model and errors. Prints nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
-from emasync.cli.direct import Answer, UnretriedClient
-from emasync.cli.doctor_width import ask_patiently, measure_width, refused_of
-from emasync.cli.out import escape_name
-from emasync.cli.show import size
+import anyio
+
+from emasync.cli.output import escape_name, size
+from emasync.cli.unretried_client import Answer, UnretriedClient
 from emasync.config import Limits
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
 from emasync.http.response import FileContent
@@ -250,3 +250,68 @@ class _Checks:
         if width.refused is None:
             return _row("width", f"at least {width.taken} calls at once; --workers {width.taken} is no ceiling to fear")
         return _row("width", f"{width.taken} calls at once are taken, of {width.refused} some are refused")
+
+
+_PAUSE_S, _PATIENCE_S = 0.5, 20.0
+_ROUNDS = (2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    """`taken`: the most calls at once that the EM took; `refused`: the fewest of which it refused some, None if none
+    were."""
+
+    taken: int
+    refused: int | None
+
+
+async def ask_patiently(em: UnretriedClient, call: requests.ApiRequest) -> Answer:
+    """Ask again while the EM is busy, for 20 s; then BusyError."""
+    deadline = anyio.current_time() + _PATIENCE_S
+    while True:
+        try:
+            return await em.ask(call)
+        except BusyError:
+            if anyio.current_time() > deadline:
+                raise
+        await anyio.sleep(_PAUSE_S)
+
+
+async def refused_of(em: UnretriedClient, volume: requests.Volume, count: int) -> int:
+    """How many of `count` calls at once the EM refuses as busy. One of them is a listing: it keeps the EM longest."""
+    await ask_patiently(em, requests.pod_status(volume))
+    refused: list[EMError] = []
+    failed: list[EMError] = []
+
+    async def ask(call: requests.ApiRequest) -> None:
+        try:
+            await em.ask(call)
+        except BusyError as error:
+            refused.append(error)
+        except EMError as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, requests.list_files(volume))
+        for _ in range(count - 1):
+            tasks.start_soon(ask, requests.pod_status(volume))
+    if failed:
+        raise failed[0]
+    return len(refused)
+
+
+async def measure_width(em: UnretriedClient, volume: requests.Volume) -> Width:
+    """Twice as many calls at once in each round until some are refused, then the border between; at most 32 at once."""
+    taken, refused = 1, None
+    for count in _ROUNDS:
+        if await refused_of(em, volume, count):
+            refused = count
+            break
+        taken = count
+    while refused is not None and refused - taken > 1:
+        middle = (taken + refused) // 2
+        if await refused_of(em, volume, middle):
+            refused = middle
+        else:
+            taken = middle
+    return Width(taken=taken, refused=refused)

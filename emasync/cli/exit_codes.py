@@ -1,6 +1,6 @@
-"""Which exit code an error, or several, end the process with.
+"""The exit codes of the command line, and which error ends the process with which code.
 
-Owns: the table, and the rule for several items. May import errors. Knows nothing of how errors are shown.
+May import errors only. How an error is printed is the business of `output`.
 """
 
 from __future__ import annotations

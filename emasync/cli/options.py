@@ -1,6 +1,6 @@
-"""The flags that verbs share, and what they come to.
+"""The options that commands share, declared once; every long option is also ``EMASYNC_<OPTION>``.
 
-Owns: one declaration per shared flag; every long flag is also ``EMASYNC_<FLAG>``. May import click and config.
+Imports click only. What the values come to is resolved in `settings`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""``--capture``: what a pod's command prints, brought down from the EM, which keeps nothing of it by itself.
+"""``pod run --capture``: wrap a pod's command so that its output lands in the volume, then download that.
 
-Owns: the wrapped command, and where its streams and exit code go. May import client and this room. Needs /bin/sh and
-the volume at /data in the pod, as the vendor's client document has it.
+Needs /bin/sh in the image and the volume at /data in the pod, as the vendor's client document has it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from emasync.cli.job import CommandContext
+from emasync.cli.runner import CommandContext
 from emasync.errors import EMError, ProtocolError
 from emasync.model import RemotePath, safe
 

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from emasync.cli.options import ProgressKind
-from emasync.cli.show import size
-from emasync.cli.tally import Active, Tally
+from emasync.cli.output import size
+from emasync.cli.progress_stats import Active, Tally
 from emasync.model import RemotePath, safe
 from emasync.transfer.events import Event
 

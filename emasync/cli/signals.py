@@ -1,6 +1,6 @@
-"""The signals that end a command, and the exit code of each: SIGINT, SIGTERM, and SIGHUP unless it is ignored (nohup).
+"""The signals that end a command (SIGINT, SIGTERM, and SIGHUP unless nohup ignores it), and their exit codes.
 
-Owns: which signals these are, and what happens on one where no event loop listens. May import the exit codes.
+Imports the exit codes only, so that ``emasync simulator`` can use it without a client.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The nouns: values that cross every border of emasync.
+"""Values that every part of emasync uses: paths, files, outcomes, reports, pods.
 
-Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and nothing that waits.
-May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
+Frozen values, or packed collections of them, with the questions that they alone can answer. No I/O, nothing async.
+`report` carries errors and imports `emasync.errors`; the other modules must not: errors carry some of their values.
 """
 
-from emasync.model.decisions import SyncDecisions
+from emasync.model.decisions import SyncDecisions, SyncReason
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
 from emasync.model.glob import Glob
@@ -52,6 +52,7 @@ __all__ = [
     "SyncAction",
     "SyncDecision",
     "SyncDecisions",
+    "SyncReason",
     "SyncSummary",
     "Token",
     "TransferReport",

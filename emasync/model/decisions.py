@@ -1,12 +1,13 @@
-"""`SyncDecisions`: the plan of a sync of very many files, in about 30 bytes and the name of each.
+"""`SyncDecisions`: the plan of a sync of very many files, in about 30 bytes and the name of each; and its reasons.
 
-Owns: how a decision is packed. Imports outcome, paths and the table of files. What is decided is not its business.
+Packs decisions, and does not make them. Imports outcome, paths and the table of files.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Container, Iterable, Iterator
+from enum import StrEnum
 
 from emasync.model.file_table import FileTable
 from emasync.model.lazy_sequence import LazySequence
@@ -15,6 +16,22 @@ from emasync.model.paths import RemotePath
 
 _ACTIONS: tuple[SyncAction, ...] = ("copy", "keep", "delete", "conflict")
 _UNCOMPARED = len(_ACTIONS)  # is added to an action's number where the two sides could not be compared
+
+
+class SyncReason(StrEnum):
+    """Why files are copied or kept, where program code asks; `SyncDecision.reason` may also be any other text."""
+
+    NEW = "new"
+    """Only the source has the file."""
+    SIZE_DIFFERS = "size differs"
+    CONTENT_DIFFERS = "content differs"
+    SAME_CONTENT = "same content"
+    """The content tags are equal."""
+    CHANGED_SINCE = "same size, changed since moved"
+    UNCHANGED_SINCE = "same size, unchanged since moved"
+    UNKNOWN_CONTENT = "same size, content unknown"
+    """Nothing tells the two files apart."""
+    NO_SIZE = "the EM lists no size"
 
 
 class SyncDecisions(LazySequence[SyncDecision]):
@@ -28,8 +45,10 @@ class SyncDecisions(LazySequence[SyncDecision]):
         self._actions = bytearray()
         self._reason_of = array("I")
         self._reasons: dict[str, int] = {}
-        for one in decisions:
-            self.append(one.path, one.action, one.reason, size=one.bytes, compared=one.compared)
+        for decision in decisions:
+            self.append(
+                decision.path, decision.action, decision.reason, size=decision.bytes, compared=decision.compared
+            )
 
     def append(self, path: RemotePath, action: SyncAction, reason: str, *, size: int, compared: bool = True) -> None:
         """One more decision, of which `size` are the bytes to move."""
@@ -65,21 +84,21 @@ class SyncDecisions(LazySequence[SyncDecision]):
                 compared=action < _UNCOMPARED,
             )
 
-    def to_move(self, reason: str) -> int:
+    def copies(self, reason: str) -> int:
         """How many files are copied for that reason."""
-        number = self._reasons.get(reason)
-        copied = zip(self._actions, self._reason_of, strict=True)
-        if number is None:
+        wanted = self._reasons.get(reason)
+        rows = zip(self._actions, self._reason_of, strict=True)
+        if wanted is None:
             return 0
-        return sum(action % _UNCOMPARED == 0 and one == number for action, one in copied)
+        return sum(action % _UNCOMPARED == 0 and number == wanted for action, number in rows)
 
     def paths_to(self, action: SyncAction) -> PathsTo:
-        """The paths of the files with which that is done."""
+        """The paths of the files whose decision is `action`."""
         return PathsTo(self, action)
 
 
 class PathsTo(Container[RemotePath]):
-    """The paths of those decisions that are of one action: iterate them, or ask whether one is among them."""
+    """The paths of the decisions with one action: iterable, and quick to ask whether a path is among them."""
 
     def __init__(self, decisions: SyncDecisions, action: SyncAction) -> None:
         self._files, self._actions = decisions._files, decisions._actions

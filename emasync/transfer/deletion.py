@@ -33,18 +33,16 @@ from emasync.model import (
     SyncSummary,
     safe,
 )
-from emasync.transfer.engine import TransferRun
-from emasync.transfer.ledger import FileResult
+from emasync.transfer.options import SyncOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
-
-Confirm = Callable[[SyncSummary], Awaitable[bool]]
-"""Asked once, before anything moves, where a sync would delete files; False ends it."""
+from emasync.transfer.run import TransferRun
+from emasync.transfer.state.transfer_journal import FileResult
 
 _DELETED = "deleted: not at the source"
 _OTHERS_FAILED = "not deleted, because other files failed"
 
 
-async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Confirm | None) -> None:
+async def agree(summary: SyncSummary, options: SyncOptions) -> None:
     """Return if the deletions of `summary` may be done, else raise DeletionRefusedError.
 
     With nobody to ask they may, unless the source is empty: that is what an unmounted disk or a filter that leaves
@@ -54,11 +52,11 @@ async def agree(summary: SyncSummary, *, allow_empty_source: bool, confirm: Conf
         return
     here, there = ("on the EM", "here") if summary.side == "remote" else ("here", "on the EM")
     what = f"all {summary.delete_files:,} files {here}" if summary.empties else f"{summary.delete_files:,} files {here}"
-    if confirm is not None:
-        if await confirm(summary):
+    if options.confirm is not None:
+        if await options.confirm(summary):
             return
         why = f"the answer to whether {what} may be deleted was no"
-    elif summary.empties and not allow_empty_source:
+    elif summary.empties and not options.allow_empty_source:
         has = f"the filters leave none of the files of the source ({there})"
         has = has if summary.source_excluded else f"the source ({there}) has no files"
         why = f"{has}, so {what} would be deleted; if that is meant: allow_empty_source (--allow-empty-source)"
@@ -92,15 +90,15 @@ class Deletion:
     def register(self) -> None:
         """Have these files expected by the report, whatever ends the sync."""
         expected = [DownlinkItem(remote=self.there / path, place=path) for path in self.paths]
-        self.run.roster.expect(expected, below=prefix(self.here))
+        self.run.tracker.register(expected, directory=prefix(self.here))
 
     async def carry_out(self) -> None:
         """Delete; last, and only if everything else went well. A file that changed since it was compared is kept."""
         paths = self.paths
         if not paths:
             return
-        if not self.run.roster.all_good:
-            self.run.roster.note(f"{len(paths)} files were not deleted, because other files failed")
+        if not self.run.tracker.ok:
+            self.run.tracker.note(f"{len(paths)} files were not deleted, because other files failed")
             await self._end(*(self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths))
         elif self.direction is Direction.UPLINK:
             await self._delete_there(paths)
@@ -110,8 +108,8 @@ class Deletion:
 
     async def _delete_here(self, path: RemotePath) -> None:
         unchanged = Unchanged(fingerprint=self.seen[path])
-        remove = partial(remove_file, self.here, path, pin=self.run.pin, unchanged=unchanged)
-        await self.run.link.threads.run(remove)
+        remove = partial(remove_file, self.here, path, root_guard=self.run.root_guard, unchanged=unchanged)
+        await self.run.context.threads.run(remove)
 
     async def _delete_there(self, paths: list[RemotePath]) -> None:
         """Transfers and a question took time: what is deleted is what a listing made now still shows as it was. One
@@ -148,14 +146,14 @@ class Deletion:
         entry = fresh[remote]
         if entry != self.tree.get(remote):
             raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
-        if await self.run.link.threads.run(os.path.lexists, self.here / path):
+        if await self.run.context.threads.run(os.path.lexists, self.here / path):
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
-        mine = RequestStats(parent=self.run.account)
+        mine = RequestStats(parent=self.run.stats)
         try:
-            await self.run.link.files.delete(remote, expected=[entry], relist=relist, account=mine)
+            await self.run.context.files.delete(remote, expected=[entry], relist=relist, account=mine)
         finally:
             if mine.requests:
-                self.run.roster.sent([remote])  # a deadline that cuts it off leaves it unknown
+                self.run.tracker.sent([remote])  # a deadline that cuts it off leaves it unknown
 
     async def _settle(self, path: RemotePath, delete: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -177,7 +175,7 @@ class Deletion:
         await self._end(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
 
     async def _end(self, *outcomes: Outcome) -> None:
-        await self.run.roster.settle([FileResult(outcome=outcome, remember=False) for outcome in outcomes])
+        await self.run.tracker.record([FileResult(outcome=outcome, remember=False) for outcome in outcomes])
 
     def _outcome(
         self, path: RemotePath, state: OutcomeState, *, reason: str, error: Exception | None = None

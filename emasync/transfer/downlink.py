@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from emasync.config import MIB
-from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, exists, open_writer
+from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, WriteTarget, exists, open_writer
 from emasync.errors import EMError, IntegrityError
 from emasync.http.pipeline import RequestStats
 from emasync.http.response import FileContent
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.ledger import FileResult
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
 from emasync.wire import requests
@@ -98,7 +99,7 @@ class FileDownlink:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         into: Path,
         pin: RootGuard,
@@ -208,21 +209,17 @@ class FileDownlink:
         self, item: DownlinkItem, size: int | None, temporary: AsyncExitStack
     ) -> FileWriter | BufferedFileWriter:
         """A small file waits in memory until it is verified: `FileContent` lets it come no larger than was listed."""
-        small = size is not None and size <= SMALL
-        begin: Callable[..., BufferedFileWriter | AbstractAsyncContextManager[FileWriter]]
-        begin = BufferedFileWriter if small else open_writer
-        begun = begin(
-            self._link.threads,
-            self._into,
-            item.place,
+        target = WriteTarget(
+            root=self._into,
+            path=item.place,
             overwrite=self._options.overwrite,
             durable=self._link.settings.durable,
-            pin=self._pin,
+            root_guard=self._pin,
             unchanged=item.unchanged,
         )
-        if isinstance(begun, BufferedFileWriter):
-            return begun
-        writer = await temporary.enter_async_context(begun)
+        if size is not None and size <= SMALL:
+            return BufferedFileWriter(self._link.threads, target)
+        writer = await temporary.enter_async_context(open_writer(self._link.threads, target))
         if size:
             await writer.check_space(size)
         return writer

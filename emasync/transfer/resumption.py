@@ -1,7 +1,7 @@
 """Taking up what an earlier run left: which files of a plan need not be moved again.
 
 Owns: carrying out what `resume` and `verification` decide, with the disk, the journal and one listing.
-May import ledger, resume, verification, packing and below.
+May import run, resume, verification, packing and below.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from pathlib import Path
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, RemotePath, Verified
-from emasync.transfer.context import TransferContext
-from emasync.transfer.ledger import FileResult, Ledger
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import (
     DownlinkItem,
@@ -26,9 +24,9 @@ from emasync.transfer.planning.plan import (
     prefix,
 )
 from emasync.transfer.resume import Action, Resume, resume_action
-from emasync.transfer.shared_listing import SharedListing
+from emasync.transfer.run import TransferRun
 from emasync.transfer.state.schema import Row
-from emasync.transfer.tracker import ResultTracker
+from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.verification import verify_sent
 
 _EARLIER = "an earlier run has done it"
@@ -38,38 +36,28 @@ _KEPT_BY_SIZE = (
 )
 
 
-async def resume_uplink(
-    link: TransferContext,
-    plan: UplinkPlan,
-    *,
-    roster: ResultTracker,
-    ledger: Ledger,
-    listing: SharedListing,
-    by_size: bool,
-) -> tuple[UplinkCall, ...]:
+async def resume_uplink(run: TransferRun, plan: UplinkPlan) -> tuple[UplinkCall, ...]:
     """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
-    rows = await ledger.recall((item.remote, item.place) for item in plan.items)
+    rows = await run.journal.lookup((item.remote, item.place) for item in plan.items)
     if not rows:
         return plan.calls
-    tree = await listing.fresh()
-    _confirm_tags(link, rows, tree)
-    endings: list[FileResult] = []
+    tree = await run.listing.fresh()
+    _confirm_tags(run, rows, tree)
+    results: list[FileResult] = []
     left: list[UplinkItem] = []
     for item in plan.items:
-        ending = await _uplink_ending(link, item, rows.get(item.remote), tree, by_size=by_size)
-        endings.append(ending) if ending is not None else left.append(item)
-    await roster.settle(endings)
-    if not endings:
+        result = await _earlier_uplink(run, item, rows.get(item.remote), tree)
+        results.append(result) if result is not None else left.append(item)
+    await run.tracker.record(results)
+    if not results:
         return plan.calls
-    return pack_again(left, limits=link.settings.limits)
+    return pack_again(left, limits=run.context.settings.limits)
 
 
-async def sent_before(
-    link: TransferContext, plan: UplinkPlan, tree: FileTree, *, ledger: Ledger
-) -> frozenset[RemotePath]:
+async def sent_before(run: TransferRun, plan: UplinkPlan, tree: FileTree) -> frozenset[RemotePath]:
     """The files of `plan` that are on the EM because an earlier run of the same job sent them: not "there already"."""
-    rows = await ledger.recall((item.remote, item.place) for item in plan.items)
-    _confirm_tags(link, rows, tree)
+    rows = await run.journal.lookup((item.remote, item.place) for item in plan.items)
+    _confirm_tags(run, rows, tree)
 
     def ours(item: UplinkItem) -> bool:
         resume = resume_action(
@@ -77,35 +65,34 @@ async def sent_before(
             direction=Direction.UPLINK,
             current=item.fingerprint,
             listed=tree.get(item.remote),
-            tags=link.tags.state,
+            tags=run.context.tags.state,
         )
         return resume.action is not Action.MOVE
 
     return frozenset(item.remote for item in plan.items if ours(item)) if rows else frozenset()
 
 
-async def _uplink_ending(
-    link: TransferContext, item: UplinkItem, row: Row | None, tree: FileTree, *, by_size: bool
-) -> FileResult | None:
+async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, tree: FileTree) -> FileResult | None:
+    """The result of a file that an earlier run has sent; None if it is to be sent (again)."""
     entry = tree.get(item.remote)
     resume = resume_action(
         row,
         direction=Direction.UPLINK,
         current=item.fingerprint,
         listed=entry,
-        tags=link.tags.state,
-        by_size=by_size,
+        tags=run.context.tags.state,
+        by_size=run.options.verify == "size",
     )
     if row is None or resume.action is Action.MOVE:
         return None
     if resume.action is Action.KEEP:
         return _kept(item.remote, item.place, Direction.UPLINK, row, resume)
     try:
-        digest = await link.threads.run(digest_file, item.place)
+        digest = await run.context.threads.run(digest_file, item.place)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
     verdict = verify_sent(
-        item.remote, tree, size=digest.size, tag=digest.tag, counted=False, tags=link.tags, verify="content"
+        item.remote, tree, size=digest.size, tag=digest.tag, counted=False, tags=run.context.tags, verify="content"
     )
     if not verdict.arrived:
         return None
@@ -116,51 +103,49 @@ async def _uplink_ending(
         state=OutcomeState.DONE,
         bytes=digest.size,
         sha256=digest.sha256,
-        verified=verdict.how,
+        verified=verdict.verified,
         attempts=row.attempts,
         reason="sent by an earlier run, found on the EM",
     )
     return FileResult(outcome=outcome, tag=digest.tag, listed_tag=entry.content_tag if entry else None)
 
 
-async def resume_downlink(
-    link: TransferContext, plan: DownlinkPlan, *, into: Path, roster: ResultTracker, ledger: Ledger, by_size: bool
-) -> Sequence[DownlinkItem]:
+async def resume_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> Sequence[DownlinkItem]:
     """The items that are left of `plan`. Temporary files that a killed run left are removed."""
-    before = prefix(into)
-    await link.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))
-    rows = await ledger.recall((item.remote, before + item.place) for item in plan.items)
+    context, directory = run.context, prefix(into)
+    await context.threads.run(sweep, into, sorted({item.place.rpartition("/")[0] for item in plan.items}))
+    rows = await run.journal.lookup((item.remote, directory + item.place) for item in plan.items)
     if not rows:
         return plan.items
-    _confirm_tags(link, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
-    known = [before + item.place for item in plan.items if item.remote in rows]
-    facts = await link.threads.run(lambda: {path: _fingerprint(path) for path in known})
-    endings: list[FileResult] = []
+    _confirm_tags(run, rows, FileTree(item.entry for item in plan.items if item.entry is not None))
+    known = [directory + item.place for item in plan.items if item.remote in rows]
+    facts = await context.threads.run(lambda: {path: _fingerprint(path) for path in known})
+    results: list[FileResult] = []
     left = array("I")  # positions: the items of very many files are not made at once
     for position, item in enumerate(plan.items):
-        row, place = rows.get(item.remote), before + item.place
+        row, local_path = rows.get(item.remote), directory + item.place
         resume = resume_action(
             row,
             direction=Direction.DOWNLINK,
-            current=facts.get(place),
+            current=facts.get(local_path),
             listed=item.entry,
-            tags=link.tags.state,
-            by_size=by_size,
+            tags=run.context.tags.state,
+            by_size=run.options.verify == "size",
         )
         if row is not None and resume.action is Action.KEEP:
-            endings.append(_kept(item.remote, place, Direction.DOWNLINK, row, resume))
+            results.append(_kept(item.remote, local_path, Direction.DOWNLINK, row, resume))
         else:
             left.append(position)
-    if any(ending.outcome.verified is Verified.SIZE for ending in endings) and link.tags.incompatible:
-        roster.note(_KEPT_BY_SIZE)
-    await roster.settle(endings)
+    if any(result.outcome.verified is Verified.SIZE for result in results) and context.tags.incompatible:
+        run.tracker.note(_KEPT_BY_SIZE)
+    await run.tracker.record(results)
     return chosen(plan.items, left)
 
 
-def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume: Resume) -> FileResult:
+def _kept(remote: RemotePath, local_path: str, direction: Direction, row: Row, resume: Resume) -> FileResult:
     outcome = Outcome(
         path=remote,
-        place=place,
+        place=local_path,
         direction=direction,
         state=OutcomeState.SKIPPED,
         sha256=row.sha256,
@@ -170,12 +155,12 @@ def _kept(remote: RemotePath, place: str, direction: Direction, row: Row, resume
     return FileResult(outcome=outcome, remember=False)
 
 
-def _confirm_tags(link: TransferContext, rows: dict[RemotePath, Row], tree: FileTree) -> None:
+def _confirm_tags(run: TransferRun, rows: dict[RemotePath, Row], tree: FileTree) -> None:
     """A tag that was computed from a file's bytes in an earlier run, and is listed for it now, confirms the rule."""
     for remote, row in rows.items():
         entry = tree.get(remote)
         if entry is not None and entry.size and row.tag is not None and row.tag == entry.content_tag:
-            link.tags.match()
+            run.context.tags.match()
             return
 
 

@@ -19,11 +19,10 @@ import anyio
 from emasync.disk import RootGuard
 from emasync.errors import NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
-from emasync.transfer.context import Options
-from emasync.transfer.engine import TransferRun
-from emasync.transfer.planning.filters import Filters
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
+from emasync.transfer.run import TransferRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +93,11 @@ def not_given(folder: RemotePath) -> ProtocolError:
     )
 
 
-def _scan(here: Path, options: Options) -> Scan:
-    return scan_folder(here, filters=Filters(include=tuple(options.include), exclude=tuple(options.exclude)))
+def _scan(here: Path, options: TransferOptions) -> Scan:
+    return scan_folder(here, filters=options.filters)
 
 
-def scan_source(here: Path, options: Options) -> Scan:
+def scan_source(here: Path, options: TransferOptions) -> Scan:
     """What is to go up. NotFoundError if there is no such folder, ValueError if it is a file."""
     if not os.path.lexists(here):
         raise NotFoundError(f"there is no folder {safe(here)} here")
@@ -106,14 +105,14 @@ def scan_source(here: Path, options: Options) -> Scan:
     return _scan(here, options)
 
 
-def scan_if_there(here: Path, options: Options, *, pin: RootGuard) -> Scan:
+def scan_if_there(here: Path, options: TransferOptions, *, pin: RootGuard) -> Scan:
     """What is where files are to come down; nothing where there is no folder yet. ValueError if it is a file."""
     if os.path.lexists(here):
         _check_local(here)
         with suppress(OSError):  # the scan says what is wrong with it
             pin.set(here)  # what is saved and deleted later is so in the folder that is looked at now
         return _scan(here, options)
-    return scan([], filters=Filters(include=tuple(options.include), exclude=tuple(options.exclude)))
+    return scan([], filters=options.filters)
 
 
 def _check_local(here: Path) -> None:
@@ -132,7 +131,7 @@ async def look_at_both(run: TransferRun, look: Callable[[], Scan]) -> tuple[Scan
     failures: list[Exception] = []
 
     async def here() -> None:
-        scans.append(await run.link.threads.run(look))
+        scans.append(await run.context.threads.run(look))
 
     async def there() -> None:
         trees.append(await run.listing.fresh())

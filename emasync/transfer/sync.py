@@ -7,7 +7,7 @@ room.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,16 +21,19 @@ from emasync.model import (
     RemotePath,
     SyncDecision,
     SyncDecisions,
+    SyncReason,
     Verified,
     safe,
 )
-from emasync.transfer.context import Options, TransferContext
-from emasync.transfer.deletion import Confirm, Deletion, agree
+from emasync.transfer.context import TransferContext
+from emasync.transfer.deletion import Deletion, agree
 from emasync.transfer.digests import content_tags
-from emasync.transfer.engine import TransferRun, plan_scan, transfer
-from emasync.transfer.planning.diff import SAME_CONTENT, UNKNOWN_CONTENT, ComparedFile, compare, without_deletions
+from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
+from emasync.transfer.options import SyncOptions, TransferOptions
+from emasync.transfer.planning.diff import ComparedFile, compare, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
+from emasync.transfer.run import TransferRun
 from emasync.transfer.sides import (
     Sides,
     check_no_file,
@@ -58,20 +61,9 @@ _NOT_COMPARED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
-    """What a sync may do beyond copying. `max_delete` None is no bound. `confirm` is asked before files are deleted;
-    without it an empty source deletes nothing unless `allow_empty_source`. `missing_ok`: a sync up makes its folder."""
-
-    delete: bool = False
-    dry_run: bool = False
-    max_delete: int | None = None
-    allow_empty_source: bool = False
-    confirm: Confirm | None = None
-    missing_ok: bool = True
-
-
-def sync_up(link: TransferContext, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
+def sync_up(
+    context: TransferContext, local: str | Path, remote: str, *, options: TransferOptions, sync: SyncOptions
+) -> Transfer:
     """The Transfer behind `Client.sync_up`."""
     here, there = local_folder(local), remote_folder(remote)
 
@@ -82,32 +74,32 @@ def sync_up(link: TransferContext, local: str | Path, remote: str, *, options: O
             check_there(tree, there)
         sides = Sides(here=here, there=there, direction=Direction.UPLINK, found=found, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
-        plan = plan_scan(run.link, found, dest=there, only=decisions.paths_to("copy"))
+        plan = plan_scan(run.context, found, dest=there, only=decisions.paths_to("copy"))
         if sync.dry_run:
-            await run.refuse(plan, Direction.UPLINK)
+            record_rejected(run, plan, Direction.UPLINK)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
+        await agree(summary_of(sides, decisions), sync)
         above = tree.unknown_above(there)
         if unknown := tree.unknown_below(there) if above is None else [above]:
             named = ", ".join(safe(folder) for folder in unknown[:3])
-            run.roster.note(f"the listing does not give the contents of {named}: nothing there is compared or deleted")
-        await _settle_still(run, sides, decisions)
+            run.tracker.note(f"the listing does not give the contents of {named}: nothing there is compared or deleted")
+        _record_still(run, sides, decisions)
         deletion = _deletion(run, sides, decisions)
         deletion.register()
-        await run.send(plan)
+        await run_uplink(run, plan)
         await deletion.carry_out()
 
-    return transfer(link, options, Direction.UPLINK, job)
+    return start_transfer(context, options, Direction.UPLINK, job)
 
 
 def sync_down(
-    link: TransferContext, remote: str, local: str | Path, *, options: Options, sync: SyncOptions
+    context: TransferContext, remote: str, local: str | Path, *, options: TransferOptions, sync: SyncOptions
 ) -> Transfer:
     """The Transfer behind `Client.sync_down`."""
     here, there = local_folder(local), remote_folder(remote)
 
     async def job(run: TransferRun) -> None:
-        found, tree = await look_at_both(run, partial(scan_if_there, here, options, pin=run.pin))
+        found, tree = await look_at_both(run, partial(scan_if_there, here, options, pin=run.root_guard))
         check_no_file(tree, there)
         check_there(tree, there)
         sides = Sides(here=here, there=there, direction=Direction.DOWNLINK, found=found, tree=tree)
@@ -115,17 +107,17 @@ def sync_down(
         refused = (*(_inside(one, here, there) for one in found.refused), *_unlisted(tree, there))
         if sync.dry_run:
             nothing = DownlinkPlan(items=(), refused=refused, notes=found.notes)
-            await run.refuse(nothing, Direction.DOWNLINK, into=here)
+            record_rejected(run, nothing, Direction.DOWNLINK, into=here)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
-        await _settle_still(run, sides, decisions)
+        await agree(summary_of(sides, decisions), sync)
+        _record_still(run, sides, decisions)
         deletion = _deletion(run, sides, decisions)
         deletion.register()
         items = _items_down(sides, decisions)
-        await run.fetch(DownlinkPlan(items=items, refused=refused, notes=found.notes), into=here)
+        await run_downlink(run, DownlinkPlan(items=items, refused=refused, notes=found.notes), into=here)
         await deletion.carry_out()
 
-    return transfer(link, options, Direction.DOWNLINK, job)
+    return start_transfer(context, options, Direction.DOWNLINK, job)
 
 
 def _items_down(sides: Sides, decisions: Iterable[SyncDecision]) -> tuple[DownlinkItem, ...]:
@@ -174,9 +166,9 @@ def _inside(one: RejectedFile, here: Path, there: RemotePath) -> RejectedFile:
 async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
-    learned = run.link.tags
+    learned = run.context.tags
     if same_size and learned.incompatible and run.options.verify == "content":
-        run.roster.note(_FALL_BACK)
+        run.tracker.note(_FALL_BACK)
     by_content = run.options.verify == "content" and not learned.incompatible
     found = sides.found
     decisions = compare(
@@ -191,26 +183,26 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
         max_delete=sync.max_delete,
         filters=found.filters,
     )
-    not_compared = decisions.to_move(UNKNOWN_CONTENT)
+    not_compared = decisions.copies(SyncReason.UNKNOWN_CONTENT)
     if not_compared:
-        run.roster.note(_NOT_COMPARED.format(f"{not_compared:,}"))
+        run.tracker.note(_NOT_COMPARED.format(f"{not_compared:,}"))
     unreadable = {one.remote for one in found.refused}  # settled as that: a file has one end
     plan = SyncDecisions(one for one in decisions if one.path not in unreadable) if unreadable else decisions
     if sync.dry_run and not sync.allow_empty_source and summary_of(sides, plan).empties:
         why = "the source has no files, and deletions then need allow_empty_source (--allow-empty-source)"
         plan = SyncDecisions(without_deletions(plan, why))
-    run.results.plan = plan
+    run.tracker.plan = plan
     return plan
 
 
 async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]) -> dict[RemotePath, int]:
     """Tags of the local files that only content can tell apart; the server's rule is found out on the way."""
-    learned = run.link.tags
+    learned = run.context.tags
     if not files or learned.incompatible or run.options.verify != "content":
         return {}
-    settings = run.link.settings
+    settings = run.context.settings
     cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
-    tags = await content_tags(files, threads=run.link.threads, cache=cache)
+    tags = await content_tags(files, threads=run.context.threads, cache=cache)
     if learned.state is not TagState.UNKNOWN:
         return tags
     entries = {relative: sides.tree[sides.there / relative] for relative in tags}
@@ -218,7 +210,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
         learned.match()
     else:  # either every file differs, or the rule does: small files of known bytes tell which
         others = sides.tree if len(entries) < _ENOUGH else entries.values()
-        await probe_tags(run.link, others, account=run.account, relist=run.listing.fresh)
+        await probe_tags(run.context, others, account=run.stats, relist=run.listing.fresh)
     return tags
 
 
@@ -226,10 +218,10 @@ async def _journal_says(
     run: TransferRun, sides: Sides, files: Sequence[LocalFile]
 ) -> Callable[[RemotePath], bool | None]:
     """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
-    learned = run.link.tags
+    learned = run.context.tags
     if learned.confirmed:
         return lambda path: None
-    rows = await run.ledger.recall((sides.there / one.relative, one.place) for one in files)
+    rows = await run.journal.lookup((sides.there / one.relative, one.place) for one in files)
     facts = {one.relative: one.fingerprint for one in files}
     by_size = run.options.verify != "content"
 
@@ -252,8 +244,8 @@ async def _journal_says(
     return known
 
 
-async def _settle_still(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
-    """Settle the files that stay as they are, and those that nothing can be done about."""
+def _record_still(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
+    """Record the files that stay as they are, and those that nothing can be done about."""
     before = prefix(sides.here)
 
     def outcome(one: SyncDecision) -> Outcome:
@@ -263,9 +255,9 @@ async def _settle_still(run: TransferRun, sides: Sides, decisions: Iterable[Sync
             place=before + one.path,
             direction=sides.direction,
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
-            verified=Verified.TAG if one.reason == SAME_CONTENT else Verified.NONE,
+            verified=Verified.TAG if one.reason == SyncReason.SAME_CONTENT else Verified.NONE,
             reason=None if conflict else one.reason,
             error=EMError(f"{safe(path)}: {one.reason}") if conflict else None,
         )
 
-    await run.roster.refuse(outcome(one) for one in decisions if one.action in ("keep", "conflict"))
+    run.tracker.record_unregistered(outcome(one) for one in decisions if one.action in ("keep", "conflict"))

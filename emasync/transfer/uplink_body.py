@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
-from emasync.disk import FileExecutor, SmallFile, Source, read_small, reading
+from emasync.disk import ExpectedFile, FileExecutor, SmallFile, open_reader, read_small_files
 from emasync.http.bandwidth import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
@@ -94,9 +94,9 @@ class UplinkBody:
         """Small files with their heads, read in one hop to a thread."""
         read: list[SmallFile] = []
         items = [self._items[index] for index in indexes]
-        sources = [Source(path=item.place, fingerprint=item.fingerprint) for item in items]
+        sources = [ExpectedFile(path=item.place, fingerprint=item.fingerprint) for item in items]
         try:
-            await self._threads.run_busy(lambda: read.extend(read_small(sources)))
+            await self._threads.run_busy(lambda: read.extend(read_small_files(sources)))
         except Exception:
             self.reading = indexes[len(read)]
             raise
@@ -115,7 +115,7 @@ class UplinkBody:
         yield self._plan.head(index)
         item, done = self._items[index], 0
         self.reading = index
-        async with reading(self._threads, item.place, expect=item.fingerprint, chunk=self._pace.chunk) as source:
+        async with open_reader(self._threads, item.place, expect=item.fingerprint, chunk=self._pace.chunk) as source:
             async for chunk in source:
                 done += len(chunk)
                 await self._pace.take(len(chunk))

@@ -23,34 +23,15 @@ from emasync.errors import (
 )
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
-from emasync.transfer.context import Options, TransferContext
+from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Forwarding, Progress, Started
+from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_body import UplinkBody
+from emasync.transfer.uplink_state import PendingConfirmation
 from emasync.wire import requests
 from emasync.wire.responses import UplinkReceipt, uplink_receipt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingConfirmation:
-    """A file that was sent and may have arrived; a listing decides.
-
-    `receipt`: the server confirmed the request and counted all its files. `whole`: its last byte left; False where a
-    file behind it broke the request off. `refused`: the server failed over the request (500). `why`: what the last
-    listing showed instead of the file; `listed` is False where that listing does not give the file's folder.
-    """
-
-    item: UplinkItem
-    receipt: bool
-    sha256: str | None
-    tag: int | None
-    whole: bool = True
-    refused: bool = False
-    seconds: float = 0.0
-    busy_s: float = 0.0
-    why: str = ""
-    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +64,7 @@ class UplinkRequestSender:
     def __init__(
         self,
         link: TransferContext,
-        options: Options,
+        options: TransferOptions,
         *,
         roster: ResultTracker,
         clock: Callable[[], float] = time.monotonic,
@@ -115,8 +96,8 @@ class UplinkRequestSender:
             counted = receipt.file_count is None or receipt.file_count == len(call.items)
         pending = PendingConfirmation(
             item=call.items[0],
-            receipt=counted,
-            refused=refused,
+            acknowledged=counted,
+            server_error=refused,
             sha256=None,
             tag=None,
             seconds=self._clock() - began,
@@ -148,7 +129,7 @@ class UplinkRequestSender:
         if body is not None and body.reading is not None and _of_a_file(error):
             culprit = call.items[body.reading]
             before, after = call.items[: body.reading], call.items[body.reading + 1 :]
-            pending = PendingConfirmation(item=culprit, receipt=False, sha256=None, tag=None, whole=False)
+            pending = PendingConfirmation(item=culprit, acknowledged=False, sha256=None, tag=None, complete=False)
             end = RequestResult(
                 sent=_pending(before, body, pending), unsent=(culprit, *after), short=((culprit,), error)
             )

@@ -96,7 +96,7 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing_behind(home: Path) -> None:
 
 
 def test_an_output_that_knows_ascii_only_does_not_end_it(home: Path) -> None:
-    # Sabotage: drop errors="backslashreplace" in emasync/cli/__init__.py.
+    # Sabotage: drop errors="backslashreplace" in emasync/cli/main.py.
     with start(*EMASYNC, "demo", "--files", "1", home=home, env={"PYTHONIOENCODING": "ascii"}) as process:
         read_until(process, "\\u2713 built")
         result = end(process, signal.SIGINT)

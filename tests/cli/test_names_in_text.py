@@ -67,7 +67,7 @@ def verb(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     return run(*EMASYNC, *words, "--retries", "0", home=home, env={**login(url), "EMASYNC_STATE_DIR": state})
 
 
-# Names are escaped where they are joined and where the line is printed; tests/unit/cli/test_out.py has each alone.
+# Names are escaped where they are joined and where the line is printed; tests/unit/cli/test_output.py has each alone.
 # Sabotage: `for line in text.split("\n")` in Out.result fails the pod's verbs, and with `str(name)` in escape_name ls,
 # check, dry runs and image ls; `print(text)` in Out.say, warn or error fails those that refuse or note something.
 @pytest.mark.parametrize(

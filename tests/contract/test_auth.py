@@ -72,12 +72,12 @@ async def test_a_token_refused_while_fifty_tasks_run_is_replaced_once(
 ) -> None:
     # Sabotage: TokenStore.replace renews without looking whether `refused` is still the token.
     async with simulate(**knobs) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/list")
+        paused = sim.breakpoint("em/files/list")
 
         async def revoke() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             sim.revoke_tokens(refresh=both)
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revoke)
@@ -105,12 +105,12 @@ async def test_a_token_that_dies_during_an_uplink_behind_a_buffering_proxy_costs
 ) -> None:
     data = some_bytes(300_000)
     async with simulate(buffering=True) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/uplink", at="body")
+        paused = sim.breakpoint("em/files/uplink", at="body")
 
         async def revoke() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             sim.revoke_tokens()
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revoke)
@@ -141,7 +141,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
 
 
 async def test_a_wrong_password_ends_a_transfer_after_one_call(sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call does not look at `_over`; or TokenStore forgets that it was denied.
+    # Sabotage: Uplink._send_call does not look at `_fatal_error`; or TokenStore forgets that it was denied.
     files = write(tmp_path, {f"f{number}/x": b"x" for number in range(30)})
     async with connect(sim, password="wrong") as em:
         up = await em.uplink(f"{files}/", dest="up")
@@ -163,7 +163,7 @@ async def test_a_server_that_refuses_every_fresh_token_is_asked_twice(em: Client
 
 async def test_a_cancelled_log_in_leaves_the_others_to_log_in(em: Client, sim: Simulator) -> None:
     # Sabotage: TokenStore takes its lock without `async with`.
-    gate = sim.gate("auth/")
+    paused = sim.breakpoint("auth/")
     async with anyio.create_task_group() as tasks:
         doomed = anyio.CancelScope()
 
@@ -172,11 +172,11 @@ async def test_a_cancelled_log_in_leaves_the_others_to_log_in(em: Client, sim: S
                 await em.files.list()
 
         tasks.start_soon(first)
-        await gate.arrived()
+        await paused.wait_until_hit()
         tasks.start_soon(em.files.list)
         await anyio.wait_all_tasks_blocked()
         doomed.cancel()
-        gate.open()
+        paused.release()
     assert doomed.cancelled_caught
     assert auth_calls(sim) == ["auth/", "auth/"]
     assert [request.status for request in calls(sim, "em/files/list")] == [200]

@@ -174,10 +174,10 @@ async def test_a_large_body_is_not_pushed_into_a_lock(em: Client, sim: Simulator
 
 async def test_a_log_in_needs_no_lock(simulate: Simulate) -> None:
     async with simulate(exclusive=True) as sim, connect(sim) as holder, connect(sim) as late:
-        gate = sim.gate("em/pod/status")
+        paused = sim.breakpoint("em/pod/status")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(holder.pods.status)
-            await gate.arrived()
+            await paused.wait_until_hit()
 
             async def ask() -> None:
                 await late.files.list()
@@ -185,5 +185,5 @@ async def test_a_log_in_needs_no_lock(simulate: Simulate) -> None:
             tasks.start_soon(ask)
             while not any(request.status == 423 for request in sim.requests):
                 await anyio.sleep(0.002)
-            gate.open()
+            paused.release()
         assert len(calls(sim, "auth/")) == 2

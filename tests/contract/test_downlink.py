@@ -153,13 +153,13 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(
     em: Client, sim: Simulator, volume: Path, into: Path, overwrite: Overwrite
 ) -> None:
     # Sabotage: TempFile.publish uses os.replace whatever `overwrite` says.
-    gate = sim.gate("em/files/downlink")
+    paused = sim.breakpoint("em/files/downlink")
     async with anyio.create_task_group() as tasks:
 
         async def be_quicker() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(into, {"run.log": b"mine"})
-            gate.open()
+            paused.release()
 
         tasks.start_soon(be_quicker)
         report = await em.downlink("run.log", into=into, overwrite=overwrite)
@@ -284,13 +284,13 @@ async def test_a_downlink_left_early_leaves_only_whole_files(
     em: Client, sim: Simulator, volume: Path, into: Path
 ) -> None:
     # Sabotage: saving() does not discard its temporary file (the check for `.emasync-*` after each test fails).
-    gate = sim.gate("em/files/downlink", at="body")
+    paused = sim.breakpoint("em/files/downlink", at="body")
     write(volume, {"results/big.bin": some_bytes(8_000_000)})
     async with em.downlink("results", into=into) as transfer:
-        await gate.arrived(1)
+        await paused.wait_until_hit(1)
     assert set(tree(into)) <= {"results/deep/b c.txt", "results/deep/empty", "results/a.bin"}
     assert all(outcome.state is OutcomeState.DONE for outcome in transfer.report.outcomes)
-    gate.open()
+    paused.release()
     assert await em.files.read("run.log") == b"log"
 
 
@@ -305,19 +305,19 @@ async def test_leaving_after_the_first_outcome_keeps_it(em: Client, sim: Simulat
 
 
 async def test_cancelling_a_downlink_leaves_nothing_of_it(em: Client, sim: Simulator, volume: Path, into: Path) -> None:
-    gate = sim.gate("em/files/downlink", at="body")
+    paused = sim.breakpoint("em/files/downlink", at="body")
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
 
             async def cancel() -> None:
-                await gate.arrived()
+                await paused.wait_until_hit()
                 scope.cancel()
 
             tasks.start_soon(cancel)
             await em.downlink("results/a.bin", into=into)
     assert scope.cancelled_caught
     assert tree(into) == {}
-    gate.open()
+    paused.release()
 
 
 async def test_an_event_handler_that_raises_ends_the_transfer_with_its_error(

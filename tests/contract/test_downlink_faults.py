@@ -144,7 +144,7 @@ async def test_on_a_server_with_other_content_tags_a_raw_file_is_never_called_do
 async def test_what_was_sent_and_reads_back_alike_shows_that_the_servers_tags_follow_another_rule(
     simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Sabotage: leave `sent=sent` out of `_learn_tags`.
+    # Sabotage: leave `sent=samples.sent` out of `Uplink._learn_tags`.
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
     lies = Fault("wrong_hash", endpoint="em/files/list", times=None)
     files = {"a.bin": DATA, "b.bin": b"another file"}
@@ -182,11 +182,11 @@ async def test_a_body_that_runs_far_past_its_listed_size_is_cut_off_and_listed_a
     # Sabotage: FileContent.receive compares with no bound.
     grown = some_bytes(30_000_000)
     volume = write(sim.volume("client1"), {"a.bin": b"small"})
-    gate = sim.gate(DOWN)
+    paused = sim.breakpoint(DOWN)
     async with em.downlink("a.bin", into=tmp_path / "into", verify="size") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         write(volume, {"a.bin": grown})
-        gate.open()
+        paused.release()
         outcomes = [outcome async for outcome in transfer]
     assert [outcome.state for outcome in outcomes] == [OutcomeState.DONE]
     assert calls(sim, DOWN)[0].bytes_out < 30_000_000 <= calls(sim, DOWN)[-1].bytes_out
@@ -198,11 +198,11 @@ async def test_a_file_that_changed_after_the_listing_is_taken_as_it_is_now(
 ) -> None:
     # Sabotage: Fetch._fetch does not list again.
     volume = write(sim.volume("client1"), {"a.bin": b"as it was"})
-    gate = sim.gate(DOWN)
+    paused = sim.breakpoint(DOWN)
     async with em.downlink("a.bin", into=tmp_path / "into") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         write(volume, {"a.bin": b"as it is now, and longer"})
-        gate.open()
+        paused.release()
         outcomes = [outcome async for outcome in transfer]
     assert [(outcome.state, outcome.error) for outcome in outcomes] == [(OutcomeState.DONE, None)]
     assert tree(tmp_path / "into") == {"a.bin": b"as it is now, and longer"}
@@ -210,11 +210,11 @@ async def test_a_file_that_changed_after_the_listing_is_taken_as_it_is_now(
 
 async def test_a_file_deleted_after_the_listing_fails_alone(em: Client, sim: Simulator, tmp_path: Path) -> None:
     volume = write(sim.volume("client1"), {"gone": b"of larger size", "stays": b"2"})
-    gate = sim.gate("em/files/list", at="answer")
+    paused = sim.breakpoint("em/files/list", at="answer")
     async with em.downlink("/", into=tmp_path / "into") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         (volume / "gone").unlink()
-        gate.open()
+        paused.release()
         outcomes = {str(outcome.path): outcome async for outcome in transfer}
     assert isinstance(outcomes["gone"].error, NotFoundError)
     assert outcomes["stays"].state is OutcomeState.DONE

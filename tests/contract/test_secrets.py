@@ -27,13 +27,13 @@ Seen = Callable[[object], None]
 def issued(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every token that the simulator gives out."""
     tokens: list[str] = []
-    issue = sim.world.tokens.issue
+    issue = sim.state.tokens.issue
 
     def spy(user: str, kind: str, *, now: float) -> str:
         tokens.append(issue(user, kind, now=now))  # type: ignore[arg-type]
         return tokens[-1]
 
-    monkeypatch.setattr(sim.world.tokens, "issue", spy)
+    monkeypatch.setattr(sim.state.tokens, "issue", spy)
     return tokens
 
 

@@ -228,11 +228,11 @@ async def test_an_uplink_left_early_ends_at_once_and_keeps_what_it_knows(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
     # Sabotage: Transfer._running does not cancel its tasks (the gate would hold the test for ever).
-    gate = sim.gate("em/files/uplink")
+    paused = sim.breakpoint("em/files/uplink")
     async with em.uplink(f"{write(tmp_path, {'a': some_bytes(MIB)})}/") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
     assert transfer.report.outcomes == ()
-    gate.open()
+    paused.release()
     assert not await em.files.list()
 
 

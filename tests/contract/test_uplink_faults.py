@@ -63,7 +63,7 @@ async def test_a_file_that_was_stored_short_is_sent_again(em: Client, sim: Simul
 async def test_a_file_that_is_stored_short_for_ever_fails_with_an_integrity_error(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Uplink._send_again has no _MAX_SENDS (never ends), or _lost settles DONE.
+    # Sabotage: UplinkState.take_missing has no _MAX_SENDS (never ends), or _record_lost records DONE.
     sim.faults.add(Fault("truncate_store", endpoint=UPLINK, times=None))
     report = await em.uplink(write(tmp_path, {"a": some_bytes(5000)}) / "a")
     (failed,) = report.failed
@@ -112,15 +112,15 @@ async def test_a_redirect_is_not_followed_and_names_where_it_leads(em: Client, s
 
 
 async def test_a_listing_that_lags_behind_causes_no_second_send(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: Uplink._look looks once.
+    # Sabotage: Uplink._confirm_by_listing lists once.
     clock = VirtualClock()
     async with simulate(list_lag=5, clock=clock) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/list", at="answer")
+        paused = sim.breakpoint("em/files/list", at="answer")
 
         async def catch_up() -> None:
-            await gate.arrived()  # with a listing that does not show the file yet
+            await paused.wait_until_hit()  # with a listing that does not show the file yet
             await clock.advance(6)
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(catch_up)
@@ -160,7 +160,7 @@ async def test_after_a_lost_answer_an_older_file_of_the_same_size_is_no_proof(
 async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_answer_is_lost_three_times(
     em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FaultKind, sends: int
 ) -> None:
-    # Sabotage: leave `_refused` out of Uplink._send_again: three times in any case.
+    # Sabotage: leave `_server_errors` out of UplinkState.take_missing: three times in any case.
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
     sim.faults.add(Fault(kind, endpoint=UPLINK, times=None))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
@@ -214,15 +214,15 @@ def _replace(path: Path) -> None:
 async def test_a_file_that_changes_while_it_is_sent_fails_alone(
     em: Client, sim: Simulator, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    # Sabotage: reading() does not compare the fingerprint after the last byte.
+    # Sabotage: open_reader() does not compare the fingerprint after the last byte.
     files = {"big": some_bytes(24_000_000), "small": b"1"}
     local = write(tmp_path, files)
-    gate = sim.gate(UPLINK, at="body")
+    paused = sim.breakpoint(UPLINK, at="body")
 
     async def meddle() -> None:
-        await gate.arrived()
+        await paused.wait_until_hit()
         await anyio.to_thread.run_sync(change, local / "big")
-        gate.open()
+        paused.release()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(meddle)
@@ -234,14 +234,14 @@ async def test_a_file_that_changes_while_it_is_sent_fails_alone(
 
 
 async def test_a_file_that_goes_away_fails_alone(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    gate = sim.gate("em/files/list")
+    paused = sim.breakpoint("em/files/list")
     local = write(tmp_path, {"gone": b"1", "stays": b"2"})
     async with anyio.create_task_group() as tasks:
 
         async def remove() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             (local / "gone").unlink()
-            gate.open()
+            paused.release()
 
         tasks.start_soon(remove)
         report = await em.uplink([local / "gone", local / "stays"], overwrite="skip")  # lists before it sends

@@ -218,13 +218,13 @@ async def test_what_changed_on_the_em_while_the_sync_ran_is_not_deleted(tmp_path
     here = write(tmp_path / "here", {"new.txt": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"work.txt": b"old", "gone.txt": b"x", "old.txt": b"1"})
-        gate = sim.gate("em/files/uplink")
+        paused = sim.breakpoint("em/files/uplink")
         async with em.sync_up(here, "d", delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(there, {"work.txt": b"new"})
             (there / "gone.txt").unlink()
             write(here, {"old.txt": b"appeared here meanwhile"})
-            gate.open()
+            paused.release()
             assert [outcome async for outcome in transfer]
         report = transfer.report
         assert errors(report) == {"d/work.txt": "TargetChangedError", "d/old.txt": "TargetChangedError"}
@@ -239,14 +239,14 @@ async def test_what_is_written_while_the_answer_of_a_deletion_is_lost_is_not_del
     faults = [Fault("commit_then_drop", endpoint=DELETE)]
     async with Simulator(USERS, faults=faults) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"kept.txt": b"1", "a.txt": b"old", "b.txt": b"old", "c.txt": b"c"})
-        deletion = sim.gate(DELETE)
+        deletion = sim.breakpoint(DELETE)
         async with em.sync_up(here, "d", delete=True) as transfer:
-            await deletion.arrived()
-            listing = sim.gate(LIST)
-            deletion.open()
-            await listing.arrived()
+            await deletion.wait_until_hit()
+            listing = sim.breakpoint(LIST)
+            deletion.release()
+            await listing.wait_until_hit()
             write(there, {"a.txt": b"written again", "b.txt": b"rewritten"})
-            listing.open()
+            listing.release()
             assert [outcome async for outcome in transfer]
         assert errors(transfer.report) == {"d/a.txt": "TargetChangedError", "d/b.txt": "TargetChangedError"}
         assert tree(there) == {"kept.txt": b"1", "a.txt": b"written again", "b.txt": b"rewritten"}
@@ -270,11 +270,11 @@ async def test_a_local_file_that_changed_while_the_sync_ran_is_kept(tmp_path: Pa
     here = write(tmp_path / "here", {"edited.txt": b"old", "extra.txt": b"extra", "plain.txt": b"old"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1") / "d", {"edited.txt": b"new!", "fresh.txt": b"theirs", "plain.txt": b"newer"})
-        gate = sim.gate("em/files/downlink")
+        paused = sim.breakpoint("em/files/downlink")
         async with em.sync_down("d", here, delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(here, {"edited.txt": b"my edit", "fresh.txt": b"made here", "extra.txt": b"EXTRA"})
-            gate.open()
+            paused.release()
             outcomes = [outcome async for outcome in transfer]
         assert errors(transfer.report) == {"d/edited.txt": "TargetChangedError", "d/fresh.txt": "TargetChangedError"}
         assert len(outcomes) == 4
@@ -291,18 +291,18 @@ async def test_a_local_file_that_changed_before_it_was_to_be_deleted_is_kept(tmp
     here = write(tmp_path / "here", {"extra.txt": b"extra"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1") / "d", {"new.txt": b"new"})
-        gate = sim.gate("em/files/downlink")
+        paused = sim.breakpoint("em/files/downlink")
         async with em.sync_down("d", here, delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(here, {"extra.txt": b"EXTRA"})
-            gate.open()
+            paused.release()
             assert [outcome async for outcome in transfer]
         (failed,) = transfer.report.failed
         assert isinstance(failed.error, TargetChangedError)
     assert tree(here) == {"extra.txt": b"EXTRA", "new.txt": b"new"}
 
 
-# Sabotage: `listed=True` always in `Uplink._judge`: a file is sent three times, or called missing.
+# Sabotage: `listed=True` always in `UplinkState.compare`: a file is sent three times, or called missing.
 async def test_an_uplink_that_no_listing_tells_of_is_unknown_and_sent_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

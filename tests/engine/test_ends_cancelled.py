@@ -238,8 +238,8 @@ async def test_a_result_that_is_taken_away_as_it_lands_does_not_end_the_others(
 ) -> None:
     commit = BufferedFileWriter.commit
 
-    async def commit_and_lose(save: BufferedFileWriter, *, flush_folder: bool = True) -> Path:
-        path = await commit(save, flush_folder=flush_folder)
+    async def commit_and_lose(save: BufferedFileWriter) -> Path:
+        path = await commit(save)
         if path.name == "small.bin":
             path.unlink()
         return path

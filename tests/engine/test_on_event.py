@@ -40,7 +40,7 @@ def a_transfer(em: Client, direction: str, here: Path, on_event: Callable[[Event
     return em.downlink("there/", into=here / "into", on_event=on_event)
 
 
-# Sabotage: no `try` in `EventCallback.hear`: an OSError of the caller's passes for that of a file, or its call is
+# Sabotage: no `try` in `EventCallback.emit`: an OSError of the caller's passes for that of a file, or its call is
 # tried again.
 # Sabotage: no `if self.failure is not None: return` there: events come after the failure.
 @pytest.mark.parametrize("why", ERRORS)
@@ -87,10 +87,8 @@ async def test_a_transfer_whose_on_event_fails_over_the_limiter_takes_no_other_w
     async with Simulator(USERS) as sim:
         many(sim.volume("client1") / "there", 40, size=3000)
         async with connect(sim, settings=SWIFT) as em:
-            await em.downlink(
-                "there/", into=tmp_path / "before", workers=8
-            )  # the limiter learns that two calls may pass
-            gate = sim.gate("em/files/downlink")
+            await em.downlink("there/", into=tmp_path / "before", workers=8)  # teaches the limiter: two calls
+            paused = sim.breakpoint("em/files/downlink")
             sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
 
             async def deaf() -> None:
@@ -101,7 +99,7 @@ async def test_a_transfer_whose_on_event_fails_over_the_limiter_takes_no_other_w
                 ends.append("deaf")
 
             async def sound() -> None:
-                await gate.arrived()
+                await paused.wait_until_hit()
                 ends.append("sound" if (await a_transfer(em, "up", tmp_path, None)).ok else "lost")
 
             async with anyio.create_task_group() as tasks:

@@ -21,10 +21,10 @@ GENERATIONS = ["seed", "pods"]  # bodies with their SHA-256, and raw ones
 
 async def rewrite_at(sim: Simulator, endpoint: str, files: dict[str, bytes]) -> None:
     """A pod that rewrites `files` when the next call of `endpoint` arrives."""
-    gate = sim.gate(endpoint)
-    await gate.arrived()
+    paused = sim.breakpoint(endpoint)
+    await paused.wait_until_hit()
     write(sim.volume("client1"), files)
-    gate.open()
+    paused.release()
 
 
 async def sync_down(em: Client, into: Path) -> TransferReport:

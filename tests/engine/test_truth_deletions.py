@@ -44,14 +44,14 @@ async def test_a_deletion_of_a_sync_whose_answer_is_lost_is_unknown(tmp_path: Pa
         assert [(one.path, one.reason and "deleted" in one.reason) for one in report.unknown] == [("extra.bin", False)]
 
 
-# Sabotage: leave out `run.roster.sent` in `_delete_one_there`: what is gone on the EM is "failed".
+# Sabotage: leave out `run.tracker.sent` in `_delete_one_there`: what is gone on the EM is "failed".
 async def test_a_deletion_that_a_deadline_cuts_off_is_unknown(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2"})
-        gate = sim.gate("em/files/delete", at="answer")
+        paused = sim.breakpoint("em/files/delete", at="answer")
         report = await em.sync_up(source, "", delete=True, deadline=0.6)
-        gate.open()
+        paused.release()
         assert [one.path for one in report.unknown] == ["extra.bin"]
 
 
@@ -72,9 +72,9 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
     whole = RequestStats()
     async with FileExecutor(size=1) as threads:
         run: Any = SimpleNamespace(
-            account=whole,
-            link=SimpleNamespace(files=Files(), threads=threads),
-            roster=SimpleNamespace(sent=asked.extend),
+            stats=whole,
+            context=SimpleNamespace(files=Files(), threads=threads),
+            tracker=SimpleNamespace(sent=asked.extend),
         )
         tree = FileTree([FileEntry(path=RemotePath("d/extra.bin"), size=1)])
         deletion = Deletion(
@@ -92,17 +92,17 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
     assert whole.requests == int(left)
 
 
-# Sabotage: `roster.sent` for all that is doomed at once: what was never asked for counts as perhaps gone.
+# Sabotage: `tracker.sent` for all that is to be deleted at once: what was never asked for counts as perhaps gone.
 async def test_a_deletion_after_the_one_that_the_deadline_cut_off_has_failed(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim) as em:
         volume = write(sim.volume("client1"), {"a.bin": b"1", "extra.bin": b"2", "extra2.bin": b"2"})
-        gate = sim.gate("em/files/delete")
+        paused = sim.breakpoint("em/files/delete")
         report = await em.sync_up(source, "", delete=True, deadline=0.6)
         assert [(one.path, one.state) for one in report.outcomes if one.path != "a.bin"] == [
             ("extra.bin", OutcomeState.UNKNOWN),
             ("extra2.bin", OutcomeState.FAILED),
         ]
         assert "its effect was not seen" in str(report.unknown[0].reason)
-        gate.open()
+        paused.release()
         assert (volume / "extra2.bin").exists()

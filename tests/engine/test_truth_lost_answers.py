@@ -38,7 +38,7 @@ def alone(report: TransferReport) -> Outcome:
 
 
 # Sabotage: let `UplinkRequestSender.send` return the files of an UnknownOutcomeError as `unsent`: they go twice. Let
-# `_judge` call them done without a look: the next test fails.
+# `UplinkState.compare` call them done without a look: the next test fails.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_answers_lost_on_every_third_uplink_cost_no_file_and_no_second_sending(
     tmp_path: Path, hard: bool
@@ -125,7 +125,8 @@ async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
         assert set(times_sent(sim).values()) == {1}
 
 
-# Sabotage: have `_send_again` forget `_MAX_SENDS`: it never ends. Have it give up at once: one sending only.
+# Sabotage: have `UplinkState.take_missing` forget `_MAX_SENDS`: it never ends. Have it give up at once:
+# one sending only.
 async def test_what_never_shows_in_a_listing_is_sent_three_times_and_then_failed_with_the_reason(
     tmp_path: Path,
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from emasync.model import OutcomeState, Verified
 from emasync.simulator import Fault, Simulator
-from emasync.simulator.volume import Volume
+from emasync.simulator.volume import VolumeDirectory
 from emasync.transfer.events import Confirmed, Settled
 from tests.contract.stage import USERS, calls, connect, write
 from tests.engine.truth_stage import many, other_tag
@@ -59,15 +59,15 @@ async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
 ) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
     shown: list[Any] = []
-    listing = Volume.listing
+    listing = VolumeDirectory.listing
 
-    def lagging(self: Volume, *, now: float) -> Any:
+    def lagging(self: VolumeDirectory, *, now: float) -> Any:
         shown.append(listing(self, now=now))
         return shown[max(0, len(shown) - 2)]
 
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"cal.bin": b"OLD" * 100})
-        monkeypatch.setattr(Volume, "listing", lagging)
+        monkeypatch.setattr(VolumeDirectory, "listing", lagging)
         await em.files.list()
         report = await em.uplink(source / "cal.bin")
         assert (report.done[0].verified, report.notes) == (Verified.TAG, ())
@@ -98,11 +98,12 @@ async def test_a_file_replaced_as_soon_as_it_appeared_is_not_remembered_as_ours(
         assert (tmp_path / "out" / "a.bin").read_bytes() == b"right"
 
 
-# Sabotage: in `Uplink._learn` return unless `settled`: no file of such a server ends before the last call has.
+# Sabotage: in `UplinkState.learn_tags` return None unless `settled`: no file of such a server ends before the last
+# call has.
 async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._MOST_UNSETTLED", 2)
+    monkeypatch.setattr("emasync.transfer.uplink_state._MAX_PENDING", 2)
     monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
     source = many(tmp_path / "source", 60, parts=12)
@@ -119,8 +120,8 @@ async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_
     assert min(settled) < 12
 
 
-# Sabotage: no `note` in `TransferRun.fetch`: bytes that nothing but their number speaks for pass for proved.
-# Sabotage: no `told_fall_back = True` there: every file tells it.
+# Sabotage: no `note` in `_DownlinkWorker.download`: bytes that nothing but their number speaks for pass for proved.
+# Sabotage: no `_size_only_noted = True` there: every file tells it.
 async def test_a_downlink_that_had_to_go_by_sizes_says_so_once_and_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,12 +216,12 @@ async def test_a_dry_run_moves_and_deletes_nothing_and_gives_a_reason_for_each_f
         assert calls(sim, UPLINK) == calls(sim, DOWNLINK) == []
 
 
-# Sabotage: do not have the roster expect what is to be deleted: those left at the deadline are in no report.
+# Sabotage: do not have the tracker expect what is to be deleted: those left at the deadline are in no report.
 async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path) -> None:
     here = write(tmp_path / "here", TWO)
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", TWO | {f"extra-{number}": b"x" for number in range(3)})
-        sim.gate("em/files/delete")
+        sim.breakpoint("em/files/delete")
         report = await em.sync_up(here, "d", delete=True, deadline=0.6)
         assert len(report.outcomes) == 5
         states = [OutcomeState.UNKNOWN, *[OutcomeState.FAILED] * 2]  # the first was under way

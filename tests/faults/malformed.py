@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from tests.faults.hostile_names import families
-from tests.unit.simulator.raw import BOUNDARY, multipart
+from tests.unit.simulator.raw_client import BOUNDARY, multipart
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _DATA: Final = f"\r\n\r\ndata\r\n--{BOUNDARY}--\r\n".encode()

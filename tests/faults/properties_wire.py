@@ -99,7 +99,7 @@ _TELLING: Final = [bytes((char,)) for char in b'\\"{}[]:,=+/-_ \nuAQw0']
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingConfirmation:
+class SentBody:
     """A file on its way, and the chances that make its spelling and its damage."""
 
     data: bytes
@@ -107,7 +107,7 @@ class PendingConfirmation:
     tagged: bool
 
 
-_sent = st.builds(PendingConfirmation, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
+_sent = st.builds(SentBody, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
 
 
 def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = None) -> tuple[bytes, Verified]:
@@ -123,14 +123,14 @@ def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = N
 _JSON: Final = {"content-type": "application/json"}
 
 
-def _any_spelling(sent: PendingConfirmation) -> bool:
+def _any_spelling(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
     assert _received(_JSON, pieces(wire, rng)) == (sent.data, Verified.SHA256)
     return False
 
 
-def _one_wrong_byte(sent: PendingConfirmation) -> bool:
+def _one_wrong_byte(sent: SentBody) -> bool:
     # The damaged byte may be one that says nothing (white space, a file name): then the file is the file.
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=not sent.tagged)
@@ -144,7 +144,7 @@ def _one_wrong_byte(sent: PendingConfirmation) -> bool:
     return wire != whole
 
 
-def _cut(sent: PendingConfirmation) -> bool:
+def _cut(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=True)
     last = len(whole.rstrip())
@@ -156,7 +156,7 @@ def _cut(sent: PendingConfirmation) -> bool:
     raise AssertionError(f"{len(wire)} of {last} bytes were taken for a file of {len(out)} bytes, {how}: {wire!r}")
 
 
-def _many_wrong_bytes(sent: PendingConfirmation) -> bool:
+def _many_wrong_bytes(sent: SentBody) -> bool:
     """However damaged: what is read is what the standard library reads, and what is proved is the file."""
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
@@ -172,7 +172,7 @@ def _many_wrong_bytes(sent: PendingConfirmation) -> bool:
     return True
 
 
-def _base64_damaged(sent: PendingConfirmation) -> bool:
+def _base64_damaged(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     whole = base64.b64encode(sent.data)
     wire = damaged(whole, rng) if whole else b"="
@@ -191,7 +191,7 @@ class Answer:
     """Headers of any kind over a body of any kind."""
 
     headers: dict[str, str]
-    sent: PendingConfirmation
+    sent: SentBody
     form: str
 
 

@@ -157,12 +157,12 @@ async def _attached(
         (folder / "home/out/over").write_bytes(_OLD)
     cut = Fault("cut_body", endpoint="em/files/downlink")  # one answer, so that a temporary file is removed, too
     async with an_em(folder / "em", the_files(seed), faults=[cut]) as sim:
-        gate = sim.gate("em/files/downlink", at="start")
+        paused = sim.breakpoint("em/files/downlink", at="start")
         async with started(sim.url, folder / "home", *_words(kept=kept), script=(_CHILD,)) as process:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             tracer = await _trace(process.pid, log, injection)
-            gate.open()
+            paused.release()
             try:
                 end = await ended(process)
             finally:

@@ -143,7 +143,7 @@ def _revoke(sim: Simulator) -> None:
 
 def _other_form(sim: Simulator) -> None:
     # The rules are frozen for everybody else; a real EM that is upgraded under us does not ask either.
-    object.__setattr__(sim.rules, "downlink_form", "raw" if sim.rules.downlink_form == "json" else "json")
+    object.__setattr__(sim.config, "downlink_form", "raw" if sim.config.downlink_form == "json" else "json")
 
 
 def _form(rng: random.Random) -> Mapping[str, Any]:

@@ -332,7 +332,7 @@ def test_an_empty_secret_is_a_mistake_of_the_test() -> None:
 
 
 @dataclass
-class GlobalOptions:
+class LoggedCall:
     at: float
     path: str
     status: int = 200
@@ -342,22 +342,22 @@ LIST, DOWN, AUTH = "em/files/list", "em/files/downlink", "auth/"
 
 
 def test_a_calm_run_is_no_storm() -> None:
-    requests = [GlobalOptions(0, AUTH), GlobalOptions(1, LIST), *(GlobalOptions(2 + n, DOWN) for n in range(10))]
+    requests = [LoggedCall(0, AUTH), LoggedCall(1, LIST), *(LoggedCall(2 + n, DOWN) for n in range(10))]
     assert storm(requests, items=10, budget=0) == []
 
 
 def test_a_log_in_per_task_is_a_storm() -> None:
-    found = storm([GlobalOptions(0, AUTH), GlobalOptions(0, AUTH), GlobalOptions(1, LIST)], items=1, budget=0)
+    found = storm([LoggedCall(0, AUTH), LoggedCall(0, AUTH), LoggedCall(1, LIST)], items=1, budget=0)
     assert only(found, "I7 2 log-ins")
 
 
 def test_one_log_in_for_all_that_were_refused_with_the_old_token_is_none() -> None:
-    refused = [GlobalOptions(1, DOWN, 401), GlobalOptions(1, DOWN, 401), GlobalOptions(1, DOWN, 401)]
-    again = [GlobalOptions(3, DOWN), GlobalOptions(3, DOWN), GlobalOptions(3, DOWN)]
-    assert storm([GlobalOptions(0, AUTH), *refused, GlobalOptions(2, AUTH), *again], items=3, budget=3) == []
+    refused = [LoggedCall(1, DOWN, 401), LoggedCall(1, DOWN, 401), LoggedCall(1, DOWN, 401)]
+    again = [LoggedCall(3, DOWN), LoggedCall(3, DOWN), LoggedCall(3, DOWN)]
+    assert storm([LoggedCall(0, AUTH), *refused, LoggedCall(2, AUTH), *again], items=3, budget=3) == []
     assert (
         storm(
-            [GlobalOptions(0, AUTH), *refused, GlobalOptions(2, AUTH), GlobalOptions(2, AUTH), *again],
+            [LoggedCall(0, AUTH), *refused, LoggedCall(2, AUTH), LoggedCall(2, AUTH), *again],
             items=3,
             budget=3,
         )
@@ -366,24 +366,24 @@ def test_one_log_in_for_all_that_were_refused_with_the_old_token_is_none() -> No
 
 
 def test_a_log_in_before_the_token_grows_old_must_be_announced() -> None:
-    requests = [GlobalOptions(0, AUTH), GlobalOptions(1, LIST), GlobalOptions(100, AUTH)]
+    requests = [LoggedCall(0, AUTH), LoggedCall(1, LIST), LoggedCall(100, AUTH)]
     assert storm(requests, items=1, budget=0, expiries=1) == []
     assert storm(requests, items=1, budget=0) != []
 
 
 def test_more_attempts_than_the_faults_explain_are_a_storm() -> None:
-    requests = [GlobalOptions(0, AUTH), *(GlobalOptions(1, DOWN, 500) for _ in range(14))]
+    requests = [LoggedCall(0, AUTH), *(LoggedCall(1, DOWN, 500) for _ in range(14))]
     assert storm(requests, items=10, budget=3) == []
     assert only(storm(requests, items=10, budget=2), "I7 14 requests")
 
 
 def test_probes_of_a_locked_em_are_counted_but_not_what_was_on_its_way() -> None:
-    burst = [GlobalOptions(0.01 * n, DOWN, 423) for n in range(16)]
-    probes = [GlobalOptions(1 + 0.5 * n, "em/pod/status", 423) for n in range(20)]
+    burst = [LoggedCall(0.01 * n, DOWN, 423) for n in range(16)]
+    probes = [LoggedCall(1 + 0.5 * n, "em/pod/status", 423) for n in range(20)]
     assert only(storm([*burst, *probes], items=16, budget=0), "I7 10 probes")
     assert storm([*burst, *probes[::2]], items=16, budget=0) == []
 
 
 def test_between_two_probes_that_a_call_passed_the_em_was_not_locked() -> None:
-    requests = [GlobalOptions(0.3 * n, LIST if n % 2 else "em/pod/status", 200 if n % 2 else 423) for n in range(40)]
+    requests = [LoggedCall(0.3 * n, LIST if n % 2 else "em/pod/status", 200 if n % 2 else 423) for n in range(40)]
     assert storm(requests, items=1, budget=0) == []

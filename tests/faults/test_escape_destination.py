@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from emasync import RemotePath
-from emasync.cli.plan_file import save_plan
+from emasync.cli.plan_output import save_plan
 from emasync.disk import RootGuard, remove_file
-from emasync.disk.directory import open_folder
+from emasync.disk.directory import open_directory
 from emasync.errors import UnsafePathError
 from emasync.model import OutcomeState
 from emasync.simulator import Simulator
@@ -28,7 +28,7 @@ async def test_a_destination_that_leads_nowhere_is_no_reason_to_skip(tmp_path: P
         assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
 
 
-# Sabotage: leave out `pin=self._pin` in `FileDownlink._begin`: b.bin lands in the canary folder.
+# Sabotage: leave out `root_guard=self._pin` in `FileDownlink._begin`: b.bin lands in the canary folder.
 @pytest.mark.parametrize("size", [1, 2_000_000])
 async def test_a_destination_swapped_for_a_link_while_files_come_is_not_followed(tmp_path: Path, size: int) -> None:
     out, canary = tmp_path / "out", tmp_path / "canary"
@@ -46,7 +46,7 @@ async def test_a_destination_swapped_for_a_link_while_files_come_is_not_followed
         assert list(canary.iterdir()) == []
 
 
-# Sabotage: leave out `pin=run.pin` in `_delete`: the canary is deleted.
+# Sabotage: leave out `root_guard=run.pin` in `_delete`: the canary is deleted.
 async def test_a_destination_swapped_for_a_link_is_not_deleted_in(tmp_path: Path) -> None:
     out = write(tmp_path / "out", {"extra.bin": b"x"})
     canary = write(tmp_path / "canary", {"extra.bin": b"mine"})
@@ -71,13 +71,13 @@ def test_a_plan_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert (canary.read_text(), (tmp_path / "x.plan").is_symlink()) == ("mine", False)
 
 
-# Sabotage: use `open_folder` in `remove_file`.
+# Sabotage: use `open_directory` in `remove_file`.
 def test_removing_what_is_gone_makes_no_folders(tmp_path: Path) -> None:
     remove_file(tmp_path / "gone", RemotePath("a/b/c.txt"))
     assert list(tmp_path.iterdir()) == []
 
 
-# Sabotage: ask for `pin.known` only after the miss in `open_folder`: the second worker's file fails.
+# Sabotage: ask for `pin.known` only after the miss in `open_directory`: the second worker's file fails.
 def test_two_workers_may_make_the_destination_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, pin, real = tmp_path / "new", RootGuard(), RootGuard.open
     missed: list[Path] = []
@@ -85,22 +85,22 @@ def test_two_workers_may_make_the_destination_at_once(tmp_path: Path, monkeypatc
     def open_late(self: RootGuard, root: Path) -> int:
         if not missed:
             missed.append(root)
-            os.close(open_folder(root, (), durable=False, pin=pin))  # the other worker, just after our miss
+            os.close(open_directory(root, (), durable=False, root_guard=pin))  # the other worker, just after our miss
             raise FileNotFoundError(root)
         return real(self, root)
 
     monkeypatch.setattr(RootGuard, "open", open_late)
-    os.close(open_folder(root, (), durable=False, pin=pin))
+    os.close(open_directory(root, (), durable=False, root_guard=pin))
     assert root.is_dir()
 
 
-# Sabotage: no `known` in `find_folder`: what lives on in the moved folder is "gone".
+# Sabotage: no `known` in `find_directory`: what lives on in the moved folder is "gone".
 def test_a_destination_that_was_moved_away_is_not_one_whose_files_are_gone(tmp_path: Path) -> None:
     out, pin = write(tmp_path / "out", {"a.bin": b"1"}), RootGuard()
     pin.set(out)
     out.rename(tmp_path / "moved")
     with pytest.raises(UnsafePathError, match="moved or replaced"):
-        remove_file(out, RemotePath("a.bin"), pin=pin)
+        remove_file(out, RemotePath("a.bin"), root_guard=pin)
 
 
 # Sabotage: leave `pin.set` out of `scan_if_there`: a sync that only deletes does so in the canary folder.

@@ -10,7 +10,7 @@ from tests.faults.checker import Run, violations
 from tests.faults.stage_local import PASSWORD, USER, an_em
 
 
-# sabotage: leave `any(sent.whole ...)` out of `Uplink._look`; leave `unsent=after` out of
+# sabotage: leave `may_appear` out of `Uplink._confirm_by_listing`; leave `unsent=after` out of
 # `UplinkRequestSender._failed`.
 async def test_neighbours_of_a_file_that_cannot_be_read_are_sent_again_after_one_look(tmp_path: Path) -> None:
     rng = random.Random(6)

@@ -27,13 +27,13 @@ async def test_two_processes_with_one_destination_both_end_well_and_every_file_i
             (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "src" / name).write_bytes(data)
         words = ("up", f"{tmp_path}/src/") if way == "up" else ("down", "/", "--into", str(tmp_path / "out"))
-        gate = sim.gate(f"em/files/{way}link", at="body")
+        paused = sim.breakpoint(f"em/files/{way}link", at="body")
         async with started(sim.url, tmp_path / "one", *words, "-q") as first:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             async with started(sim.url, tmp_path / "two", *words, "-q") as second:
                 await _both_are_moving(sim, f"em/files/{way}link")
-                gate.open()
+                paused.release()
                 ends = [await ended(first), await ended(second)]
 
         assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
@@ -55,12 +55,12 @@ async def _both_are_moving(sim: Simulator, path: str) -> None:
 async def test_the_same_job_twice_at_once_is_refused_and_the_first_one_ends_well(tmp_path: Path) -> None:
     files, home = some_files(random.Random(4), 12), tmp_path / "home"
     async with an_em(tmp_path / "em", files) as sim:
-        gate = sim.gate("em/files/downlink", at="start")
+        paused = sim.breakpoint("em/files/downlink", at="start")
         async with started(sim.url, home, "down", "/", "--into", "out", "-q") as first:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             second = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
-            gate.open()
+            paused.release()
             end = await ended(first)
 
     assert second.code not in (0, 130), second.err

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.cli.job import _GRACE_S
+from emasync.cli.runner import _GRACE_S
 from emasync.simulator import Fault, FaultKind
 from tests.cli.child import environment, login
 from tests.faults.checker import Run, read_journal, residue, violations
@@ -29,7 +29,8 @@ _CHILD = str(Path(__file__).with_name("process_child.py"))
 
 
 # sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
-# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done"; leave SIGHUP out of
+# leave out `await run.tracker.record([result])` in `_DownlinkWorker.download`; let `_Job.__exit__` always
+# say "done"; leave SIGHUP out of
 # `_CODES` in cli/signals.
 @pytest.mark.parametrize("number", _CODES)
 @pytest.mark.parametrize("way", ["up", "down"])
@@ -48,11 +49,11 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
             with anyio.fail_after(40):
                 while sum(one.path == path and one.status == 200 for one in sim.requests) < 3:
                     await anyio.sleep(0.001)
-                gate = sim.gate(path, at="answer")  # from here on nothing is answered: it cannot get through
-                await gate.arrived()
+                paused = sim.breakpoint(path, at="answer")  # from here on nothing is answered: it cannot get through
+                await paused.wait_until_hit()
             process.send_signal(number)
             stopped = await ended(process, limit_s=_PROMISED_S)
-        gate.open()
+        paused.release()
 
         rows = journals(home)
         run = Run(direction=way, wanted=files, landed=landed, rows=rows[0])
@@ -71,7 +72,7 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
         assert journals(home) == []
 
 
-# sabotage: `_GRACE_S = 60.0` in cli/job, which the tests of a disk call that never returns set for themselves.
+# sabotage: `_GRACE_S = 60.0` in cli/runner, which the tests of a disk call that never returns set for themselves.
 def test_the_grace_is_no_longer_than_promised() -> None:
     assert 0 < _GRACE_S <= _PROMISED_S
 
@@ -156,10 +157,10 @@ async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_co
     async with AsyncExitStack() as stack:
         async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
             port = int(sim.url.rstrip("/").rpartition(":")[2])
-            gate = sim.gate(path, at="body")
+            paused = sim.breakpoint(path, at="body")
             process = await stack.enter_async_context(started(sim.url, home, *words, "--workers", "3", "-q"))
             with anyio.fail_after(40):
-                await gate.arrived(3)
+                await paused.wait_until_hit(3)
             process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         async with an_em(tmp_path / "em", port=port) as again:  # new tokens, too: the old one is refused
@@ -176,13 +177,13 @@ async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_co
 async def test_a_job_under_nohup_goes_on_when_the_terminal_hangs_up(tmp_path: Path) -> None:
     files, home = some_files(random.Random(4), 12), tmp_path / "home"
     async with an_em(tmp_path / "em", files) as sim:
-        gate = sim.gate("em/files/downlink", at="answer")
+        paused = sim.breakpoint("em/files/downlink", at="answer")
         words = ("down", "/", "--into", "out", "-q")
         async with started(sim.url, home, *words, wrap=_NOHUP) as process:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             process.send_signal(signal.SIGHUP)
-            gate.open()
+            paused.release()
             finished = await ended(process)
     assert (finished.code, finished.ugly()) == (0, [])
     assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []

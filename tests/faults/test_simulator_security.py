@@ -12,7 +12,7 @@ import pytest
 from emasync.simulator import Generation, Simulator
 from tests.faults.malformed import Ask, essential, fixed, random_asks
 from tests.faults.stage_simulator import GENERATIONS, USERS, RequestPipeline, trial
-from tests.unit.simulator.raw import box
+from tests.unit.simulator.raw_client import simulator
 
 ASKS = list(fixed())
 
@@ -41,7 +41,7 @@ async def test_it_listens_on_this_machine_only() -> None:
 
 async def test_hundreds_of_clients_that_never_finish_do_not_keep_others_out() -> None:
     # Sabotage: take the lock before the request's head is read.
-    async with box(exclusive=True) as (sim, raw):
+    async with simulator(exclusive=True) as (sim, raw):
         host, _, port = sim.url.removeprefix("http://").rstrip("/").partition(":")
         slow = [await asyncio.open_connection(host, int(port)) for _ in range(300)]
         try:
@@ -55,7 +55,7 @@ async def test_hundreds_of_clients_that_never_finish_do_not_keep_others_out() ->
 
 async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> None:
     # Sabotage: count no bytes of plain fields in _Upload._data.
-    async with box() as (sim, _):
+    async with simulator() as (sim, _):
         caller = RequestPipeline(sim)
         await caller.log_in()
         fields = "".join(
@@ -69,7 +69,7 @@ async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> Non
 
 # Sabotage: `SimulatorState.bearer` gives the first account.
 async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Path) -> None:
-    async with box(root=tmp_path) as (sim, raw):
+    async with simulator(root=tmp_path) as (sim, raw):
         (sim.volume("client1") / "mine.txt").write_text("x")
         other = await raw.log_in("client2")
         assert await other.names() == []
@@ -81,21 +81,21 @@ async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Pa
 
 async def test_a_file_that_vanishes_before_its_answer_is_a_404(tmp_path: Path) -> None:
     # Sabotage: open the file outside of `try` in `downlink`.
-    async with box(root=tmp_path) as (sim, raw):
+    async with simulator(root=tmp_path) as (sim, raw):
         file = sim.volume("client1") / "a.txt"
         file.write_text("x")
         async with asyncio.TaskGroup() as tasks:
-            gate = sim.gate("em/files/downlink", at="answer")
+            paused = sim.breakpoint("em/files/downlink", at="answer")
             asked = tasks.create_task(raw.get("em/files/downlink", filepath="a.txt"))
-            await gate.arrived()
+            await paused.wait_until_hit()
             file.unlink()
-            gate.open()
+            paused.release()
         assert asked.result().status == 404
 
 
 async def test_a_link_to_itself_is_neither_listed_nor_a_500(tmp_path: Path) -> None:
     # Sabotage: catch only FileNotFoundError in Volume._entry.
-    async with box(root=tmp_path) as (sim, raw):
+    async with simulator(root=tmp_path) as (sim, raw):
         volume = sim.volume("client1")
         (volume / "loop").symlink_to("loop")
         (volume / "a.txt").write_text("x")

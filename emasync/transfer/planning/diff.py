@@ -1,7 +1,7 @@
 """What a sync has to do: two sides compared file by file, with the reason for each decision.
 
-Owns: when two files count as the same, and what may be deleted. May import model, errors and the rules for names.
-Pure: no I/O, no event loop. Whether the server's tags are to be believed, and what a journal knows, is told to it.
+Decides when two files count as the same, and what may be deleted. Pure: no I/O, no event loop; whether the server's
+tags can be compared, and what a journal knows, are arguments. May import model, errors and the rules for names.
 """
 
 from __future__ import annotations
@@ -23,19 +23,13 @@ from emasync.model import (
     SyncAction,
     SyncDecision,
     SyncDecisions,
+    SyncReason,
     safe,
 )
 from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
 
 _EXTRA = "not at the source"
-SAME_CONTENT = "same content"
-"""The reason of files whose tags are equal."""
-UNKNOWN_CONTENT = "same size, content unknown"
-"""The reason of files that nothing tells apart."""
-NO_SIZE = "the EM lists no size"
-NEW = "new"
-"""The reason of files that only the source has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +84,11 @@ def compare(
         elif source is None:
             action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
         elif mine is None or theirs is None:
-            action, reason = "copy", NEW
+            action, reason = "copy", SyncReason.NEW
         else:
             action, reason = _differ(mine, theirs, tags_confirmed=tags_confirmed, known=known, unknown=unknown)
         size = (source.size or 0) if source is not None and action == "copy" else 0
-        compared = unlisted is None and reason not in (UNKNOWN_CONTENT, NO_SIZE)
+        compared = unlisted is None and reason not in (SyncReason.UNKNOWN_CONTENT, SyncReason.NO_SIZE)
         decisions.append(path, action, reason, size=size, compared=compared)
     return _guarded(decisions, max_delete)
 
@@ -168,29 +162,30 @@ def _differ(
     unknown: Literal["keep", "copy"],
 ) -> tuple[Literal["copy", "keep"], str]:
     if theirs.size is None:
-        return "copy", NO_SIZE
+        return "copy", SyncReason.NO_SIZE
     if mine.size != theirs.size:
-        return "copy", "size differs"
+        return "copy", SyncReason.SIZE_DIFFERS
     if tags_confirmed and mine.content_tag is not None and theirs.content_tag is not None:
-        return ("keep", SAME_CONTENT) if mine.content_tag == theirs.content_tag else ("copy", "content differs")
-    verdict = known(mine.path) if known is not None else None
-    if verdict is None:
-        return unknown, UNKNOWN_CONTENT
-    return ("keep", "same size, unchanged since moved") if verdict else ("copy", "same size, changed since moved")
+        same = mine.content_tag == theirs.content_tag
+        return ("keep", SyncReason.SAME_CONTENT) if same else ("copy", SyncReason.CONTENT_DIFFERS)
+    unchanged = known(mine.path) if known is not None else None
+    if unchanged is None:
+        return unknown, SyncReason.UNKNOWN_CONTENT
+    return ("keep", SyncReason.UNCHANGED_SINCE) if unchanged else ("copy", SyncReason.CHANGED_SINCE)
 
 
 def _conflicts(here: _Side, there: _Side, *, direction: Direction) -> dict[RemotePath, str]:
     """Why nothing can be done about a path, for those of which that is so."""
     found: dict[RemotePath, str] = {}
-    for files, others, side in ((here, there, "on the EM"), (there, here, "here")):
+    for files, others, where, elsewhere in ((here, there, "here", "on the EM"), (there, here, "on the EM", "here")):
         needed = folders_above(others)
         clashing = [path for path in files if path in needed]
         for path in clashing:
-            found[path] = f"it is a folder {side}"
+            found[path] = f"it is a folder {elsewhere}"
         blocked = frozenset(clashing)
         for other in others if blocked else ():
             if blocker := next((folder for folder in _above(other) if folder in blocked), None):
-                found[other] = f"{safe(blocker)} is a file {'here' if side == 'on the EM' else 'on the EM'}"
+                found[other] = f"{safe(blocker)} is a file {where}"
     if direction is Direction.DOWNLINK:
         found |= {path: reason for path, reason in _unsaveable(here, there) if path not in found}
     return found

@@ -55,7 +55,7 @@ def test_misuse_is_exit_2_before_anything_has_begun(arguments: list[str], monkey
 
 def test_a_password_may_hold_colons_and_there_may_be_several_users(monkeypatch: pytest.MonkeyPatch) -> None:
     handed: list[Any] = []
-    monkeypatch.setattr("emasync.cli.simulator.Simulator", lambda **knobs: _Box(handed, knobs))
+    monkeypatch.setattr("emasync.cli.commands.simulator.Simulator", lambda **knobs: _Box(handed, knobs))
     monkeypatch.setattr("anyio.run", lambda *_: None)
 
     result = CliRunner().invoke(emasync, ["simulator", "--user", "client1:secret", "--user", "client2:a:b:c"])

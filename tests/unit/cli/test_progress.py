@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from emasync.cli.progress import Bars, Lines, clock_text
-from emasync.cli.tally import Tally
+from emasync.cli.progress_stats import Tally
 from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Forwarding, Planned, Progress, Settled, Started

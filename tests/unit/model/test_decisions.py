@@ -34,7 +34,7 @@ def test_packed_decisions_are_these_decisions(decisions: list[SyncDecision]) -> 
     assert list(copied) == [one.path for one in decisions if one.action == "copy"]
     assert all((one.path in copied) is (one.action == "copy") for one in decisions)
     assert "none" not in copied
-    assert packed.to_move("new") == sum(one.action == "copy" and one.reason == "new" for one in decisions)
+    assert packed.copies("new") == sum(one.action == "copy" and one.reason == "new" for one in decisions)
 
 
 def test_the_repr_of_very_many_shows_a_few() -> None:

@@ -1,4 +1,4 @@
-"""`Options` refuse what makes no sense, before anything starts."""
+"""`TransferOptions` refuse what makes no sense, before anything starts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from emasync.transfer.context import Options
 from emasync.transfer.events import Event, Noted
+from emasync.transfer.options import TransferOptions
 
 GOOD: dict[str, Any] = {"workers": 1, "overwrite": "replace", "verify": "content"}
 
@@ -15,11 +15,11 @@ GOOD: dict[str, Any] = {"workers": 1, "overwrite": "replace", "verify": "content
 @pytest.mark.parametrize("bad", [{"workers": 0}, {"workers": True}, {"overwrite": "yes"}, {"verify": True}])
 def test_an_option_that_makes_no_sense_is_a_value_error_that_names_it(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
-        Options(**(GOOD | bad))
+        TransferOptions(**(GOOD | bad))
 
 
 def test_events_go_to_whoever_asked_for_them() -> None:
     told: list[Event] = []
-    Options(**GOOD).tell(Noted(text="nobody listens"))
-    Options(**GOOD, on_event=told.append).tell(Noted(text="hello"))
+    TransferOptions(**GOOD).tell(Noted(text="nobody listens"))
+    TransferOptions(**GOOD, on_event=told.append).tell(Noted(text="hello"))
     assert told == [Noted(text="hello")]

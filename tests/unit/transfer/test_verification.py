@@ -79,11 +79,11 @@ def test_a_sent_file_is_judged_by_what_is_listed(
     # Sabotage: drop `or not counted`, or `if not counted`: an old file of that size passes for the lost one.
     found = verdict(listed, state, verify=verify, counted=counted)
     assert found.arrived is (how is not None)
-    assert found.knows
+    assert found.listed
     if how is not None:
-        assert found.how is how
+        assert found.verified is how
     else:
-        assert found.why
+        assert found.mismatch_reason
 
 
 # Sabotage: leave `resent` out of `_compare_tags`: sent for ever; or `counted`: an older file passes for the lost one.
@@ -100,17 +100,17 @@ def test_a_file_that_was_sent_again_is_there_by_size_while_the_rule_is_unknown(
     state: TagState, counted: bool, how: Verified | None
 ) -> None:
     found = verdict(entry(10, 8), state, counted=counted, resent=True)
-    assert (found.how if found.arrived else None) == how
+    assert (found.verified if found.arrived else None) == how
 
 
 def test_where_the_sent_bytes_tag_is_not_known_the_size_has_to_do() -> None:
     found = verdict(entry(10, 8), CONFIRMED, tag=None)
-    assert (found.arrived, found.how) == (True, Verified.SIZE)
+    assert (found.arrived, found.verified) == (True, Verified.SIZE)
 
 
 # Sabotage: leave `unknown_above` out of `verify_sent`: what no listing tells of is called missing, and sent again.
 @pytest.mark.parametrize("unknown", ["d", ""])
 def test_a_folder_whose_contents_are_not_listed_tells_nothing_of_its_files(unknown: str) -> None:
     found = verdict(None, CONFIRMED, unknown_folders=(unknown,))
-    assert (found.arrived, found.knows) == (False, False)
-    assert (unknown or "the volume") in found.why
+    assert (found.arrived, found.listed) == (False, False)
+    assert (unknown or "the volume") in found.mismatch_reason

@@ -1,0 +1,204 @@
+"""``emasync image build``, ``load`` and ``ls``; ``image push`` has a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+from anyio import to_thread
+
+from emasync.cli.docker_archive import full_name
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.output import escape_name
+from emasync.cli.runner import CommandContext, run_on_em
+from emasync.errors import BuildFailedError, ImageLoadError
+from emasync.model import RemotePath
+
+_VERBS = {
+    "build": ("image:image_build", "build an image on the EM from a folder with a Dockerfile"),
+    "load": ("image:image_load", "load an image from a tar that is in the volume"),
+    "ls": ("image:image_ls", "list the images you may run"),
+    "push": ("image_push:image_push", "check a tar of docker save, send it up and load it"),
+}
+
+
+@click.command("image", cls=LazyGroup, verbs=_VERBS)
+def image() -> None:
+    """Build, load, push and list Docker images.
+
+    \b
+    emasync image build echo-test --context ./echo-test
+    emasync image push echo-test.tar --image echo-test --rm-tar
+    """
+
+
+@click.command("build")
+@click.argument("name")
+@with_em
+@option("--context", required=True, metavar="DIR", help="the folder to build (with --no-uplink: of the volume)")
+@option("--dockerfile", default="Dockerfile", show_default=True, metavar="FILE", help="its path inside the context")
+@option("--remote", metavar="FOLDER", help="where in the volume to put the context [the folder's name]")
+@option("--no-uplink", is_flag=True, help="the context is in the volume already")
+def image_build(
+    asked: GlobalOptions,
+    name: str,
+    context: str,
+    dockerfile: str,
+    remote: str | None,
+    no_uplink: bool,  # noqa: FBT001 - click passes flags by name
+) -> None:
+    """Build the image NAME on the EM from a folder with a Dockerfile.
+
+    Before anything is sent: the Dockerfile is there, what it copies is in the context (.dockerignore counts), and the
+    images it starts from are named, because the EM builds without a network.
+
+    \b
+    emasync image build echo-test --context ./echo-test
+    emasync image build echo-test --context echo-test --no-uplink
+    """
+    if no_uplink:
+        if remote is not None:
+            raise click.UsageError("--remote is where an uplink goes; with --no-uplink there is none")
+        run_on_em(asked, partial(_build, name=name, dockerfile=dockerfile, folder=RemotePath(context), bases=()))
+    else:
+        here = Path(context)
+        folder = RemotePath(here.resolve().name if remote is None else remote)
+        run_on_em(asked, partial(_send_and_build, name=name, context=here, dockerfile=dockerfile, folder=folder))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What a context comes to: `exclude` are gitignore patterns for the uplink."""
+
+    bases: Sequence[str]
+    faults: Sequence[str]
+    exclude: Sequence[str]
+
+
+async def _send_and_build(
+    at: CommandContext, *, name: str, context: Path, dockerfile: str, folder: RemotePath
+) -> ExitCode:
+    plan = await to_thread.run_sync(_plan, context, dockerfile)
+    for fault in plan.faults:
+        at.out.error(fault)
+    if plan.faults:
+        return ExitCode.USAGE
+    if plan.bases:
+        at.out.say(f"FROM {', '.join(plan.bases)}: the EM builds without a network, so this must be onboard already")
+    # Imported here: the engine and what it draws with are of no use to a context that is refused.
+    from emasync.cli.transfer_runner import uplink_all
+
+    await uplink_all(at, [f"{context}/"], folder, exclude=plan.exclude)
+    return await _build(at, name=name, dockerfile=dockerfile, folder=folder, bases=plan.bases)
+
+
+async def _build(
+    at: CommandContext, *, name: str, dockerfile: str, folder: RemotePath, bases: Sequence[str]
+) -> ExitCode:
+    at.out.say(f"building {name} on the EM; this may take minutes")
+    try:
+        await at.em.images.build(name, dockerfile=folder / dockerfile, context=folder or ".")
+    except BuildFailedError as error:
+        if at.out.as_json:
+            at.out.result("build_log", "", lines=list(error.log_tail))
+        raise
+    at.out.result("built", f"built {name}", image=name, context=folder, bases=list(bases))
+    at.out.say(f"next: emasync pod run {name} --wait")
+    return ExitCode.DONE
+
+
+def _plan(context: Path, dockerfile: str) -> _Plan:
+    """Reads the disk: run it in a thread."""
+    from emasync.cli.dockerfile import build_faults, excluded, read_dockerfile
+    from emasync.transfer.planning.filters import Filters
+    from emasync.transfer.planning.scan import scan
+
+    if not context.is_dir():
+        return _Plan(bases=(), faults=[f"{context} is no folder of this machine; give --context DIR"], exclude=())
+    names = [one.relative for one in scan([f"{context}/"]).found]
+    if dockerfile not in names:
+        why = f"no {dockerfile} in {context} (--dockerfile is a path inside the context)"
+        return _Plan(bases=(), faults=[why], exclude=())
+    recipe = read_dockerfile((context / dockerfile).read_text(encoding="utf-8", errors="replace"))
+    ignore = _ignore_lines(context, dockerfile)
+    exclude = excluded(names, ignore, keep={dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"})
+    filters = Filters(exclude=tuple(exclude))
+    return _Plan(
+        bases=recipe.bases,
+        faults=build_faults(recipe, [name for name in names if filters.takes(name)]),
+        exclude=exclude,
+    )
+
+
+def _ignore_lines(context: Path, dockerfile: str) -> list[str]:
+    """The Dockerfile's own ignore file goes before the context's, as in BuildKit."""
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        if (context / name).is_file():
+            return (context / name).read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
+
+
+@click.command("load")
+@click.argument("tar")
+@with_em
+@option("--image", required=True, metavar="NAME", help="what the image in the tar is called")
+def image_load(asked: GlobalOptions, tar: str, image: str) -> None:
+    """Load an image from TAR, a file that is in the volume already.
+
+    The image must be tagged with your user name in front (client1-echo-test): any other loads, and can never be run.
+    `emasync image push` checks that before it sends a tar.
+
+    \b
+    emasync image load echo-test.tar --image client1-echo-test
+    emasync image load images/echo-test.tar --image echo-test --json
+    """
+    run_on_em(asked, partial(_load, tar=tar, image=image))
+
+
+async def _load(at: CommandContext, *, tar: str, image: str) -> ExitCode:
+    await load_and_look(at, tar, image=image)
+    at.out.result("loaded", f"loaded {image} from {tar}", image=image, tar=tar)
+    at.out.say(f"next: emasync pod run {image} --wait")
+    return ExitCode.DONE
+
+
+async def load_and_look(at: CommandContext, tar: str, *, image: str) -> None:
+    """Load `tar` of the volume as `image`; ImageLoadError also where the EM took it and does not list it."""
+    at.out.say(f"loading {image} from {tar} on the EM; this may take minutes")
+    await at.em.images.load(image, tarfile=tar)
+    username = at.em.username
+    wanted = full_name(image, username=username)
+    # A registry in front of a listed name says nothing against it.
+    listed = {full_name(one.name.rpartition("/")[2], username=username) for one in await at.em.images.list()}
+    if wanted.rpartition("/")[2] not in listed and wanted not in listed:
+        raise ImageLoadError(
+            f"the EM took {tar}, but {wanted} is not among your images: its tag in the tar is another one; "
+            f"next: docker tag {image} {wanted} && docker save {wanted} -o {wanted}.tar && "
+            f"emasync image push {wanted}.tar --image {wanted}"
+        )
+
+
+@click.command("ls")
+@with_em
+def image_ls(asked: GlobalOptions) -> None:
+    """List the images you may run, one a line.
+
+    \b
+    emasync image ls
+    emasync image ls --json | jq -r 'select(.type == "image").name'
+    """
+    run_on_em(asked, _ls)
+
+
+async def _ls(at: CommandContext) -> ExitCode:
+    images = await at.em.images.list()
+    for image in sorted(images, key=lambda one: one.name):
+        at.out.result("image", escape_name(image.name), name=image.name)
+    if not images:
+        at.out.say(f"no images of {at.em.username}; next: emasync image build NAME --context DIR")
+    return ExitCode.DONE

@@ -1,0 +1,186 @@
+"""``emasync pod status``, ``wait`` and ``watch``, and the printing of a pod's status."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from emasync.cli.exit_codes import ExitCode
+from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.options import GlobalOptions, Seconds, option, with_em
+from emasync.cli.output import Out
+from emasync.cli.pod_run_store import forget_run, recall_run
+from emasync.cli.runner import CommandContext, run_on_em
+from emasync.errors import NotFoundError, PodFailedError
+from emasync.model import PodPhase, PodRun, PodStatus
+
+_VERBS = {
+    "run": ("pod_run:pod_run", "have the EM run an image; --wait follows it to its end"),
+    "status": ("pod:pod_status", "how the pod fares now"),
+    "wait": ("pod:pod_wait", "wait for the pod's end; the exit code says how it ended"),
+    "watch": ("pod:pod_watch", "print every change until the pod's end"),
+}
+
+
+@click.command("pod", cls=LazyGroup, verbs=_VERBS)
+def pod() -> None:
+    """Run a pod, watch it, wait for it.
+
+    \b
+    emasync pod run echo-test --wait
+    emasync pod wait --timeout 10m
+    """
+
+
+class _Interval(Seconds):
+    """A duration of more than nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = super().convert(value, param, ctx)
+        if not found:
+            self.fail("there must be some time between two looks; write 2s", param, ctx)
+        return found
+
+
+with_interval = option("--interval", type=_Interval(), default="2s", show_default=True, help="between two looks")
+"""Give a verb the flag ``--interval``, in seconds."""
+
+
+def status_text(status: PodStatus) -> str:
+    """One line: ``terminated: Error, exit code 3, 12 s``."""
+    if status.phase is PodPhase.NONE:
+        return "none: the EM shows no pod"
+    facts = [status.reason] if status.reason else []
+    if status.exit_code is not None:
+        facts.append(f"exit code {status.exit_code}")
+    if status.started_at and status.finished_at:
+        facts.append(f"{(status.finished_at - status.started_at).total_seconds():.0f} s")
+    elif status.started_at:
+        facts.append(f"since {status.started_at.isoformat()}")
+    if status.message:
+        facts.append(status.message)
+    return f"{status.phase}: {', '.join(facts)}" if facts else str(status.phase)
+
+
+def status_fields(status: PodStatus) -> dict[str, Any]:
+    """The same for scripts; times in ISO 8601."""
+    return {
+        "phase": str(status.phase),
+        "reason": status.reason,
+        "message": status.message,
+        "started_at": status.started_at and status.started_at.isoformat(),
+        "finished_at": status.finished_at and status.finished_at.isoformat(),
+        "exit_code": status.exit_code,
+        "dead_end": status.dead_end,
+        "ended": status.ended,
+    }
+
+
+def tell_awaited(out: Out, run: PodRun) -> None:
+    """Which run a verb waits for, and which status it does not take for that run's."""
+    out.say(f"waiting for the end of {run.description}")
+    if run.before is None:
+        out.say("what ran before it could not be seen: an end that nothing else came before may be the earlier run's")
+    elif run.before.ended:
+        out.say(f"before it: {status_text(run.before)}; while the EM shows just that, it may be the earlier run's")
+
+
+@click.command("status")
+@with_em
+def pod_status(asked: GlobalOptions) -> None:
+    """How the pod fares now. The exit code is 0 however it fares; `emasync pod wait` judges.
+
+    \b
+    emasync pod status
+    emasync pod status --volume pod-a --json | jq -r 'select(.type == "pod").phase'
+    """
+    run_on_em(asked, _status)
+
+
+async def _status(at: CommandContext) -> ExitCode:
+    from emasync.cli.commands.pod import status_fields, status_text
+
+    status = await at.em.pods.status()
+    at.out.result("pod", status_text(status), **status_fields(status))
+    return ExitCode.DONE
+
+
+@click.command("wait")
+@with_em
+@option("--timeout", type=Seconds(), help="give up after this long [never]; the pod goes on")
+@with_interval
+def pod_wait(asked: GlobalOptions, timeout: float | None, interval: float) -> None:
+    """Wait for the pod's end, and print how it ended.
+
+    That is the end of the run that `emasync pod run` on this machine asked for last, not of a run before it; without
+    such a run, of whatever pod the EM shows. Exit code 0: it succeeded, 3: there is no pod, 5: the timeout came first,
+    12: it vanished or cannot be told from the run before it, 21: it cannot start, 22: it ended badly.
+
+    \b
+    emasync pod wait
+    emasync pod wait --timeout 10m && emasync down results/
+    """
+    run_on_em(asked, partial(_wait, timeout_s=timeout, interval_s=interval))
+
+
+async def _wait(at: CommandContext, *, timeout_s: float | None, interval_s: float) -> ExitCode:
+    at.resume = "emasync pod wait"
+    run = await recall_run(at)
+    if run is not None:
+        tell_awaited(at.out, run)
+    elif (await at.em.pods.status()).phase is PodPhase.NONE:
+        raise NotFoundError("there is no pod to wait for; next: emasync pod run IMAGE")
+    else:
+        at.out.say("no run of this machine is remembered: waiting for the end of whatever pod the EM shows")
+    watch = at.em.pods.watch(run, interval=interval_s)
+    try:
+        status = await watch.end(timeout_s=timeout_s)
+    except PodFailedError as error:
+        _tell(at, error.pod)
+        if not watch.doubtful:
+            await forget_run(at, run)
+        raise
+    _tell(at, status)
+    await forget_run(at, run)
+    return ExitCode.DONE
+
+
+def _tell(at: CommandContext, status: PodStatus) -> None:
+    at.out.result("pod", status_text(status), **status_fields(status))
+
+
+@click.command("watch")
+@with_em
+@with_interval
+def pod_watch(asked: GlobalOptions, interval: float) -> None:
+    """Print the pod's status now and whenever it changes, until it has ended or can never start.
+
+    That is the pod of the run that `emasync pod run` on this machine asked for last; without such a run, whatever pod
+    the EM shows. Where there is no pod it waits for one. Exit code 12: it vanished, or cannot be told from the run
+    before it, 21: it cannot start, 22: it ended badly. Ctrl-C leaves the pod alone.
+
+    \b
+    emasync pod watch
+    emasync pod watch --interval 10s --json
+    """
+    run_on_em(asked, partial(_watch, interval_s=interval))
+
+
+async def _watch(at: CommandContext, *, interval_s: float) -> ExitCode:
+    at.resume = "emasync pod watch"
+    run = await recall_run(at)
+    if run is not None:
+        tell_awaited(at.out, run)
+    watch = at.em.pods.watch(run, interval=interval_s)
+    seen = False
+    async for status in watch:
+        at.out.result("pod", status_text(status), **status_fields(status))
+        if status.phase is PodPhase.NONE and not seen:
+            at.out.say("waiting for one; next: emasync pod run IMAGE")
+        seen = seen or status.phase is not PodPhase.NONE
+    if not watch.doubtful:
+        await forget_run(at, run)
+    watch.result()
+    return ExitCode.DONE
