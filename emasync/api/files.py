@@ -45,7 +45,7 @@ class Files:
         self._volume = volume
         self._limits = limits
 
-    async def list(self, *, account: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
+    async def list(self, *, stats: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
         `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
@@ -55,7 +55,7 @@ class Files:
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        async for attempt in self._pipeline.attempts(requests.list_files(self._volume), stats=account):
+        async for attempt in self._pipeline.attempts(requests.list_files(self._volume), stats=stats):
             async with attempt as response:
                 tree = await response.listing(only=only)
         return tree
@@ -66,7 +66,7 @@ class Files:
         *,
         expected: Collection[FileEntry] | None = None,
         relist: Callable[[], Awaitable[FileTree]] | None = None,
-        account: RequestStats | None = None,
+        stats: RequestStats | None = None,
     ) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
@@ -84,7 +84,7 @@ class Files:
         for _ in range(_DELETE_ROUNDS):
             refused: BadRequestError | None = None
             try:
-                await self._pipeline.json(requests.delete(self._volume, path), stats=account)
+                await self._pipeline.json(requests.delete(self._volume, path), stats=stats)
             except UnknownOutcomeError as error:
                 lost = error
             except NotFoundError:
@@ -98,7 +98,7 @@ class Files:
             else:
                 return
             try:
-                tree = await (self.list(account=account) if relist is None else relist())
+                tree = await (self.list(stats=stats) if relist is None else relist())
             except EMError:
                 break
             if not tree.is_known(path) or tree.unknown_below(path):
@@ -114,7 +114,7 @@ class Files:
         assert lost is not None
         raise lost
 
-    async def read(self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None) -> bytes:
+    async def read(self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
@@ -122,13 +122,13 @@ class Files:
         IntegrityError as soon as it runs past that by more than 64 KiB. Without it a file of more than
         `Limits.read_reply` bytes is a TooLargeError.
         """
-        return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
+        return (await self.read_with_claims(path, stats=stats, expected_size=expected_size)).data
 
     async def read_with_claims(
-        self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None
+        self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None
     ) -> ReadFile:
         """As `read`, with what the response itself claims of the file."""
-        async for attempt in self._pipeline.attempts(requests.downlink(self._volume, path), stats=account):
+        async for attempt in self._pipeline.attempts(requests.downlink(self._volume, path), stats=stats):
             async with attempt as response:
                 content = FileContent(response, self._limits, expected_size=expected_size)
                 chunks: list[bytes] = []

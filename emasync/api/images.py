@@ -1,6 +1,6 @@
 """`em.images`: building, loading and listing Docker images on the EM.
 
-Owns: these three calls. May import caller and below.
+May import http and below. Short, but a subject of its own beside files and pods.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class Transport:
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             own = upload.failure if upload is not None else None
-            failure = own or self._mapped(request, error, upload, allowed, secrets)
+            failure = own or self._error_of(request, error, upload, allowed, secrets)
         finally:
             if upload is not None:
                 upload.scope = None  # an early answer ends it while the body is still being written
@@ -189,12 +189,35 @@ class Transport:
         if self._owned and self._connector is not None:
             self._connector.close_idle()
 
-    def _mapped(
+    def _error_of(
         self, request: ApiRequest, error: BaseException, upload: Upload | None, allowed: float, secrets: Sequence[str]
     ) -> EMError:
+        """The error of ours that an exception of aiohttp, of a socket or of a time-out becomes."""
         where = f"{self.base_url.host}:{self.base_url.port}"
         why = safe(scrub(reason_of(error), secrets), limit=200)
         sent = upload.sent > 0 if upload is not None else True
+        if (unconnected := self._connection_error(request, error, where, secrets)) is not None:
+            return unconnected
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+            if upload is not None and not upload.complete:
+                return TimedOutError(
+                    f"{request}: the server took no more data after {upload.sent} of {upload.size} bytes",
+                    call=str(request),
+                    phase="send",
+                    sent=sent,
+                )
+            return TimedOutError(
+                f"{request}: no answer within {allowed:g} s", call=str(request), phase="answer", sent=True
+            )
+        if isinstance(error, aiohttp.ClientResponseError):
+            return ProtocolError(f"{request}: the answer is not HTTP: {why}", call=str(request))
+        return UnreachableError(f"{request}: the connection to {where} broke: {why}", call=str(request), sent=sent)
+
+    def _connection_error(
+        self, request: ApiRequest, error: BaseException, where: str, secrets: Sequence[str]
+    ) -> EMError | None:
+        """What `error` becomes if there was no connection, else None."""
+        why = safe(scrub(reason_of(error), secrets), limit=200)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return TimedOutError(
                 f"{request}: no connection to {where} in {self._timeouts.connect_s:g} s; check the URL and the network",
@@ -216,17 +239,4 @@ class Transport:
                 f"{request}: cannot connect to {where}: {why}; check the URL, and that the EM is reserved and up",
                 call=str(request),
             )
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-            if upload is not None and not upload.complete:
-                return TimedOutError(
-                    f"{request}: the server took no more data after {upload.sent} of {upload.size} bytes",
-                    call=str(request),
-                    phase="send",
-                    sent=sent,
-                )
-            return TimedOutError(
-                f"{request}: no answer within {allowed:g} s", call=str(request), phase="answer", sent=True
-            )
-        if isinstance(error, aiohttp.ClientResponseError):
-            return ProtocolError(f"{request}: the answer is not HTTP: {why}", call=str(request))
-        return UnreachableError(f"{request}: the connection to {where} broke: {why}", call=str(request), sent=sent)
+        return None

@@ -150,7 +150,7 @@ class Deletion:
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
         mine = RequestStats(parent=self.run.stats)
         try:
-            await self.run.context.files.delete(remote, expected=[entry], relist=relist, account=mine)
+            await self.run.context.files.delete(remote, expected=[entry], relist=relist, stats=mine)
         finally:
             if mine.requests:
                 self.run.tracker.sent([remote])  # a deadline that cuts it off leaves it unknown

@@ -98,33 +98,33 @@ class FileDownlink:
 
     def __init__(
         self,
-        link: TransferContext,
+        context: TransferContext,
         options: TransferOptions,
         *,
         into: Path,
-        pin: RootGuard,
+        root_guard: RootGuard,
         relist: Callable[[], Awaitable[FileTree]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
+        self._context = context
         self._options = options
         self._into = into
-        self._pin = pin
+        self._root_guard = root_guard
         self._relist = relist
         self._clock = clock
 
-    async def run(self, item: DownlinkItem, account: RequestStats) -> FileResult:
+    async def run(self, item: DownlinkItem, stats: RequestStats) -> FileResult:
         """Bring `item` to disk under its final name; errors of the server and of the disk become a failed Outcome.
 
         Cancellation removes the temporary file before it propagates.
         """
-        stats = RequestStats(parent=account)
+        own = RequestStats(parent=stats)
         began = self._clock()
         placed: _PlacedFile | None = None
         state, reason, error = OutcomeState.DONE, None, None
         try:
             await self._check_overwrite(item)
-            placed = await self._download(item, stats)
+            placed = await self._download(item, own)
         except (EMError, OSError) as failure:
             if isinstance(failure, FileExistsError) and self._options.overwrite == "skip":
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
@@ -138,9 +138,9 @@ class FileDownlink:
             bytes=placed.saved.size if placed else 0,
             sha256=placed.saved.sha256 if placed else None,
             verified=placed.verified if placed else Verified.NONE,
-            attempts=stats.requests,
+            attempts=own.requests,
             seconds=self._clock() - began,
-            busy_seconds=stats.busy_s,
+            busy_seconds=own.busy_s,
             reason=reason,
             error=error,
         )
@@ -151,7 +151,7 @@ class FileDownlink:
 
     async def _check_overwrite(self, item: DownlinkItem) -> None:
         """FileExistsError if a file is there and may not be replaced: nothing is requested then."""
-        if self._options.overwrite != "replace" and await exists(self._link.threads, self._into, item.place):
+        if self._options.overwrite != "replace" and await exists(self._context.threads, self._into, item.place):
             local_path = safe(prefix(self._into) + item.place)
             raise FileExistsError(f"{local_path} exists; overwrite='replace' or 'skip' decides what to do with it")
 
@@ -189,15 +189,15 @@ class FileDownlink:
     ) -> _ReceivedFile:
         """One whole response in a temporary file, which lives as long as `temporary`; each attempt has a new one."""
         size = entry.size if entry else None
-        request = requests.downlink(self._link.volume, item.remote)
-        async for attempt in self._link.pipeline.attempts(request, stats=stats, raise_shortage=True):
+        request = requests.downlink(self._context.volume, item.remote)
+        async for attempt in self._context.pipeline.attempts(request, stats=stats, raise_shortage=True):
             async with attempt as response:
                 await temporary.aclose()  # the temporary file of an attempt that failed
                 self._options.tell(
                     Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt.number)
                 )
                 writer = await self._open_writer(item, size, temporary)
-                content = FileContent(response, self._link.settings.limits, expected_size=size)
+                content = FileContent(response, self._context.settings.limits, expected_size=size)
                 try:
                     await self._write(content, writer, item, size)
                 finally:
@@ -213,13 +213,13 @@ class FileDownlink:
             root=self._into,
             path=item.place,
             overwrite=self._options.overwrite,
-            durable=self._link.settings.durable,
-            root_guard=self._pin,
+            durable=self._context.settings.durable,
+            root_guard=self._root_guard,
             unchanged=item.unchanged,
         )
         if size is not None and size <= SMALL:
-            return BufferedFileWriter(self._link.threads, target)
-        writer = await temporary.enter_async_context(open_writer(self._link.threads, target))
+            return BufferedFileWriter(self._context.threads, target)
+        writer = await temporary.enter_async_context(open_writer(self._context.threads, target))
         if size:
             await writer.check_space(size)
         return writer
@@ -230,7 +230,7 @@ class FileDownlink:
         buffer = ChunkBuffer(_BATCH if isinstance(writer, FileWriter) else 0)
         observed = self._options.on_event is not None
         while data := await content.receive():
-            await self._link.down.take(len(data))
+            await self._context.down.take(len(data))
             for batch in buffer.add(data):
                 await writer.write(batch)
             if observed:
@@ -267,19 +267,19 @@ class FileDownlink:
             return self._verify(received, fresh)
         except IntegrityError:
             pass
-        tags = self._link.tags
+        tags = self._context.tags
         if received.facts.sha256 is None or fresh != entry or fresh.size != received.writer.size:
             return None
         tags.mismatch(fresh.path)
         if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
                 others = [other for other in await self._relist() if other.path != fresh.path]
-                await probe_tags(self._link, others, account=stats, relist=self._relist)
+                await probe_tags(self._context, others, stats=stats, relist=self._relist)
         return None if tags.confirmed else Verified.SHA256
 
     def _with_advice(self, error: IntegrityError) -> IntegrityError:
         """`error` of a file that was received as often as is sensible, with advice where the tags are in doubt."""
-        if self._link.tags.confirmed or self._options.verify != "content":
+        if self._context.tags.confirmed or self._options.verify != "content":
             return error
         advice = (
             "whether this server's content tags follow the known rule is not known; verify='size' does without them"
@@ -298,7 +298,7 @@ class FileDownlink:
         """How well what was received is verified by its response and by `entry`; IntegrityError where they differ."""
         if self._options.verify == "none":
             return Verified.NONE
-        writer, tags = received.writer, self._link.tags
+        writer, tags = received.writer, self._context.tags
         by_content = self._options.verify == "content"
         size = entry.size if entry else None
         if by_content and entry and size == writer.size and size and entry.content_tag == writer.tag:

@@ -61,7 +61,7 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.one(), guard, context.limiter.listen(options.tell):
+        with context.running.track(), guard, context.limiter.listen(options.tell):
             await _run(context, options, direction, job, tracker, stats)
 
     tracker = ResultTracker(direction=direction, on_event=options.on_event)
@@ -109,7 +109,9 @@ class _DownlinkWorker:
     def __init__(self, run: TransferRun, into: Path) -> None:
         self._run = run
         self._into = into
-        self._files = FileDownlink(run.context, run.options, into=into, pin=run.root_guard, relist=run.listing.fresh)
+        self._files = FileDownlink(
+            run.context, run.options, into=into, root_guard=run.root_guard, relist=run.listing.fresh
+        )
         self._fatal_error: Exception | None = None
         self._size_only_noted = run.options.verify != "content"
 
@@ -178,7 +180,7 @@ async def _run(
             journal=journal,
             stats=stats,
             open_files=Places(tracker.note, make_room=context.pipeline.close_idle_connections),
-            listing=SharedListing(lambda: context.files.list(account=stats)),
+            listing=SharedListing(lambda: context.files.list(stats=stats)),
         )
         with anyio.move_on_after(options.deadline_s) as scope:
             await job(run)

@@ -210,7 +210,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
         learned.match()
     else:  # either every file differs, or the rule does: small files of known bytes tell which
         others = sides.tree if len(entries) < _ENOUGH else entries.values()
-        await probe_tags(run.context, others, account=run.stats, relist=run.listing.fresh)
+        await probe_tags(run.context, others, stats=run.stats, relist=run.listing.fresh)
     return tags
 
 

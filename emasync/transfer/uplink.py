@@ -50,7 +50,7 @@ class Uplink:
         self._sleep = sleep
         self._pool = WorkerPool()
         run.stats.sleep = self._pool.sleep
-        self._sender = UplinkRequestSender(run.context, run.options, roster=run.tracker, clock=clock)
+        self._sender = UplinkRequestSender(run.context, run.options, tracker=run.tracker, clock=clock)
         self._state = UplinkState(verify=run.options.verify, tags=run.context.tags, now_s=clock())
         self._listing_lock = anyio.Lock()
         self._fatal_error: Exception | None = None
@@ -90,7 +90,7 @@ class Uplink:
         a file that cannot be opened even alone, after all waits, has failed."""
         open_files = self._run.open_files
         async with open_files.take() as place:
-            result = await self._sender.send(call, account=self._run.stats)
+            result = await self._sender.send(call, stats=self._run.stats)
             if result.short is None:
                 open_files.passed()
                 return result
@@ -123,7 +123,7 @@ class Uplink:
         began_s = self._clock()
         sent = self._state.take_pending()
         try:
-            tree = await self._context.files.list(account=self._run.stats, only=[file.item.remote for file in sent])
+            tree = await self._context.files.list(stats=self._run.stats, only=[file.item.remote for file in sent])
         except EMError as error:
             await self._give_up(sent, error)
             return False
@@ -151,13 +151,13 @@ class Uplink:
             relist = self._list_all if samples.conclusive else None
             with suppress(EMError):
                 await probe_tags(
-                    self._context, samples.entries, account=self._run.stats, sent=samples.sent, relist=relist
+                    self._context, samples.entries, stats=self._run.stats, sent=samples.sent, relist=relist
                 )
         self._state.note_incompatible_tags()
         self._note()
 
     async def _list_all(self) -> FileTree:
-        return await self._context.files.list(account=self._run.stats)
+        return await self._context.files.list(stats=self._run.stats)
 
     def _note(self) -> None:
         for text in self._state.take_notes():

@@ -1,7 +1,7 @@
-"""The body of one uplink call: heads, files and tail, streamed from disk with a length known in advance.
+"""The multipart body of one uplink request, streamed from disk with a length known in advance.
 
-Owns: walking through the files of a call, and remembering what was read of each. May import disk and wire.
-Knows nothing of requests; it is a `transport.Body`, made anew for each attempt.
+It records the digests of what was read of each file. A new body is made for each sending; it fits `http.Body`. May
+import disk, bandwidth, plan and wire; knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from emasync.http.bandwidth import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
 
-_JOIN = 64 * 1024  # small files and heads are handed on together, in pieces of about this
+_JOIN = 64 * 1024  # small files and part heads are joined to pieces of about this size
 
 
 class UplinkBody:

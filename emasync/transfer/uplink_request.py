@@ -63,31 +63,31 @@ class UplinkRequestSender:
 
     def __init__(
         self,
-        link: TransferContext,
+        context: TransferContext,
         options: TransferOptions,
         *,
-        roster: ResultTracker,
+        tracker: ResultTracker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
+        self._context = context
         self._options = options
-        self._roster = roster
+        self._tracker = tracker
         self._clock = clock
         self._max_files = self._max_bytes = math.inf  # of a request, as far as refusals have shown
 
-    async def send(self, call: UplinkCall, *, account: RequestStats) -> RequestResult:
+    async def send(self, call: UplinkCall, *, stats: RequestStats) -> RequestResult:
         """Send `call` as often as the retry table allows. Errors of the server or of a file become part of the result.
 
         The tracker is told which files leave. Cancellation drops the connection and closes the files.
         """
         if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
             return RequestResult(unsent=call.items, split=True)
-        stats = RequestStats(parent=account)
+        own = RequestStats(parent=stats)
         began = self._clock()
         bodies: list[UplinkBody] = []
         refused = False
         try:
-            receipt = await self._request(call, bodies, stats)
+            receipt = await self._request(call, bodies, own)
         except UnknownOutcomeError as error:
             counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
         except (EMError, OSError) as error:
@@ -101,7 +101,7 @@ class UplinkRequestSender:
             sha256=None,
             tag=None,
             seconds=self._clock() - began,
-            busy_s=stats.busy_s,
+            busy_s=own.busy_s,
         )
         return RequestResult(sent=_pending(call.items, bodies[-1], pending))
 
@@ -109,11 +109,11 @@ class UplinkRequestSender:
         """The server's receipt. `bodies` gets a fresh body for each sending: the last one knows what was read."""
 
         def body() -> UplinkBody:
-            self._roster.sent(item.remote for item in call.items)
+            self._tracker.sent(item.remote for item in call.items)
             bodies.append(self._body(call))
             return bodies[-1]
 
-        attempts = self._link.pipeline.attempts(
+        attempts = self._context.pipeline.attempts(
             requests.uplink(), body=body, size=call.bytes, stats=stats, raise_shortage=True
         )
         async for attempt in attempts:
@@ -128,10 +128,10 @@ class UplinkRequestSender:
                 return RequestResult(unsent=call.items, split=True)
         if body is not None and body.reading is not None and _of_a_file(error):
             culprit = call.items[body.reading]
-            before, after = call.items[: body.reading], call.items[body.reading + 1 :]
+            earlier, later = call.items[: body.reading], call.items[body.reading + 1 :]
             pending = PendingConfirmation(item=culprit, acknowledged=False, sha256=None, tag=None, complete=False)
             end = RequestResult(
-                sent=_pending(before, body, pending), unsent=(culprit, *after), short=((culprit,), error)
+                sent=_pending(earlier, body, pending), unsent=(culprit, *later), short=((culprit,), error)
             )
             return end if is_out_of_files(error) else end.without_short()
         if is_out_of_files(error):
@@ -154,13 +154,13 @@ class UplinkRequestSender:
             size = item.fingerprint.size
             self._options.tell(
                 Started(
-                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._roster.sends(item.remote)
+                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._tracker.sends(item.remote)
                 )
             )
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]
-            self._roster.moved(item.remote, done - handed.get(index, 0))
+            self._tracker.moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
             if not observed:
                 return
@@ -172,9 +172,9 @@ class UplinkRequestSender:
 
         return UplinkBody(
             call.items,
-            fields=requests.uplink_fields(self._link.volume, call.dest),
-            threads=self._link.threads,
-            pace=self._link.up,
+            fields=requests.uplink_fields(self._context.volume, call.dest),
+            threads=self._context.threads,
+            pace=self._context.up,
             on_progress=progress,
             on_sent=handed_over,
         )
