@@ -53,7 +53,7 @@ def save_plan(plan: UplinkPlan | DownlinkPlan, file: str) -> None:
     if isinstance(plan, UplinkPlan):
         here = Path.cwd()
         calls = (
-            replace(call, items=tuple(replace(item, before=prefix(here / item.before)) for item in call.items))
+            replace(call, items=tuple(replace(item, directory=prefix(here / item.directory)) for item in call.items))
             for call in plan.calls
         )
         plan = replace(plan, calls=tuple(calls))

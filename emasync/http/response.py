@@ -18,9 +18,9 @@ from emasync.config import Limits, Timeouts
 from emasync.errors import EMError, IntegrityError, ProtocolError, TimedOutError, UnreachableError
 from emasync.http.redaction import Redactor
 from emasync.model import FileTree, safe
-from emasync.wire.downlink import ResponseMetadata, open_reader, verify
-from emasync.wire.json_reply import parse_text, utf8_decoder
-from emasync.wire.listing_reader import ListingReader
+from emasync.wire.downlink import ResponseMetadata, open_decoder, verify
+from emasync.wire.json_parser import parse_text, utf8_decoder
+from emasync.wire.listing import ListingParser
 from emasync.wire.requests import ApiRequest
 from emasync.wire.responses import check_success
 
@@ -108,7 +108,7 @@ class Response:
         """The whole body as a listing, parsed while it arrives, without the password or tokens it may repeat: other
         tasks and signal handlers run between two pieces. ProtocolError as for `json`, with `Limits.listing_reply`.
         With `only`, just these files of it are kept, and all folders."""
-        reader = ListingReader(self._limits, only=only, redact=self._redacted)
+        reader = ListingParser(self._limits, only=only, redact=self._redacted)
         with self._parsing(self._limits.listing_reply) as parsing:
             while chunk := await self._next(parsing):
                 for start in range(0, len(chunk), _SLICE):
@@ -175,14 +175,14 @@ class FileContent:
     and `size` is what came. Only the form of the body is verified: that it is whole and well-formed.
 
     `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than `Limits.overrun`.
-    Without it, it may be of any size; what is held beside the file's bytes is bounded in any case (`EnvelopeReader`).
+    Without it, it may be of any size; what is held beside the file's bytes is bounded in any case (`EnvelopeDecoder`).
     """
 
-    __slots__ = ("_bound", "_reader", "_response", "facts", "size")
+    __slots__ = ("_bound", "_decoder", "_response", "facts", "size")
 
     def __init__(self, response: Response, limits: Limits, *, expected_size: int | None = None) -> None:
         self._response = response
-        self._reader = open_reader(response.headers, limits)
+        self._decoder = open_decoder(response.headers, limits)
         self._bound = None if expected_size is None else expected_size + limits.overrun
         self.size = 0
         self.facts = ResponseMetadata()
@@ -190,12 +190,12 @@ class FileContent:
     async def receive(self) -> bytes:
         """The next chunk of the file, never empty before the end; then empty, and `facts` are known."""
         while chunk := await self._response.receive():
-            if data := self._reader.feed(chunk):
+            if data := self._decoder.feed(chunk):
                 self.size += len(data)
                 if self._bound is not None and self.size > self._bound:
                     raise self._overrun(self._bound)
                 return data
-        self.facts = self._reader.finish()
+        self.facts = self._decoder.finish()
         self._response.check_facts(self.facts)
         return b""
 

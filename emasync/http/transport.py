@@ -33,7 +33,7 @@ from emasync.http.redaction import Redactor
 from emasync.http.response import Response, reason_of
 from emasync.http.upload import Body, Upload
 from emasync.model import safe
-from emasync.wire.error_mapping import refusal, scrub
+from emasync.wire.error_mapping import error_for_response, scrub
 from emasync.wire.requests import ApiRequest
 
 _NOT_WHOLE = (204, 205, 206)  # no body or a part of one, which nobody asked for and must not pass for a whole one
@@ -117,7 +117,9 @@ class Transport:
             response = self._response(request, http, use)
             if not 200 <= http.status < 300 or http.status in _NOT_WHOLE:
                 headers = {name.lower(): value for name, value in http.headers.items()}
-                raise refusal(request, http.status, headers=headers, body=await response.error_body(), secrets=secrets)
+                raise error_for_response(
+                    request, http.status, headers=headers, body=await response.error_body(), secrets=secrets
+                )
             if upload is not None and upload.sent < upload.size:
                 raise ProtocolError(
                     f"{request}: the server answered {http.status} after {upload.sent} of {upload.size} bytes",

@@ -17,7 +17,7 @@ from emasync.disk import FileExecutor
 from emasync.http.bandwidth import BandwidthLimit
 from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
-from emasync.transfer.tag_compatibility import TagCompatibility
+from emasync.transfer.verification import TagCompatibility
 from emasync.wire.requests import Volume
 
 

@@ -23,8 +23,8 @@ from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_compatibility import TagState
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import TagState
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 
@@ -132,7 +132,7 @@ class FileDownlink:
                 state, error = OutcomeState.FAILED, failure
         outcome = Outcome(
             path=item.remote,
-            place=prefix(self._into) + item.place,
+            place=prefix(self._into) + item.local_path,
             direction=Direction.DOWNLINK,
             state=state,
             bytes=placed.saved.size if placed else 0,
@@ -151,8 +151,8 @@ class FileDownlink:
 
     async def _check_overwrite(self, item: DownlinkItem) -> None:
         """FileExistsError if a file is there and may not be replaced: nothing is requested then."""
-        if self._options.overwrite != "replace" and await exists(self._context.threads, self._into, item.place):
-            local_path = safe(prefix(self._into) + item.place)
+        if self._options.overwrite != "replace" and await exists(self._context.threads, self._into, item.local_path):
+            local_path = safe(prefix(self._into) + item.local_path)
             raise FileExistsError(f"{local_path} exists; overwrite='replace' or 'skip' decides what to do with it")
 
     async def _download(self, item: DownlinkItem, stats: RequestStats) -> _PlacedFile:
@@ -170,7 +170,7 @@ class FileDownlink:
                     if agreed is None:
                         if not tries_left or (received is None and fresh == entry):
                             raise self._with_advice(error) from None
-                        self._options.tell(
+                        self._options.notify(
                             Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
                         )
                         entry = fresh
@@ -179,7 +179,7 @@ class FileDownlink:
                 assert received is not None
                 writer = received.writer
                 await writer.commit()
-                self._options.tell(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=verified))
+                self._options.notify(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=verified))
                 saved = Saved(size=writer.size, sha256=writer.sha256, tag=writer.tag, facts=writer.facts)
                 return _PlacedFile(saved=saved, verified=verified, listed_tag=entry.content_tag if entry else None)
         raise AssertionError("the last round returns or raises")
@@ -193,7 +193,7 @@ class FileDownlink:
         async for attempt in self._context.pipeline.attempts(request, stats=stats, raise_shortage=True):
             async with attempt as response:
                 await temporary.aclose()  # the temporary file of an attempt that failed
-                self._options.tell(
+                self._options.notify(
                     Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt.number)
                 )
                 writer = await self._open_writer(item, size, temporary)
@@ -211,7 +211,7 @@ class FileDownlink:
         """A small file waits in memory until it is verified: `FileContent` lets it come no larger than was listed."""
         target = WriteTarget(
             root=self._into,
-            path=item.place,
+            path=item.local_path,
             overwrite=self._options.overwrite,
             durable=self._context.settings.durable,
             root_guard=self._root_guard,
@@ -234,7 +234,7 @@ class FileDownlink:
             for batch in buffer.add(data):
                 await writer.write(batch)
             if observed:
-                self._options.tell(
+                self._options.notify(
                     Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size)
                 )
         if remainder := buffer.remainder():

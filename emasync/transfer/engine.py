@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import anyio
 
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
 from emasync.http.pipeline import RequestStats
-from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, Overwrite, RemotePath, Verified, safe
 from emasync.transfer.context import TransferContext
 from emasync.transfer.downlink import FileDownlink
 from emasync.transfer.events import EventCallback, Planned
-from emasync.transfer.open_files import Places
+from emasync.transfer.open_files import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.packing import pack_again, plan_uplink
@@ -35,7 +35,7 @@ from emasync.transfer.planning.plan import (
 )
 from emasync.transfer.planning.scan import Scan, scan
 from emasync.transfer.planning.selection import plan_downlink
-from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
+from emasync.transfer.resume import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.run import SharedListing, TransferRun
 from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, journal_lost, open_transfer_journal
 from emasync.transfer.tracker import ResultTracker
@@ -61,8 +61,9 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.track(), guard, context.limiter.listen(options.tell):
-            await _run(context, options, direction, job, tracker, stats)
+        with context.running.track(), guard, context.limiter.listen(options.notify):
+            async with _open_run(context, options, tracker, stats) as run:
+                await _run_job(run, job)
 
     tracker = ResultTracker(direction=direction, on_event=options.on_event)
     return Transfer(work, tracker, busy_clock=lambda: context.limiter.busy_s)
@@ -75,7 +76,7 @@ async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:
     calls = await resume_uplink(run, plan)
     _announce(run, Direction.UPLINK, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
     await run.journal.record_intents(
-        IntendedFile(remote=item.remote, local_path=item.place, facts=item.fingerprint)
+        IntendedFile(remote=item.remote, local_path=item.local_path, facts=item.fingerprint)
         for call in calls
         for item in call.items
     )
@@ -92,7 +93,7 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     _announce(run, Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
     await run.journal.record_intents(
         IntendedFile(
-            remote=item.remote, local_path=directory + item.place, size=item.entry.size if item.entry else None
+            remote=item.remote, local_path=directory + item.local_path, size=item.entry.size if item.entry else None
         )
         for item in items
     )
@@ -137,7 +138,7 @@ class _DownlinkWorker:
                 lambda: self._files.run(item, stats), shortage=lambda result: result.outcome.error
             )
         finally:
-            run.tracker.moved(item.remote, stats.bytes_transferred)
+            run.tracker.add_moved(item.remote, stats.bytes_transferred)
         if stats.requests == result.outcome.attempts:
             return result
         return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
@@ -153,42 +154,42 @@ def record_rejected(
 
 
 def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
-    run.options.tell(
+    run.options.notify(
         Planned(direction=direction, files=left.files, bytes=left.bytes, calls=requests, refused=len(left.refused))
     )
 
 
-async def _run(
-    context: TransferContext,
-    options: TransferOptions,
-    direction: Direction,
-    job: Job,
-    tracker: ResultTracker,
-    stats: RequestStats,
-) -> None:
+@asynccontextmanager
+async def _open_run(
+    context: TransferContext, options: TransferOptions, tracker: ResultTracker, stats: RequestStats
+) -> AsyncIterator[TransferRun]:
     async with open_transfer_journal(
         options.journal,
         scope=context.scope,
-        direction=direction,
+        direction=tracker.direction,
         on_lost=lambda error: tracker.note(journal_lost(error)),
     ) as journal:
         tracker.journal = journal
-        run = TransferRun(
+        yield TransferRun(
             context=context,
             options=options,
             tracker=tracker,
             journal=journal,
             stats=stats,
-            open_files=Places(tracker.note, make_room=context.pipeline.close_idle_connections),
+            open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
             listing=SharedListing(lambda: context.files.list(stats=stats)),
         )
-        with anyio.move_on_after(options.deadline_s) as scope:
-            await job(run)
-        if scope.cancelled_caught:
-            reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
-            if not tracker.has_registered:
-                raise reached  # what was asked for is not known yet: a report without it would look good
-            await tracker.fail_remaining(reached)
+
+
+async def _run_job(run: TransferRun, job: Job) -> None:
+    deadline_s = run.options.deadline_s
+    with anyio.move_on_after(deadline_s) as scope:
+        await job(run)
+    if scope.cancelled_caught:
+        reached = TimedOutError(f"the deadline of {deadline_s:g} s is over", phase="deadline")
+        if not run.tracker.has_registered:
+            raise reached  # what was asked for is not known yet: a report without it would look good
+        await run.tracker.fail_remaining(reached)
 
 
 def uplink(
@@ -202,7 +203,7 @@ def uplink(
 
     async def job(run: TransferRun) -> None:
         await run_uplink(
-            run, await _wanted(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
+            run, await _without_existing(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
         )
 
     return start_transfer(context, options, Direction.UPLINK, job)
@@ -231,7 +232,7 @@ def apply(
         if isinstance(plan, DownlinkPlan):
             await run_downlink(run, plan, into=Path(into))
         else:
-            await run_uplink(run, await _wanted(run, plan))
+            await run_uplink(run, await _without_existing(run, plan))
 
     direction = Direction.DOWNLINK if isinstance(plan, DownlinkPlan) else Direction.UPLINK
     return start_transfer(context, options, direction, job)
@@ -261,29 +262,30 @@ def plan_scan(
     )
 
 
-async def _wanted(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
-    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are settled as
-    skipped, or failed if that is asked."""
+async def _without_existing(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
+    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are recorded as
+    skipped, or as failed if that was asked for."""
     if run.options.overwrite == "replace":
         return plan
     tree = await run.listing.fresh()
     ours = await sent_before(run, plan, tree)
-    there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
-    run.tracker.record_unregistered(_there(item, skip=run.options.overwrite == "skip") for item in there)
+    existing = [item for item in plan.items if item.remote in tree and item.remote not in ours]
+    run.tracker.record_unregistered(_existing(item, run.options.overwrite) for item in existing)
     unknown = [item for item in plan.items if not tree.is_known(item.remote)]
-    run.tracker.record_unregistered(_perhaps_there(item, tree) for item in unknown)
-    taken = {item.remote for item in (*there, *unknown)}
+    run.tracker.record_unregistered(_perhaps_existing(item, tree) for item in unknown)
+    taken = {item.remote for item in (*existing, *unknown)}
     free = (item for item in plan.items if item.remote not in taken)
     calls = pack_again(free, limits=run.context.settings.limits)
     return UplinkPlan(calls=calls, refused=plan.refused, notes=plan.notes)
 
 
-def _there(item: UplinkItem, *, skip: bool) -> Outcome:
+def _existing(item: UplinkItem, overwrite: Overwrite) -> Outcome:
+    skip = overwrite == "skip"
     text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
     error = None if skip else FileExistsError(text)
     return Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
         state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
         reason="a file of this name is on the EM" if skip else None,
@@ -291,14 +293,14 @@ def _there(item: UplinkItem, *, skip: bool) -> Outcome:
     )
 
 
-def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
+def _perhaps_existing(item: UplinkItem, tree: FileTree) -> Outcome:
     folder = safe(tree.unknown_above(item.remote) or "the volume")
     text = (
         f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"
     )
     return Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
         state=OutcomeState.FAILED,
         error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
@@ -313,7 +315,7 @@ def _rejected(file: RejectedFile, direction: Direction, into: Path) -> Outcome:
 def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
     return Outcome(
         path=item.remote,
-        place=prefix(into) + item.place,
+        place=prefix(into) + item.local_path,
         direction=Direction.DOWNLINK,
         state=OutcomeState.FAILED,
         error=error,

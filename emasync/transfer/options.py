@@ -50,7 +50,7 @@ class TransferOptions:
         """The filters of `include` and `exclude`. ValueError for a pattern that is none."""
         return Filters(include=tuple(self.include), exclude=tuple(self.exclude))
 
-    def tell(self, event: Event) -> None:
+    def notify(self, event: Event) -> None:
         """Pass `event` to the caller's `on_event`."""
         if self.on_event is not None:
             self.on_event(event)

@@ -14,7 +14,7 @@ from emasync.disk import RootGuard
 from emasync.http.pipeline import RequestStats
 from emasync.model import FileTree
 from emasync.transfer.context import TransferContext
-from emasync.transfer.open_files import Places
+from emasync.transfer.open_files import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.state.transfer_journal import TransferJournal
 from emasync.transfer.tracker import ResultTracker
@@ -52,6 +52,6 @@ class TransferRun:
     tracker: ResultTracker
     journal: TransferJournal
     stats: RequestStats
-    open_files: Places
+    open_files: OpenFileLimiter
     listing: SharedListing
     root_guard: RootGuard = field(default_factory=RootGuard)

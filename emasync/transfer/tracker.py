@@ -22,7 +22,7 @@ class RegisteredFile(Protocol):
     @property
     def remote(self) -> RemotePath: ...
     @property
-    def place(self) -> str: ...
+    def local_path(self) -> str: ...
 
 
 class ResultTracker:
@@ -40,12 +40,12 @@ class ResultTracker:
         self.plan: Sequence[SyncDecision] = ()
         self.resent_bytes = self.failed_bytes = 0
         self.journal = journal
-        self._direction = direction
+        self.direction = direction
         self._on_event = on_event
         self._updated = anyio.Event()
         self._registered: list[tuple[str, Sequence[RegisteredFile]]] = []  # with the folder of their local paths
         self._unregistered: list[range] = []  # of the outcomes: those of files that were never registered
-        self._sends: dict[RemotePath, int] = {}
+        self._times_sent: dict[RemotePath, int] = {}
         self._moved: dict[RemotePath, int] = {}  # payload bytes, in all attempts, of files without a result
 
     def register(self, files: Sequence[RegisteredFile], *, directory: str = "") -> None:
@@ -58,16 +58,16 @@ class ResultTracker:
         """Whether the plan is known: from here on no file can be forgotten."""
         return bool(self._registered)
 
-    def sent(self, paths: Iterable[RemotePath]) -> None:
+    def mark_sent(self, paths: Iterable[RemotePath]) -> None:
         """A request with these files has left: without a result they are unknown from now on, not failed."""
         for path in paths:
-            self._sends[path] = self._sends.get(path, 0) + 1
+            self._times_sent[path] = self._times_sent.get(path, 0) + 1
 
-    def sends(self, path: RemotePath) -> int:
+    def times_sent(self, path: RemotePath) -> int:
         """How many requests with a file that has no result yet have left."""
-        return self._sends.get(path, 0)
+        return self._times_sent.get(path, 0)
 
-    def moved(self, path: RemotePath, size: int) -> None:
+    def add_moved(self, path: RemotePath, size: int) -> None:
         """`size` more payload bytes of a file were moved, whether they stay or not."""
         self._moved[path] = self._moved.get(path, 0) + size
 
@@ -94,7 +94,7 @@ class ResultTracker:
         """Record a result for every registered file without one: the transfer ends here, because of `error`."""
         recorded = set(self._recorded_paths())
         remaining = {
-            file.remote: directory + file.place
+            file.remote: directory + file.local_path
             for directory, files in self._registered
             for file in files
             if file.remote not in recorded
@@ -126,7 +126,7 @@ class ResultTracker:
         await self._updated.wait()
 
     def _add(self, outcome: Outcome) -> None:
-        self._sends.pop(outcome.path, None)
+        self._times_sent.pop(outcome.path, None)
         moved = self._moved.pop(outcome.path, 0)
         if self._on_event is not None:
             self._on_event(Settled(outcome=outcome))
@@ -145,11 +145,11 @@ class ResultTracker:
             begin = unregistered.stop
 
     def _remaining(self, path: RemotePath, local_path: str, error: EMError) -> Outcome:
-        sent = path in self._sends
+        sent = path in self._times_sent
         return Outcome(
             path=path,
             place=local_path,
-            direction=self._direction,
+            direction=self.direction,
             state=OutcomeState.UNKNOWN if sent else OutcomeState.FAILED,
             reason=f"the request left, its effect was not seen ({error}); run the same call again" if sent else None,
             error=None if sent else error,

@@ -28,7 +28,12 @@ from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, 
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
 from emasync.transfer.worker_pool import WorkerPool, drain
 
-_LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each listing in a row, while files are missing: a listing may lag behind
+_LISTING_DELAYS_S = (
+    0.0,
+    0.5,
+    2.0,
+    5.0,
+)  # before each listing, while files are missing: a listing may lag behind
 _PORTION = 1000  # files recorded at a time: a file with all that says how it ended takes a kilobyte
 
 
@@ -68,7 +73,7 @@ class Uplink:
         if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
             await self._fail([(item, self._fatal_error) for item in call.items])
             return
-        files = [(item.remote, item.place) for item in call.items]
+        files = [(item.remote, item.local_path) for item in call.items]
         await self._run.journal.record_sent(files, call_id=secrets.token_hex(8))
         result = await self._send_request(call)
         if result.split:
@@ -89,13 +94,13 @@ class Uplink:
         """Send `call`. Where no more files can be opened, unsent files wait for the next round, and fewer requests run;
         a file that cannot be opened even alone, after all waits, has failed."""
         open_files = self._run.open_files
-        async with open_files.take() as place:
+        async with open_files.slot() as slot:
             result = await self._sender.send(call, stats=self._run.stats)
             if result.short is None:
-                open_files.passed()
+                open_files.on_success()
                 return result
-            narrowed = open_files.narrow(place)
-        return result if narrowed or await open_files.wait() else result.without_short()
+            lowered = open_files.on_shortage(slot)
+        return result if lowered or await open_files.wait() else result.without_short()
 
     async def _confirm_by_listing(self, *, last: bool) -> None:
         """Record what the listing shows to have arrived. After the `last` request of a round, what it does not show is
@@ -105,13 +110,13 @@ class Uplink:
                 return  # another worker has just listed
             if self._options.verify == "none":
                 await self._accept_acknowledged()
-            for delay in _LOOKS_S if last else _LOOKS_S[:1]:
+            for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
                 if not self._state.pending:
                     return
                 if delay and not self._state.may_appear:
                     break
                 await self._sleep(delay)
-                if not await self._list_and_compare(settled=last and delay == _LOOKS_S[-1]):
+                if not await self._list_and_compare(settled=last and delay == _LISTING_DELAYS_S[-1]):
                     return
             if last:
                 await self._handle_missing()
@@ -146,7 +151,7 @@ class Uplink:
         await self._record_arrived([(file, Verified.COUNT, None) for file in self._state.take_acknowledged()])
 
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
-        samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LOOKS_S))
+        samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))
         if samples is not None:
             relist = self._list_all if samples.conclusive else None
             with suppress(EMError):
@@ -168,7 +173,7 @@ class Uplink:
         if file.tag is not None:
             return file
         try:
-            digest = await self._context.threads.run(digest_file, file.item.place)
+            digest = await self._context.threads.run(digest_file, file.item.local_path)
         except (OSError, EMError):
             return file  # changed or gone meanwhile: sending it again will say so
         return replace(file, tag=digest.tag, sha256=digest.sha256)
@@ -180,12 +185,12 @@ class Uplink:
         if again:
             paths = tuple(file.item.remote for file in again)
             reason = again[0].mismatch_reason
-            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
+            self._options.notify(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Record files that arrived: each with how that is proved, and with the tag that the listing shows."""
         for file, verified, _ in files if self._options.on_event is not None else ():
-            self._options.tell(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
+            self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
             FileResult(
                 outcome=self._outcome(file, OutcomeState.DONE, verified=verified), tag=file.tag, listed_tag=listed_tag
@@ -197,7 +202,7 @@ class Uplink:
     async def _record_lost(self, file: PendingConfirmation) -> None:
         """Record a file that was sent as often as is sensible, and is not there as it should be."""
         if file.acknowledged and file.listed:
-            times, reason = self._tracker.sends(file.item.remote), file.mismatch_reason
+            times, reason = self._tracker.times_sent(file.item.remote), file.mismatch_reason
             error = IntegrityError(f"{safe(file.item.remote)}: sent {times} times, but {reason}")
             outcome = self._outcome(file, OutcomeState.FAILED, error=error)
         else:
@@ -215,10 +220,10 @@ class Uplink:
         outcomes = [
             Outcome(
                 path=item.remote,
-                place=item.place,
+                place=item.local_path,
                 direction=Direction.UPLINK,
                 state=OutcomeState.FAILED,
-                attempts=self._tracker.sends(item.remote),
+                attempts=self._tracker.times_sent(item.remote),
                 error=error,
             )
             for item, error in files
@@ -236,13 +241,13 @@ class Uplink:
     ) -> Outcome:
         return Outcome(
             path=file.item.remote,
-            place=file.item.place,
+            place=file.item.local_path,
             direction=Direction.UPLINK,
             state=state,
             bytes=file.item.fingerprint.size if state is OutcomeState.DONE else 0,
             sha256=file.sha256,
             verified=verified,
-            attempts=self._tracker.sends(file.item.remote),
+            attempts=self._tracker.times_sent(file.item.remote),
             seconds=file.seconds,
             busy_seconds=file.busy_s,
             reason=reason,

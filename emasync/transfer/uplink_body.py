@@ -94,7 +94,7 @@ class UplinkBody:
         """Small files with their heads, read in one hop to a thread."""
         read: list[SmallFile] = []
         items = [self._items[index] for index in indexes]
-        sources = [ExpectedFile(path=item.place, fingerprint=item.fingerprint) for item in items]
+        sources = [ExpectedFile(path=item.local_path, fingerprint=item.fingerprint) for item in items]
         try:
             await self._threads.run_busy(lambda: read.extend(read_small_files(sources)))
         except Exception:
@@ -115,7 +115,9 @@ class UplinkBody:
         yield self._plan.head(index)
         item, done = self._items[index], 0
         self.reading = index
-        async with open_reader(self._threads, item.place, expect=item.fingerprint, chunk=self._pace.chunk) as source:
+        async with open_reader(
+            self._threads, item.local_path, expect=item.fingerprint, chunk=self._pace.chunk
+        ) as source:
             async for chunk in source:
                 done += len(chunk)
                 await self._pace.take(len(chunk))

@@ -109,7 +109,7 @@ class UplinkRequestSender:
         """The server's receipt. `bodies` gets a fresh body for each sending: the last one knows what was read."""
 
         def body() -> UplinkBody:
-            self._tracker.sent(item.remote for item in call.items)
+            self._tracker.mark_sent(item.remote for item in call.items)
             bodies.append(self._body(call))
             return bodies[-1]
 
@@ -152,23 +152,26 @@ class UplinkRequestSender:
         observed = self._options.on_event is not None  # else no events are made for a thousand small files
         for item in call.items if observed else ():
             size = item.fingerprint.size
-            self._options.tell(
+            self._options.notify(
                 Started(
-                    direction=Direction.UPLINK, path=item.remote, size=size, attempt=self._tracker.sends(item.remote)
+                    direction=Direction.UPLINK,
+                    path=item.remote,
+                    size=size,
+                    attempt=self._tracker.times_sent(item.remote),
                 )
             )
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]
-            self._tracker.moved(item.remote, done - handed.get(index, 0))
+            self._tracker.add_moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
             if not observed:
                 return
             size = item.fingerprint.size
-            self._options.tell(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
+            self._options.notify(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
 
         def handed_over() -> None:
-            self._options.tell(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
+            self._options.notify(Forwarding(paths=tuple(item.remote for item in call.items), bytes=call.bytes))
 
         return UplinkBody(
             call.items,

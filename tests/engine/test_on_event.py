@@ -80,7 +80,7 @@ async def test_what_on_event_raises_ends_the_transfer_and_is_raised_as_it_is(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: `link.limiter.listen(options.tell)` in `transfer`: the mistake ends whatever call the limiter told of.
+# Sabotage: `context.limiter.listen(options.notify)` in `transfer`: the mistake ends whatever call the limiter told of.
 async def test_a_transfer_whose_on_event_fails_over_the_limiter_takes_no_other_with_it(tmp_path: Path) -> None:
     many(tmp_path / "source", 3, size=3000)
     ends: list[str] = []

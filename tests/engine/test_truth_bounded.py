@@ -14,7 +14,7 @@ from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
 from emasync.transfer.planning.scan import Scan
 from emasync.transfer.run import TransferRun
-from emasync.transfer.sides import look_at_both
+from emasync.transfer.sync_sides import scan_and_list
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import SWIFT, hashes, many
 from tests.faults.checker import read_journal
@@ -55,7 +55,7 @@ async def test_portions_lose_no_file_and_no_row(tmp_path: Path, monkeypatch: pyt
 
 
 # Sabotage: run the two sides in a task group as they are: callers get a group of errors that they do not know.
-async def test_whenlook_at_both_of_a_sync_fail_the_first_error_is_raised_as_itself() -> None:
+async def test_when_scan_and_listing_of_a_sync_fail_the_first_error_is_raised_as_itself() -> None:
     failed = anyio.Event()
 
     async def fresh() -> FileTree:
@@ -70,4 +70,4 @@ async def test_whenlook_at_both_of_a_sync_fail_the_first_error_is_raised_as_itse
     threads = SimpleNamespace(run=run)
     both = SimpleNamespace(context=SimpleNamespace(threads=threads), listing=SimpleNamespace(fresh=fresh))
     with pytest.raises(AuthError, match="no"):
-        await look_at_both(cast(TransferRun, both), lambda: cast(Scan, None))
+        await scan_and_list(cast(TransferRun, both), lambda: cast(Scan, None))

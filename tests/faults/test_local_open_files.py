@@ -40,8 +40,8 @@ async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, w
     assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
 
 
-# Sabotage: `FileDownlink.run` without `places.run` (down), or leave `short` out of `UplinkRequestSender._failed` (up):
-# hundreds of files fail.
+# Sabotage: `FileDownlink.run` without `open_files.run` (down), or leave `short` out of
+# `UplinkRequestSender._failed` (up): hundreds of files fail.
 @pytest.mark.parametrize("limit", [64, 24])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_is_slow(

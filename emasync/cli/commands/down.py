@@ -134,7 +134,7 @@ async def _plan(
     for item in plan.items:
         local = into / item.local
         try:
-            here = is_there(into, item.place)
+            here = is_there(into, item.local_path)
         except (EMError, OSError) as error:  # the run would say the same of this file
             refused.append(RejectedFile(remote=item.remote, local=local, error=as_em_error(error)))
             continue

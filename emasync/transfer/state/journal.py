@@ -1,7 +1,7 @@
-"""The journal: a transfer's memory on disk, right at every moment a process can be killed.
+"""The journal: a transfer's memory on disk, right at every moment at which a process can be killed.
 
-Owns: the order intent -> sent -> settled, and its durability. May import model, facts and the SQLite modules here.
-Knows no network and decides nothing: what a row means for the next run is `emasync.transfer.resume`'s.
+Records intent -> sent -> settled, durably. May import model, schema and sqlite. Knows no network and decides nothing:
+what a row means for the next run is in `emasync.transfer.resume`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,16 @@ from emasync.transfer.state.schema import (
     row_of,
     settled_values,
 )
-from emasync.transfer.state.sqlite import connect, create_schema, damaged, explained, read_stamp
-from emasync.transfer.state.sqlite_thread import Database, Grouping, open_database
+from emasync.transfer.state.sqlite import (
+    Database,
+    Grouping,
+    connect,
+    create_schema,
+    damaged,
+    explained,
+    open_database,
+    read_stamp,
+)
 
 APPLICATION_ID = 0x454D4A4C  # "EMJL", in the file's header
 VERSION = 1
@@ -107,10 +115,6 @@ class Journal:
             return [row_of(values) for values in connection.execute(query, [scope, *chosen])]
 
         return await self._database.read(work)
-
-    async def unsettled(self, scope: str) -> list[Row]:
-        """What a run that was killed left behind: items with an intent, or sent, and no end."""
-        return await self.rows(scope, states=(ItemState.INTENT, ItemState.SENT))
 
     async def summary(self) -> list[Tally]:
         """The whole journal in numbers, by scope, direction and state."""

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from emasync.model import Direction, Outcome, RemotePath, safe
-from emasync.transfer.facts import FileFacts
 from emasync.transfer.state.journal import Journal, open_journal
-from emasync.transfer.state.schema import Intent, Key, Row, Settled
+from emasync.transfer.state.schema import FileFacts, Intent, Key, Row, Settled
 
 T = TypeVar("T")
 _ROWS_AT_ONCE = 1000  # the rows of a hundred thousand files, all at once, would be a hundred megabytes
@@ -144,7 +143,7 @@ class TransferJournal:
 async def open_transfer_journal(
     asked: str | Path | OptionalJournal | None, *, scope: str, direction: Direction, on_lost: Callable[[OSError], None]
 ) -> AsyncIterator[TransferJournal]:
-    """The journal that was asked for. A path must be usable; an OptionalJournal may be lost, and `on_lost` is told."""
+    """The journal that was asked for. A path must be usable; an OptionalJournal may be lost (`on_lost`)."""
     async with AsyncExitStack() as stack:
         journal = None
         if isinstance(asked, OptionalJournal):

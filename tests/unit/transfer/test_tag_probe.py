@@ -12,8 +12,8 @@ from emasync.api.files import ReadFile
 from emasync.errors import AuthError, NotFoundError
 from emasync.http.pipeline import RequestStats
 from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import TagCompatibility, TagState
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import ResponseMetadata
 

@@ -35,7 +35,7 @@ def tracker(journal: SlowJournal) -> ResultTracker:
 
 
 def item(path: str) -> DownlinkItem:
-    return DownlinkItem(remote=RemotePath(path), place=RemotePath(path))
+    return DownlinkItem(remote=RemotePath(path), local_path=RemotePath(path))
 
 
 def outcome(path: str) -> Outcome:
@@ -56,7 +56,7 @@ async def test_what_has_ended_is_written_and_told_even_if_the_transfer_is_cancel
 async def test_what_never_left_has_failed_and_what_left_is_unknown(tracker: ResultTracker) -> None:
     # Sabotage: _remaining does not look at what was sent.
     tracker.register([item(name) for name in "abc"], directory="here/")
-    tracker.sent([RemotePath("b")])
+    tracker.mark_sent([RemotePath("b")])
     await tracker.record([FileResult(outcome=outcome("c"))])
     await tracker.fail_remaining(EMError("over"))
     states = {one.path: one.state for one in Outcomes(tracker.outcomes)}

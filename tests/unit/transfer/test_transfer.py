@@ -32,7 +32,7 @@ def tracker() -> ResultTracker:
 
 
 async def record(tracker: ResultTracker, outcome: Outcome, *, moved: int = 0) -> None:
-    tracker.moved(outcome.path, moved)
+    tracker.add_moved(outcome.path, moved)
     await tracker.record([FileResult(outcome=outcome)])
 
 

@@ -11,8 +11,8 @@ from emasync.disk import Fingerprint
 from emasync.model import FileEntry, FileTree, RemotePath, Verified
 from emasync.transfer import uplink_state
 from emasync.transfer.planning.plan import UplinkItem
-from emasync.transfer.tag_compatibility import TagCompatibility
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
+from emasync.transfer.verification import TagCompatibility
 
 SIZE, TAG, OTHER = 10, 7, 8
 
@@ -23,7 +23,7 @@ def state(*, tags: TagCompatibility | None = None, verify: Any = "content") -> U
 
 def file(name: str = "a", **changes: Any) -> PendingConfirmation:
     fingerprint = Fingerprint(size=SIZE, mtime_ns=1, ctime_ns=1, inode=1, device=1)
-    item = UplinkItem(before="", remote=RemotePath(name), fingerprint=fingerprint)
+    item = UplinkItem(directory="", remote=RemotePath(name), fingerprint=fingerprint)
     plain: dict[str, Any] = {"item": item, "acknowledged": True, "sha256": None, "tag": TAG}
     return PendingConfirmation(**(plain | changes))
 

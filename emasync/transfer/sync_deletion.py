@@ -1,18 +1,16 @@
-"""What a sync deletes on its target: whether that was agreed to, and the deletions themselves.
+"""What a sync deletes on its target: consent, the last look before each deletion, and its outcome.
 
-Owns: consent, the last look before each deletion, and its outcome. May import engine, plan, disk and below.
-Which files only the target has is decided in `compare`.
+May import run, planning, disk and below. Which files only the target has is decided in `planning.diff`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from emasync.disk import Fingerprint, Unchanged, remove_file
+from emasync.disk import Unchanged, remove_file
 from emasync.errors import (
     DeletionRefusedError,
     EMError,
@@ -37,6 +35,7 @@ from emasync.transfer.options import SyncOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.run import TransferRun
 from emasync.transfer.state.transfer_journal import FileResult
+from emasync.transfer.sync_sides import Sides
 
 _DELETED = "deleted: not at the source"
 _OTHERS_FAILED = "not deleted, because other files failed"
@@ -72,25 +71,24 @@ async def agree(summary: SyncSummary, options: SyncOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """The deletions of one sync. They were decided from the listing `tree` and the local fingerprints `seen`."""
+    """The deletions that `decisions` on `sides` ask for."""
 
     run: TransferRun
+    sides: Sides
     decisions: Iterable[SyncDecision]
-    here: Path
-    there: RemotePath
-    direction: Direction
-    tree: FileTree
-    seen: Mapping[RemotePath, Fingerprint]
 
     @property
     def paths(self) -> list[RemotePath]:
         """What is to be deleted, below the synced folder."""
-        return [one.path for one in self.decisions if one.action == "delete"]
+        return [decision.path for decision in self.decisions if decision.action == "delete"]
+
+    def _remote(self, path: RemotePath) -> RemotePath:
+        return self.sides.remote_dir / path
 
     def register(self) -> None:
-        """Have these files expected by the report, whatever ends the sync."""
-        expected = [DownlinkItem(remote=self.there / path, place=path) for path in self.paths]
-        self.run.tracker.register(expected, directory=prefix(self.here))
+        """Have a result for each of these files, whatever ends the sync."""
+        files = [DownlinkItem(remote=self._remote(path), local_path=path) for path in self.paths]
+        self.run.tracker.register(files, directory=prefix(self.sides.local_dir))
 
     async def carry_out(self) -> None:
         """Delete; last, and only if everything else went well. A file that changed since it was compared is kept."""
@@ -99,22 +97,25 @@ class Deletion:
             return
         if not self.run.tracker.ok:
             self.run.tracker.note(f"{len(paths)} files were not deleted, because other files failed")
-            await self._end(*(self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths))
-        elif self.direction is Direction.UPLINK:
-            await self._delete_there(paths)
+            await self._record_outcomes(
+                *(self._outcome(path, OutcomeState.SKIPPED, reason=_OTHERS_FAILED) for path in paths)
+            )
+        elif self.sides.direction is Direction.UPLINK:
+            await self._delete_remote(paths)
         else:
+            to_delete = frozenset(paths)
+            seen = {file.relative: file.fingerprint for file in self.sides.scan.found if file.relative in to_delete}
             for path in paths:
-                await self._settle(path, partial(self._delete_here, path))
+                await self._delete(path, partial(self._delete_local, path, Unchanged(fingerprint=seen[path])))
 
-    async def _delete_here(self, path: RemotePath) -> None:
-        unchanged = Unchanged(fingerprint=self.seen[path])
-        remove = partial(remove_file, self.here, path, root_guard=self.run.root_guard, unchanged=unchanged)
-        await self.run.context.threads.run(remove)
+    async def _delete_local(self, path: RemotePath, unchanged: Unchanged) -> None:
+        directory, guard = self.sides.local_dir, self.run.root_guard
+        await self.run.context.threads.run(partial(remove_file, directory, path, root_guard=guard, unchanged=unchanged))
 
-    async def _delete_there(self, paths: list[RemotePath]) -> None:
-        """Transfers and a question took time: what is deleted is what a listing made now still shows as it was. One
-        that is made on the way, because an answer was lost, holds for the rest."""
-        fresh = self.tree
+    async def _delete_remote(self, paths: list[RemotePath]) -> None:
+        """Transfers and a question took time: a file is deleted only if a new listing shows it as it was. A listing
+        that is made meanwhile, because a response was lost, is used for the remaining files."""
+        fresh = self.sides.tree
 
         async def relist() -> FileTree:
             nonlocal fresh
@@ -125,37 +126,39 @@ class Deletion:
             await relist()
         except EMError as error:
             for path in paths:
-                await self._fail(path, EMError(f"{safe(self.there / path)}: not deleted, the EM cannot list: {error}"))
+                text = f"{safe(self._remote(path))}: not deleted, the EM cannot list: {error}"
+                await self._fail(path, EMError(text))
             return
         for path in paths:
-            if not fresh.is_known(self.there / path):
-                text = f"{safe(self.there / path)}: not deleted, the EM's listing no longer tells whether it is there"
+            remote = self._remote(path)
+            if not fresh.is_known(remote):
+                text = f"{safe(remote)}: not deleted, the EM's listing no longer tells whether it is there"
                 await self._fail(path, ProtocolError(text))
-            elif (self.there / path) not in fresh:
+            elif remote not in fresh:
                 await self._gone_already(path)
             else:
-                await self._settle(path, partial(self._delete_one_there, path, fresh, relist))
+                await self._delete(path, partial(self._delete_one_remote, path, fresh, relist))
 
-    async def _delete_one_there(
+    async def _delete_one_remote(
         self, path: RemotePath, fresh: FileTree, relist: Callable[[], Awaitable[FileTree]]
     ) -> None:
-        remote = self.there / path
+        remote = self._remote(path)
         if (why := fresh.mistakable(remote)) is not None:  # a listing can hold any name
             text = f"{safe(remote)} is not deleted: {why}, and the EM may take one for the other"
             raise UnsafePathError(text, name=remote, reason=why)
         entry = fresh[remote]
-        if entry != self.tree.get(remote):
+        if entry != self.sides.tree.get(remote):
             raise TargetChangedError(f"{safe(remote)} changed on the EM since it was compared; it was kept as it is")
-        if await self.run.context.threads.run(os.path.lexists, self.here / path):
+        if await self.run.context.threads.run(os.path.lexists, self.sides.local_dir / path):
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
-        mine = RequestStats(parent=self.run.stats)
+        stats = RequestStats(parent=self.run.stats)
         try:
-            await self.run.context.files.delete(remote, expected=[entry], relist=relist, stats=mine)
+            await self.run.context.files.delete(remote, expected=[entry], relist=relist, stats=stats)
         finally:
-            if mine.requests:
-                self.run.tracker.sent([remote])  # a deadline that cuts it off leaves it unknown
+            if stats.requests:
+                self.run.tracker.mark_sent([remote])  # a deadline that cuts it off leaves it unknown
 
-    async def _settle(self, path: RemotePath, delete: Callable[[], Awaitable[None]]) -> None:
+    async def _delete(self, path: RemotePath, delete: Callable[[], Awaitable[None]]) -> None:
         try:
             await delete()
         except UnknownOutcomeError as error:
@@ -165,25 +168,25 @@ class Deletion:
             return
         else:
             outcome = self._outcome(path, OutcomeState.DONE, reason=_DELETED)
-        await self._end(outcome)
+        await self._record_outcomes(outcome)
 
     async def _fail(self, path: RemotePath, error: Exception) -> None:
-        await self._end(self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error))
+        await self._record_outcomes(self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error))
 
     async def _gone_already(self, path: RemotePath) -> None:
         reason = "gone from the EM before it was to be deleted"
-        await self._end(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
+        await self._record_outcomes(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
 
-    async def _end(self, *outcomes: Outcome) -> None:
+    async def _record_outcomes(self, *outcomes: Outcome) -> None:
         await self.run.tracker.record([FileResult(outcome=outcome, remember=False) for outcome in outcomes])
 
     def _outcome(
         self, path: RemotePath, state: OutcomeState, *, reason: str, error: Exception | None = None
     ) -> Outcome:
         return Outcome(
-            path=self.there / path,
-            place=prefix(self.here) + path,
-            direction=self.direction,
+            path=self._remote(path),
+            place=prefix(self.sides.local_dir) + path,
+            direction=self.sides.direction,
             state=state,
             reason=reason,
             error=error,

@@ -20,6 +20,6 @@ def test_an_option_that_makes_no_sense_is_a_value_error_that_names_it(bad: dict[
 
 def test_events_go_to_whoever_asked_for_them() -> None:
     told: list[Event] = []
-    TransferOptions(**GOOD).tell(Noted(text="nobody listens"))
-    TransferOptions(**GOOD, on_event=told.append).tell(Noted(text="hello"))
+    TransferOptions(**GOOD).notify(Noted(text="nobody listens"))
+    TransferOptions(**GOOD, on_event=told.append).notify(Noted(text="hello"))
     assert told == [Noted(text="hello")]

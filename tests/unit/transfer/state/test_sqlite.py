@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.transfer.state.sqlite_thread import Database, Grouping, open_database
+from emasync.transfer.state.sqlite import Database, Grouping, open_database
 from tests.unit.transfer.state.journal_samples import nothing_left_behind
 
 PATIENT = Grouping(rows=50, window_s=30.0)  # so that only the number of rows, or a read, ends the waiting
