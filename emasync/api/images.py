@@ -1,6 +1,6 @@
 """`em.images`: building, loading and listing Docker images on the EM.
 
-May import http and below. Short, but a subject of its own beside files and pods.
+May import http and below.
 """
 
 from __future__ import annotations

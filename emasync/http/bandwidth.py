@@ -1,6 +1,6 @@
 """A bandwidth limit, shared by all transfers of a client in one direction.
 
-Imports nothing of emasync. A module of its own because both directions and the client use it.
+Imports nothing of emasync.
 """
 
 from __future__ import annotations
