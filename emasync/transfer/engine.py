@@ -41,7 +41,7 @@ from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, jo
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.uplink import Uplink
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 _SPARE_ERRORS = 15  # beside a tenth of the requests: what a whole transfer may fail and send again
 _SIZE_ONLY = (
@@ -61,7 +61,7 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.one(), guard, context.limiter.listen(options.notify):
+        with context.running.track(), guard, context.limiter.listen(options.notify):
             async with _open_run(context, options, tracker, stats) as run:
                 await _run_job(run, job)
 
@@ -99,7 +99,9 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     )
     run.stats.error_budget = _error_budget(len(items))
     workers = max(1, min(run.options.workers, len(items)))
-    await run_workers(items, _DownlinkWorker(run, into).download, workers=workers)
+    pool = WorkerPool()
+    run.stats.sleep = pool.sleep
+    await pool.run(items, _DownlinkWorker(run, into).download, workers=workers)
 
 
 class _DownlinkWorker:
@@ -108,7 +110,9 @@ class _DownlinkWorker:
     def __init__(self, run: TransferRun, into: Path) -> None:
         self._run = run
         self._into = into
-        self._files = FileDownlink(run.context, run.options, into=into, pin=run.root_guard, relist=run.listing.fresh)
+        self._files = FileDownlink(
+            run.context, run.options, into=into, root_guard=run.root_guard, relist=run.listing.fresh
+        )
         self._fatal_error: Exception | None = None
         self._size_only_noted = run.options.verify != "content"
 
@@ -134,7 +138,7 @@ class _DownlinkWorker:
                 lambda: self._files.run(item, stats), shortage=lambda result: result.outcome.error
             )
         finally:
-            run.tracker.add_moved(item.remote, stats.moved)
+            run.tracker.add_moved(item.remote, stats.bytes_transferred)
         if stats.requests == result.outcome.attempts:
             return result
         return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
@@ -172,8 +176,8 @@ async def _open_run(
             tracker=tracker,
             journal=journal,
             stats=stats,
-            open_files=OpenFileLimiter(tracker.note, make_room=context.caller.save_files),
-            listing=SharedListing(lambda: context.files.list(account=stats)),
+            open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
+            listing=SharedListing(lambda: context.files.list(stats=stats)),
         )
 
 

@@ -14,10 +14,10 @@ LONGEST_FUNCTION = 40
 LONGEST_CHARTER = 6
 """Lines of a module's docstring: what it does, what it must not import."""
 
-PENDING_LONG = frozenset({"transfer/uplink_request.py"})
+PENDING_LONG: frozenset[str] = frozenset()
 """Modules with a function that is still longer. At the end it is empty."""
 
-PENDING_SMALL: frozenset[str] = frozenset({"api", "cli", "disk", "http", "model", "transfer", "wire"})
+PENDING_SMALL: frozenset[str] = frozenset({"cli", "disk", "model", "transfer", "wire"})
 """Parts of the package whose small modules have not been looked at yet. At the end it is empty."""
 
 SMALL = {
@@ -26,6 +26,8 @@ SMALL = {
     "simulator/handlers/auth_handler.py": "a module for each group of endpoints",
     "simulator/handlers/files_handler.py": "a module for each group of endpoints",
     "simulator/handlers/images_handler.py": "a module for each group of endpoints",
+    "api/images.py": "a subject of its own beside files and pods",
+    "http/bandwidth.py": "one idea, which belongs neither to a request nor to a transfer",
 }
 """Modules under 60 lines, each with its reason; others belong where their idea lives."""
 
