@@ -20,7 +20,7 @@ from emasync.cli.runner import finish
 from emasync.cli.transfer_options import identity_variables
 from emasync.config import default_state_dir
 from emasync.transfer.state.journal import open_journal
-from emasync.transfer.state.schema import Tally
+from emasync.transfer.state.schema import StateSummary
 
 _VERBS = {
     "ls": ("jobs:jobs_ls", "list the transfers of the last 30 days"),
@@ -106,7 +106,7 @@ def _show(out: Out, job: str) -> ExitCode:
     log = job_log()
     record = log.find(job)
     journal = log.journal(record.id)
-    tallies: list[Tally] = []
+    tallies: list[StateSummary] = []
     held = record.state == "running"
     if journal.exists() and not held:
         try:
@@ -133,7 +133,7 @@ def _show(out: Out, job: str) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _tallies(journal: Path) -> list[Tally]:
+async def _tallies(journal: Path) -> list[StateSummary]:
     async with open_journal(journal) as opened:
         return await opened.summary()
 
