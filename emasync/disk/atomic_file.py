@@ -48,10 +48,10 @@ class Unchanged:
         except FileNotFoundError:
             return False
         if found != self.fingerprint:
-            raise self.changed(path)
+            raise self.change_error(path)
         return True
 
-    def changed(self, path: Path) -> TargetChangedError:
+    def change_error(self, path: Path) -> TargetChangedError:
         """The error for a file at `path` that appeared or changed."""
         what = "appeared" if self.fingerprint is None else "changed"
         return TargetChangedError(f"{safe(path)} {what} here since it was compared; it was kept as it is")
@@ -151,15 +151,14 @@ class AtomicFile(io.FileIO):
             if self.target.durable:
                 os.fsync(self.fileno())
             written = os.fstat(self.fileno())
-            locked_fd = os.dup(
-                self.fileno()
-            )  # keeps the lock, so that no `sweep` removes the file before it is renamed
+            # A second descriptor keeps the lock, so that no `sweep` removes the file before it is renamed.
+            locked_fd = os.dup(self.fileno())
             try:
                 super().close()  # before the rename: network file systems report late write errors here
                 self._check_not_swapped(directory_fd, written)
                 self._move(directory_fd)
             finally:
-                with suppress(OSError):  # what was written was flushed by the first close
+                with suppress(OSError):  # the first close has flushed all data
                     os.close(locked_fd)
             if self.target.durable:
                 fsync_directory(directory_fd)
@@ -178,7 +177,7 @@ class AtomicFile(io.FileIO):
                 cleanup.callback(super().close)
 
     def _remove(self, directory_fd: int) -> None:
-        with suppress(FileNotFoundError):  # somebody tidied up before us
+        with suppress(FileNotFoundError):  # another process has removed it
             os.unlink(self._temporary_name, dir_fd=directory_fd)
 
     def _check_open(self) -> int:
@@ -233,7 +232,7 @@ class AtomicFile(io.FileIO):
             except FileExistsError:
                 if unchanged is None:
                     raise
-                raise unchanged.changed(self.target.local_path) from None
+                raise unchanged.change_error(self.target.local_path) from None
         self._published = True
 
     def _link_to_free_name(self, directory_fd: int, name: str) -> None:
@@ -257,14 +256,14 @@ def _with_final_path(target: WriteTarget) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = os.fspath(target.local_path)
-        del error.filename2  # set to None it would be printed
+        del error.filename2  # if set to None, it is printed
         raise
 
 
 def _create(directory_fd: int, name: str) -> int:
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory_fd)
-    except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+    except FileExistsError:  # not the FileExistsError that callers take for "the target exists"
         what = "is taken by something that emasync did not make"
         raise UnsafePathError(f"the temporary name {name} {what}", name=name, reason=what) from None
     with suppress(OSError):  # a file system without locks: there `sweep` removes nothing, either
@@ -310,8 +309,10 @@ def remove_file(
         return
     try:
         if unchanged is not None and not unchanged.check(directory_fd, parts[-1], path=root.joinpath(*parts)):
-            os.stat(parts[-1], dir_fd=directory_fd, follow_symlinks=False)  # FileNotFoundError: it is gone already
-            raise unchanged.changed(root.joinpath(*parts))  # a link to nowhere, which was not there before
+            os.stat(
+                parts[-1], dir_fd=directory_fd, follow_symlinks=False
+            )  # FileNotFoundError: the file is gone already
+            raise unchanged.change_error(root.joinpath(*parts))  # a link to nowhere appeared
         os.unlink(parts[-1], dir_fd=directory_fd)
     except FileNotFoundError:
         pass

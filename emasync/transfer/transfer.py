@@ -30,6 +30,14 @@ class Transfer:
     file or connection of it is left. Cancellation of the awaiting task does the same. After the end `report` holds the
     sums of all that settled; a slow reader does not hold up the transfer. What makes the whole of it impossible (the
     volume cannot be listed, the journal is in use) is raised.
+
+    >>> async with em.downlink("results/", into="out", workers=1) as transfer:
+    ...     async for outcome in transfer:
+    ...         print(outcome.path, outcome.state)
+    results/b.txt done
+    results/a.txt done
+    >>> transfer.report.bytes
+    18
     """
 
     def __init__(

@@ -19,11 +19,11 @@ from emasync.transfer.state.schema import (
     SCHEMA,
     Intent,
     ItemState,
+    JournalTotal,
     Key,
     Row,
     Settled,
     SqlValue,
-    StateSummary,
     intent_values,
     key_values,
     row_of,
@@ -116,12 +116,12 @@ class Journal:
 
         return await self._database.read(work)
 
-    async def summary(self) -> list[StateSummary]:
+    async def summary(self) -> list[JournalTotal]:
         """The whole journal in numbers, by scope, direction and state."""
 
-        def work(connection: sqlite3.Connection) -> list[StateSummary]:
+        def work(connection: sqlite3.Connection) -> list[JournalTotal]:
             return [
-                StateSummary(
+                JournalTotal(
                     scope=scope,
                     direction=Direction(direction),
                     state=ItemState(state),
