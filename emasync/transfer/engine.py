@@ -72,9 +72,9 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:
     """Carry out an uplink plan; what an earlier run has done is not done again."""
     run.tracker.register(plan.items)
-    record_rejected(run, plan, Direction.UPLINK)
+    record_rejected(run, plan)
     calls = await resume_uplink(run, plan)
-    _announce(run, Direction.UPLINK, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
+    _announce(run, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
     await run.journal.record_intents(
         IntendedFile(remote=item.remote, local_path=item.local_path, facts=item.fingerprint)
         for call in calls
@@ -88,9 +88,9 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     """Carry out a downlink plan; once the EM is out of reach for good, the remaining files fail at once."""
     directory = prefix(into)
     run.tracker.register(plan.items, directory=directory)
-    record_rejected(run, plan, Direction.DOWNLINK, into=into)
+    record_rejected(run, plan, into=into)
     items = await resume_downlink(run, plan, into=into)
-    _announce(run, Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
+    _announce(run, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
     await run.journal.record_intents(
         IntendedFile(
             remote=item.remote, local_path=directory + item.local_path, size=item.entry.size if item.entry else None
@@ -144,18 +144,17 @@ class _DownlinkWorker:
         return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
 
 
-def record_rejected(
-    run: TransferRun, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()
-) -> None:
+def record_rejected(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, into: Path = Path()) -> None:
     """Record what the plan rejects, and pass on its notes."""
     for note in plan.notes:
         run.tracker.note(note)
-    run.tracker.record_unregistered(_rejected(file, direction, into) for file in plan.refused)
+    run.tracker.record_unregistered(_rejected(file, run.tracker.direction, into) for file in plan.refused)
 
 
-def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
+def _announce(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
+    direction, rejected = run.tracker.direction, len(plan.refused)
     run.options.notify(
-        Planned(direction=direction, files=left.files, bytes=left.bytes, calls=requests, refused=len(left.refused))
+        Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=requests, refused=rejected)
     )
 
 
@@ -243,20 +242,20 @@ async def uplink_plan(
 ) -> UplinkPlan:
     """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
     check_no_parent(RemotePath(dest))
-    wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
-    return plan_scan(context, await context.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
+    named = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
+    return plan_scan(context, await context.threads.run(lambda: scan(named, filters=filters)), dest=dest)
 
 
 def plan_scan(
-    context: TransferContext, found: Scan, *, dest: str, only: Container[RemotePath] | None = None
+    context: TransferContext, scanned: Scan, *, dest: str, only: Container[RemotePath] | None = None
 ) -> UplinkPlan:
-    """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
+    """The requests that bring the files of a scan (or `only` these of them) to the folder `dest`."""
     limits = context.settings.limits
     return plan_uplink(
-        found.found if only is None else found.found.within(only),
+        scanned.found if only is None else scanned.found.within(only),
         dest=dest,
-        refused=found.refused,
-        notes=found.notes,
+        refused=scanned.refused,
+        notes=scanned.notes,
         limits=limits,
         target_bytes=limits.uplink_target,
     )
