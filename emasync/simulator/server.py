@@ -186,7 +186,7 @@ def _raise_early_fault(fault: Fault) -> None:
         raise RefusedError(response, hard=fault.hard)
 
 
-def _early_fault_response(fault: Fault) -> web.Response | None:
+def _early_fault_response(fault: Fault) -> web.Response | None:  # noqa: C901 - one case for each fault
     match fault.kind:
         case "busy_before":
             return busy_response()

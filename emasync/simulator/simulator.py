@@ -61,7 +61,7 @@ class Simulator:
     [('auth/', 200), ('em/files/list', 423), ('em/files/list', 200)]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the public signature
         self,
         users: Mapping[str, str],
         *,

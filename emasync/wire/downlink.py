@@ -73,7 +73,7 @@ def open_decoder(headers: Mapping[str, str], limits: Limits) -> DownlinkDecoder:
     return RawDecoder(size=_content_length(by_name.get("content-length")), filename=_attachment_name(disposition))
 
 
-def verify(
+def verify(  # noqa: PLR0913 - what arrived and what was listed, compared one by one
     claims: ResponseMetadata,
     *,
     size: int,

@@ -135,7 +135,7 @@ def list_images(volume: Volume) -> ApiRequest:
     return ApiRequest(kind=Kind.READ, method="GET", path="em/pod/image/list", query=volume.add_to({}))
 
 
-def run_pod(
+def run_pod(  # noqa: PLR0913 - one parameter for each field of the request
     volume: Volume,
     image: str,
     *,
