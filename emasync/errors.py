@@ -15,12 +15,12 @@ values that errors carry (`emasync.model.pods`), and those for type checking onl
     +-- ServerError           5xx
     +-- UnreachableError      no connection, or it broke; .sent: it may have arrived; also a ConnectionError
     +-- TimedOutError         .phase says where: connect, send, answer, receive, pod; also a TimeoutError
-    +-- ProtocolError         the answer is not what the EM API says
-    +-- IntegrityError        bytes arrived, but not the right ones
+    +-- ProtocolError         the response is not as the EM API defines it
+    +-- IntegrityError        the received or stored bytes are not those of the file
     +-- UnsafePathError       a name that must not become a path; also a ValueError
     +-- SourceChangedError    a local file changed while it was read
-    +-- TargetChangedError    what was to be replaced or deleted changed since it was looked at: it was kept
-    +-- DeletionRefusedError  a sync would have deleted what nobody agreed to: .side, .files, .bytes
+    +-- TargetChangedError    a file that was to be replaced or deleted changed since it was compared: it was kept
+    +-- DeletionRefusedError  a sync would have deleted files without agreement: .side, .files, .bytes
     +-- PodFailedError        the pod cannot start, or ended badly: .pod is its last status
     |   +-- PodVanishedError  the run's pod is shown no more: how it ended is unknown; also an UnknownOutcomeError
     +-- UnknownOutcomeError   the request may or may not have taken effect; the message says how to find out
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class EMError(Exception):
     """Base of all. `call` is the request as ``POST em/files/uplink``; `status` the HTTP status, if one came.
 
-    `detail` is what the server said, untrusted: pass it through `emasync.model.safe` before it reaches a terminal.
+    `detail` is the server's message, untrusted: pass it through `emasync.model.safe` before it reaches a terminal.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EMError(Exception):
 
 
 class BusyError(EMError):
-    """423, 429 or 503. `waited_s`: how long emasync waited in all; `retry_after_s`: the server's own wish."""
+    """423, 429 or 503. `waited_s`: how long emasync waited; `retry_after_s`: the wait that the server asks for."""
 
     def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
@@ -80,7 +80,7 @@ class AuthError(EMError):
 
 
 class NotFoundError(EMError, FileNotFoundError):
-    """404: no such file, image or pod, or no such endpoint in this server's generation."""
+    """404: no such file, image or pod, or no such endpoint in this generation of server."""
 
 
 class ForbiddenError(EMError, PermissionError):
@@ -88,7 +88,7 @@ class ForbiddenError(EMError, PermissionError):
 
 
 class BadRequestError(EMError):
-    """A 4xx that the caller can mend. `code` is the EM's own (``NO_FILES``); `fields`: validation errors by field."""
+    """Another 4xx. `code` is the EM's own (``NO_FILES``); `fields`: validation errors by field."""
 
     def __init__(  # noqa: PLR0913 - the facts that the error carries
         self,
@@ -124,7 +124,7 @@ class ServerError(EMError):
 
 
 class UnreachableError(EMError, ConnectionError):
-    """No connection, or it broke before the answer. `sent`: at least one body byte had left, so it may have arrived.
+    """No connection, or it broke before the response. `sent`: body bytes were sent, so the request may have arrived.
     `permanent`: trying again cannot help (a certificate that is not trusted). `errno` is EMFILE or ENFILE where this
     machine had no open file left for a connection, else None."""
 
@@ -144,7 +144,7 @@ class UnreachableError(EMError, ConnectionError):
 
 
 class TimedOutError(EMError, TimeoutError):
-    """Nothing happened for too long. `phase`: connect, send, answer, receive or pod; `sent` as in UnreachableError."""
+    """No progress for too long. `phase`: connect, send, answer, receive or pod; `sent` as in UnreachableError."""
 
     def __init__(self, message: str, *, call: str | None = None, phase: str = "answer", sent: bool = False) -> None:
         super().__init__(message, call=call)
@@ -153,11 +153,11 @@ class TimedOutError(EMError, TimeoutError):
 
 
 class ProtocolError(EMError):
-    """The answer is not one the EM API gives: a redirect, HTML with 200, broken JSON, a compressed or endless body."""
+    """The response is not of the EM API: a redirect, HTML with 200, broken JSON, a compressed or endless body."""
 
 
 class IntegrityError(EMError):
-    """Size, checksum or content tag differ from what was promised. `expected` and `actual` name both sides."""
+    """Size, checksum or content tag differ from the expected ones; `expected` and `actual` are both values."""
 
     def __init__(
         self, message: str, *, call: str | None = None, expected: str | None = None, actual: str | None = None
@@ -168,7 +168,7 @@ class IntegrityError(EMError):
 
 
 class UnsafePathError(EMError, ValueError):
-    """A name that must not become a path here. `name` is the offending name, `reason` why it is refused."""
+    """A name that must not become a local path. `name` is that name, `reason` why it is refused."""
 
     def __init__(self, message: str, *, name: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -177,17 +177,19 @@ class UnsafePathError(EMError, ValueError):
 
 
 class SourceChangedError(EMError):
-    """A local file changed (size, times or inode) between planning and the last byte read; what was sent is void."""
+    """A local file changed (size, times or inode) between planning and its last byte; the sent copy is invalid."""
 
 
 class TargetChangedError(EMError):
-    """What a sync or a removal was to replace or delete is no longer as it was when it was looked at. It was kept as it
-    is; the same sync, or removal, looks at it anew."""
+    """A file that a sync or a removal was to replace or delete has changed since it was compared, and was kept.
+
+    Repeating the sync, or the removal, compares it anew.
+    """
 
 
 class DeletionRefusedError(EMError):
-    """A sync with deletions was not begun: its source is empty although the target holds files, or the answer to the
-    question was no. Nothing was moved or deleted. `side` is where files would have been deleted ("local" or "remote"),
+    """A sync with deletions was not begun: its source is empty although the target holds files, or the user declined.
+    Nothing was transferred or deleted. `side` is where files would have been deleted ("local" or "remote"),
     `files` and `bytes` how much."""
 
     def __init__(self, message: str, *, side: str, files: int, bytes: int) -> None:  # noqa: A002 - the public name
@@ -207,8 +209,8 @@ class PodFailedError(EMError):
 
 
 class UnknownOutcomeError(EMError):
-    """What became of it cannot be told: a request left, no answer came and emasync will not repeat it blindly, or a run
-    of a pod that no status of the EM tells from the run before it. `cause` is what went wrong."""
+    """It is unknown whether a request took effect: it was sent, no response came, and repeating it could do harm. Or a
+    run of a pod cannot be distinguished from the run before it. `cause` is the error behind that."""
 
     def __init__(self, message: str, *, call: str | None = None, cause: EMError | None = None) -> None:
         super().__init__(message, call=call)
@@ -216,7 +218,7 @@ class UnknownOutcomeError(EMError):
 
 
 class PodVanishedError(PodFailedError, UnknownOutcomeError):
-    """The run was seen, then the EM showed no pod for a minute, or the pod of another run. `pod` is what it shows."""
+    """The run was seen, then the EM showed no pod for a minute, or that of another run. `pod` is its last status."""
 
     def __init__(self, message: str, *, pod: PodStatus) -> None:
         EMError.__init__(self, message, detail=pod.message)

@@ -25,7 +25,7 @@ from emasync.http import Response
 from emasync.http.pipeline import RequestPipeline, RequestStats
 from emasync.model import FileEntry, FileTree, safe
 from emasync.wire import requests
-from emasync.wire.downlink import ResponseMetadata, open_reader, verify
+from emasync.wire.downlink import ResponseMetadata, open_decoder, verify
 
 _DELETE_ROUNDS = 3
 
@@ -35,12 +35,12 @@ class Content:
     `size` is what came. It verifies nothing but that the body is whole and well-formed.
 
     `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than the limit.
-    Without it, it may be of any size; what is read beside the file's bytes is bounded in any case (`EnvelopeReader`).
+    Without it, it may be of any size; what is read beside the file's bytes is bounded in any case (`EnvelopeDecoder`).
     """
 
     def __init__(self, reply: Response, limits: Limits, *, expected_size: int | None = None) -> None:
         self._reply = reply
-        self._reader = open_reader(reply.headers, limits)
+        self._reader = open_decoder(reply.headers, limits)
         self._bound = None if expected_size is None else expected_size + limits.overrun
         self.size = 0
         self.facts = ResponseMetadata()

@@ -148,7 +148,7 @@ class Pods:
             node=Node(node),
             pod_name=self.pod_name,
             before=before,
-            max_duration_s=run_duration_s(requests.minutes(max_duration)),
+            max_duration_s=run_duration_s(requests.whole_minutes(max_duration)),
             scheduled_time=scheduled_time,
             asked_at=self._wall_clock(),
             asked_monotonic_s=self._clock(),

@@ -151,15 +151,14 @@ class AtomicFile(io.FileIO):
             if self.target.durable:
                 os.fsync(self.fileno())
             written = os.fstat(self.fileno())
-            locked_fd = os.dup(
-                self.fileno()
-            )  # keeps the lock, so that no `sweep` removes the file before it is renamed
+            # A second descriptor keeps the lock, so that no `sweep` removes the file before it is renamed.
+            locked_fd = os.dup(self.fileno())
             try:
                 super().close()  # before the rename: network file systems report late write errors here
                 self._check_not_swapped(directory_fd, written)
                 self._move(directory_fd)
             finally:
-                with suppress(OSError):  # what was written was flushed by the first close
+                with suppress(OSError):  # the first close has flushed all data
                     os.close(locked_fd)
             if self.target.durable:
                 fsync_directory(directory_fd)
@@ -310,7 +309,9 @@ def remove_file(
         return
     try:
         if unchanged is not None and not unchanged.check(directory_fd, parts[-1], path=root.joinpath(*parts)):
-            os.stat(parts[-1], dir_fd=directory_fd, follow_symlinks=False)  # FileNotFoundError: it is gone already
+            os.stat(
+                parts[-1], dir_fd=directory_fd, follow_symlinks=False
+            )  # FileNotFoundError: the file is gone already
             raise unchanged.changed(root.joinpath(*parts))  # a link to nowhere, which was not there before
         os.unlink(parts[-1], dir_fd=directory_fd)
     except FileNotFoundError:

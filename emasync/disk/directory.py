@@ -128,9 +128,7 @@ def open_directory(root: Path, parts: Sequence[str], *, durable: bool, root_guar
     """
     root_guard = root_guard or RootGuard()
     flushed = root_guard.flushed if durable else None
-    known = (
-        root_guard.known
-    )  # asked first: another worker may make and open it between our failed open and the question
+    known = root_guard.known  # read first: another worker may make and open the root just after our open failed
     try:
         current = root_guard.open(root)
     except FileNotFoundError:
@@ -237,7 +235,7 @@ def _enter(directory_fd: int, part: str, *, make: bool) -> int:
 
 
 def _error_for_obstacle(directory_fd: int, part: str, error: OSError) -> Exception:
-    # Linux says ENOTDIR, others ELOOP, for a link where a directory was wanted: look what it is.
+    # Linux says ENOTDIR, others ELOOP, for a link where a directory was wanted: examine it.
     try:
         is_link = stat.S_ISLNK(os.stat(part, dir_fd=directory_fd, follow_symlinks=False).st_mode)
     except OSError:

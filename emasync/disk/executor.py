@@ -134,7 +134,7 @@ class _DaemonPool(Executor):
             if future.set_running_or_notify_cancel():
                 try:
                     result = fn(*args, **kwargs)
-                except BaseException as error:  # noqa: BLE001 - handed to whoever waits, as every executor does
+                except BaseException as error:  # noqa: BLE001 - handed to the waiting caller, as every executor does
                     future.set_exception(error)
                 else:
                     future.set_result(result)

@@ -115,12 +115,12 @@ class FileReader:
 
     @property
     def sha256(self) -> str | None:
-        """In hex, once all chunks were taken; None before that, or if it was left out."""
+        """In hex, once all chunks were taken; None before that."""
         return self._file.hashes.sha256 if self._all_taken else None
 
     @property
     def tag(self) -> int | None:
-        """The content tag, once the iteration has ended; None before that, or if it was left out."""
+        """The content tag, once the iteration has ended; None before that."""
         return self._file.tags.tag if self._all_taken and self._tagging is None and not self._untagged else None
 
     @property
@@ -183,14 +183,12 @@ class FileReader:
 
 
 @asynccontextmanager
-async def open_reader(  # noqa: PLR0913 - independent choices of one file
+async def open_reader(
     executor: FileExecutor,
     path: str | Path,
     *,
     expect: Fingerprint | None = None,
     chunk: int = CHUNK,
-    with_sha256: bool = True,
-    with_tag: bool = True,
 ) -> AsyncIterator[FileReader]:
     """A reader of a local file in chunks of `chunk` bytes; five of them are in memory at most. A link is followed.
 
@@ -201,8 +199,8 @@ async def open_reader(  # noqa: PLR0913 - independent choices of one file
     opened: list[_OpenFile] = []  # filled in the thread: the file is closed even if cancellation loses the result
 
     def begin() -> None:
-        sha256 = Hashes(with_sha256=with_sha256, with_tag=False)
-        tags = Hashes(with_sha256=False, with_tag=with_tag)
+        sha256 = Hashes(with_tag=False)
+        tags = Hashes(with_sha256=False)
         opened.append(_OpenFile(path, expect=expect, chunk=chunk, hashes=sha256, tags=tags))
         opened[0].read_first()
 

@@ -20,8 +20,8 @@ from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableErr
 from emasync.http.redaction import Secrets
 from emasync.model import FileTree, safe
 from emasync.wire.json_envelope import ResponseMetadata
-from emasync.wire.json_reply import parse_text, utf8_decoder
-from emasync.wire.listing_reader import ListingReader
+from emasync.wire.json_parser import parse_text, utf8_decoder
+from emasync.wire.listing import ListingParser
 from emasync.wire.requests import ApiRequest
 from emasync.wire.responses import check_success
 
@@ -95,7 +95,7 @@ class Response:
         """The whole body as a listing, parsed while it arrives, without the password or tokens it may repeat: other
         tasks and signal handlers run between two pieces. ProtocolError as for `json`, with `Limits.listing_reply`.
         With `only`, just these files of it are kept, and all folders."""
-        reader = ListingReader(self._limits, only=only, redact=self._redacted)
+        reader = ListingParser(self._limits, only=only, redact=self._redacted)
         with self._parsing(self._limits.listing_reply) as parsing:
             while chunk := await self._next(parsing):
                 for start in range(0, len(chunk), _PIECE):

@@ -29,7 +29,7 @@ from emasync.http.response import Response, reason_of
 from emasync.http.stale import StaleAnswers
 from emasync.http.upload import Body, Upload
 from emasync.model import safe
-from emasync.wire.error_mapping import refusal, scrub
+from emasync.wire.error_mapping import error_for_response, scrub
 from emasync.wire.requests import ApiRequest
 
 _NOT_WHOLE = (204, 205, 206)  # no body, or a part of one: what nobody asked for must not pass for a whole answer
@@ -121,7 +121,9 @@ class Transport:
             )
             if not 200 <= response.status < 300 or response.status in _NOT_WHOLE:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                raise refusal(call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets)
+                raise error_for_response(
+                    call, response.status, headers=headers, body=await reply.error_body(), secrets=secrets
+                )
             if upload is not None and upload.sent < upload.size:
                 raise ProtocolError(
                     f"{call}: the server answered {response.status} after {upload.sent} of {upload.size} bytes",

@@ -4,12 +4,9 @@ Frozen values, or packed collections of them, with the questions that they alone
 `report` carries errors and imports `emasync.errors`; the other modules must not: errors carry some of their values.
 """
 
-from emasync.model.decisions import SyncDecisions, SyncReason
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
 from emasync.model.glob import Glob
-from emasync.model.images import Image
-from emasync.model.lazy_sequence import LazySequence
 from emasync.model.outcome import (
     Direction,
     Outcome,
@@ -18,14 +15,15 @@ from emasync.model.outcome import (
     Overwrite,
     SyncAction,
     SyncDecision,
+    SyncReason,
     SyncSummary,
     Verified,
     Verify,
 )
 from emasync.model.paths import RemotePath
-from emasync.model.pods import Node, NodeStatus, PodPhase, PodRun, PodStatus
+from emasync.model.pods import Image, Node, NodeStatus, PodPhase, PodRun, PodStatus
 from emasync.model.report import TransferReport
-from emasync.model.result_store import OutcomeLog, Outcomes
+from emasync.model.result_store import LazySequence, OutcomeLog, Outcomes, SyncDecisions
 from emasync.model.text import safe
 from emasync.model.token import Token
 

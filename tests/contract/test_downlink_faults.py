@@ -78,14 +78,14 @@ async def test_two_wrong_bytes_one_after_the_other_are_not_too_many(em: Client, 
 async def test_an_envelope_that_contradicts_itself_is_fetched_again(
     simulate: Simulate, tmp_path: Path, kind: str
 ) -> None:
-    # Sabotage: wire.downlink.verify leaves out the answer's own SHA-256 (or size; open_reader takes a page).
+    # Sabotage: wire.downlink.verify leaves out the answer's own SHA-256 (or size; open_decoder takes a page).
     fault = Fault(kind, endpoint=DOWN)  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
         assert await fetch(em, sim, tmp_path) == 2
 
 
 async def test_a_page_instead_of_the_raw_bytes_is_fetched_again(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: open_reader takes a text/html answer for a raw stream.
+    # Sabotage: open_decoder takes a text/html answer for a raw stream.
     sim.faults.add(Fault("html_200", endpoint=DOWN))
     assert await fetch(em, sim, tmp_path) == 2
 

@@ -68,7 +68,7 @@ async def test_an_unknown_image_fails_within_two_polls_with_the_servers_words(em
 
 
 async def test_a_naive_datetime_is_refused_and_nothing_is_sent(em: Client, sim: Simulator) -> None:
-    # Sabotage: calls.aware returns every moment.
+    # Sabotage: requests.require_time_zone returns every moment.
     with pytest.raises(ValueError, match="no time zone"):
         await em.pods.run("echo", scheduled_time=datetime(2026, 1, 1, 12, 0))
     assert sim.requests == []

@@ -110,7 +110,7 @@ class _LocalFiles:
     """The files of a scan, filters applied."""
 
     def __init__(self, local: Iterable[ComparedFile], *, takes: Takes | None) -> None:
-        self._files = FileTable.of(
+        self._files = FileTable.from_entries(
             FileEntry(path=file.path, size=file.size, content_tag=file.tag)
             for file in local
             if takes is None or takes(file.path)

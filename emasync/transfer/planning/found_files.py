@@ -87,7 +87,7 @@ class FoundFiles(LazySequence[LocalFile]):
     def __len__(self) -> int:
         return len(self._at)
 
-    def _made(self, position: int) -> LocalFile:
+    def _element(self, position: int) -> LocalFile:
         return self._found(self._at[position])
 
     def _found(self, at: int) -> LocalFile:
@@ -131,7 +131,7 @@ class FoundItems(LazySequence[UplinkItem]):
     def __len__(self) -> int:
         return len(self._at)
 
-    def _made(self, position: int) -> UplinkItem:
+    def _element(self, position: int) -> UplinkItem:
         log, at = self._log, self._at[position]
         return UplinkItem(
             directory=log.directory(at), remote=RemotePath(self.remote(position)), fingerprint=log.fingerprint(at)

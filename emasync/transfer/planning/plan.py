@@ -185,7 +185,7 @@ class _ItemsOf(LazySequence[UplinkItem]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def _made(self, position: int) -> UplinkItem:
+    def _element(self, position: int) -> UplinkItem:
         number = bisect_right(self._ends, position)
         return self._calls[number].items[position - (self._ends[number - 1] if number else 0)]
 
@@ -207,7 +207,7 @@ class ListedItems(LazySequence[DownlinkItem]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def _made(self, position: int) -> DownlinkItem:
+    def _element(self, position: int) -> DownlinkItem:
         entry = self._files.entry(self._positions[position])
         return DownlinkItem(remote=entry.path, local_path=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
 

@@ -66,12 +66,6 @@ async def test_hashes_are_not_told_before_all_was_taken(threads: FileExecutor, f
         assert reader.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-async def test_hashes_nobody_wants_are_left_out(threads: FileExecutor, file: Path) -> None:
-    async with open_reader(threads, file, with_sha256=False, with_tag=False) as reader:
-        assert [chunk async for chunk in reader] == [file.read_bytes()]
-        assert (reader.sha256, reader.tag) == (None, None)
-
-
 async def test_a_file_of_one_chunk_costs_one_hop(threads: FileExecutor, file: Path) -> None:
     hops: list[object] = []
     start = threads.start

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emasync.errors import ProtocolError
-from emasync.wire.json_reply import parse_json
+from emasync.wire.json_parser import parse_json
 
 
 def test_a_plain_value_is_parsed() -> None:

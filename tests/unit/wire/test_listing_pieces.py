@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from emasync.config import Limits
 from emasync.errors import ProtocolError
 from emasync.model import FileTree
-from emasync.wire.listing_reader import ListingReader
+from emasync.wire.listing import ListingParser
 from tests.unit.wire.listings import parsed_whole, read_listing
 
 Facts = tuple[list[object], tuple[str, ...], frozenset[str]]
@@ -156,9 +156,9 @@ def test_text_that_is_no_utf8_is_a_protocol_error() -> None:
             read_listing(data, cuts=cuts)
 
 
-# Sabotage: leave out `self._due`: 2,000 names of a megabyte would be looked through byte by byte, for hours.
+# Sabotage: leave out `self._needed`: 2,000 names of a megabyte would be looked through byte by byte, for hours.
 def test_a_value_that_comes_byte_by_byte_is_not_looked_through_for_every_byte() -> None:
-    reader = ListingReader(Limits())
+    reader = ListingParser(Limits())
     reader.feed(b'{"data": [{"name": "')
     began = time.process_time()
     for _ in range(100_000):
@@ -181,12 +181,12 @@ _HOSTILE = {
 }
 
 
-# Sabotage (each tried): leave out the comparison with `_LONGEST` in `_take` (a name, a value, words), in `_count`
+# Sabotage (each tried): leave out the comparison with `_MAX_TEXT` in `_take` (a name, a value, words), in `_count`
 # (keys), with `listing_entries` (files, folders).
 @pytest.mark.parametrize("kind", _HOSTILE)
 def test_an_endless_listing_of_any_kind_ends_in_bounded_memory(kind: str) -> None:
     begin, more = _HOSTILE[kind]
-    reader = ListingReader(Limits(listing_entries=20_000))
+    reader = ListingParser(Limits(listing_entries=20_000))
     count = 65_536 // len(more)
     tracemalloc.start()
     try:
