@@ -1,7 +1,7 @@
-"""`Client`: the front door.
+"""`Client`: the entry point of the package, for one user on one EM.
 
-Owns: what belongs together for one user on one EM, its opening and closing, and the names a user calls.
-May import transfer and below; decides nothing itself.
+Opens and closes what its calls share, and builds the options of transfers. May import transfer and below; decides
+nothing itself.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ class Client:
     Any number of tasks may use one Client: they share one token, one connection pool and one view of the EM's lock.
     The first call logs in. A `session` that is handed in stays open at the end; `ssl_context` is for a private CA.
     ValueError for a base URL that cannot be one, or holds credentials.
+
+    Examples in docstrings are as typed in ``python -m asyncio``. `sim` is a running `Simulator`, `em` an open Client on
+    it, and its volume holds ``results/a.txt`` and ``results/b.txt``:
+
+    >>> async with Client(sim.url, username="client1", password="secret") as em:
+    ...     report = await em.downlink("results/", into="out")
+    >>> report.ok, report.bytes
+    (True, 18)
     """
 
     def __init__(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
@@ -86,7 +94,7 @@ class Client:
             sleep=yielding_sleep,
         )
         self._stack: AsyncExitStack | None = None
-        self._link: TransferContext | None = None
+        self._context: TransferContext | None = None
         self.files = Files(self._caller, self._volume, limits=self.settings.limits)
         self.images = Images(self._caller, self._volume)
         self.pods = Pods(self._caller, self._volume)
@@ -95,7 +103,14 @@ class Client:
     def from_env(cls, profile: str | None = None, *, settings: Settings | None = None) -> Client:
         """A Client from ``EMASYNC_URL``, ``EMASYNC_USERNAME``, ``EMASYNC_PASSWORD`` (or ``_PASSWORD_FILE``) and
         ``EMASYNC_VOLUME``; what is not set there comes from `profile` in the configuration file. ValueError names what
-        is missing, LookupError an unknown profile."""
+        is missing, LookupError an unknown profile.
+
+        >>> import os
+        >>> os.environ |= {"EMASYNC_URL": sim.url, "EMASYNC_USERNAME": "client1", "EMASYNC_PASSWORD": "secret"}
+        >>> async with Client.from_env() as client:
+        ...     client.username
+        'client1'
+        """
         login = login_from_env(profile)
         return cls(login.url, username=login.username, password=login.password, volume=login.volume, settings=settings)
 
@@ -107,7 +122,7 @@ class Client:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport)
             threads = await stack.enter_async_context(FileExecutor(size=max(4, min(self.settings.workers, 16))))
-            self._link = TransferContext(
+            self._context = TransferContext(
                 caller=self._caller,
                 files=self.files,
                 volume=self._volume,
@@ -121,21 +136,21 @@ class Client:
             )
             await self._load_limiter(threads)
             stack.push_async_callback(self._save_limiter, threads)
-            stack.push_async_callback(self._end_transfers, self._link)
+            stack.push_async_callback(self._end_transfers, self._context)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stack, self._stack, self._link = self._stack, None, None
+        stack, self._stack, self._context = self._stack, None, None
         if stack is not None:
             await stack.aclose()
 
-    async def _end_transfers(self, link: TransferContext) -> None:
+    async def _end_transfers(self, context: TransferContext) -> None:
         """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
         with anyio.CancelScope(shield=True):
-            await link.running.end()
+            await context.running.end()
 
     async def _load_limiter(self, threads: FileExecutor) -> None:
         """Start with the concurrency limit that was learned of this EM earlier."""
@@ -150,7 +165,11 @@ class Client:
                 await threads.run(limiter_state.save, self._state, self.url, learned)
 
     async def nodes(self) -> list[NodeStatus]:
-        """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation."""
+        """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation.
+
+        >>> [node.name for node in await em.nodes()]
+        ['fpga', 'gpu', 'mpu']
+        """
         return responses.nodes(await self._caller.json(requests.nodes_status()))
 
     def uplink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
@@ -177,6 +196,11 @@ class Client:
         patterns. `on_event` is called in the event loop and must be quick; what it raises ends the transfer and is
         raised. With a `journal` (a file) the same call, made again after a crash, moves only what is not proved to be
         there. After `deadline` seconds what is left fails, or is unknown if it was sent.
+
+        >>> size = Path("a.txt").write_text("hello")
+        >>> report = await em.uplink("a.txt", dest="notes")
+        >>> report.ok, report.done[0].path
+        (True, 'notes/a.txt')
         """
         options = TransferOptions(
             workers=self.settings.workers if workers is None else workers,
@@ -212,6 +236,18 @@ class Client:
         no other. ``Glob("logs/[0-9]*")`` has the full shell-like syntax. Every file appears under its final name whole
         and verified, or not at all. Nothing is written outside `into`, whatever names the server sends. Keywords as in
         `uplink`; `workers`: files at once.
+
+        >>> report = await em.downlink("results/*.txt", into="out")
+        >>> sorted(path.name for path in Path("out").iterdir())
+        ['a.txt', 'b.txt']
+
+        One file at a time, as each settles:
+
+        >>> async with em.downlink("results/", into="copy", workers=1) as transfer:
+        ...     async for outcome in transfer:
+        ...         print(outcome.path, outcome.state, outcome.bytes)
+        results/b.txt done 12
+        results/a.txt done 6
         """
         options = TransferOptions(
             workers=self.settings.workers if workers is None else workers,
@@ -237,6 +273,10 @@ class Client:
         """What `uplink` would do, as a value: which files in which calls, and what is refused. Sends nothing.
 
         `plan.describe()` says it in a line; `emasync.transfer.planning.plan_file` writes and reads it as JSON lines.
+
+        >>> size = Path("a.txt").write_text("hello")
+        >>> (await em.plan_uplink("a.txt")).describe()
+        '1 file, 1 call, 5 B'
         """
         filters = Filters(include=tuple(include), exclude=tuple(exclude))
         return await engine.uplink_plan(self._opened, sources, dest=dest, filters=filters)
@@ -249,7 +289,11 @@ class Client:
         exclude: Sequence[str] = (),
         order: Order = "largest",
     ) -> DownlinkPlan:
-        """What `downlink` would do, as a value; it costs one listing."""
+        """What `downlink` would do, as a value; it costs one listing.
+
+        >>> (await em.plan_downlink("results/")).describe()
+        '2 files, 2 calls, 18 B'
+        """
         named = [paths] if isinstance(paths, str | Glob) else list(paths)
         return plan_downlink(named, await self.files.list(), order=order, include=include, exclude=exclude)
 
@@ -266,7 +310,14 @@ class Client:
         deadline: float | None = None,
     ) -> Transfer:
         """Carry out a plan made earlier, by this client or another; `into` is for downlinks. As `uplink` and
-        `downlink`: a source that changed since it was planned fails, a remote file that changed is fetched as it is."""
+        `downlink`: a source that changed since it was planned fails, a remote file that changed is fetched as it is.
+
+        >>> plan = await em.plan_downlink("results/a.txt")
+        >>> (await em.apply(plan, into="out")).ok
+        True
+        >>> Path("out/a.txt").read_text()
+        'hello\\n'
+        """
         options = TransferOptions(
             workers=self.settings.workers if workers is None else workers,
             overwrite=overwrite or self.settings.overwrite,
@@ -309,6 +360,12 @@ class Client:
         as `skipped`. NotFoundError if the source is not there, ValueError if it or the target is a file; with
         `missing_ok` off NotFoundError if `remote` is not there either, else it is made. The other keywords as in
         `uplink`.
+
+        >>> Path("site").mkdir()
+        >>> size = Path("site/index.html").write_text("<p>hello")
+        >>> report = await em.sync_up("site", "results", delete=True, dry_run=True)
+        >>> [(decision.path, decision.action) for decision in report.plan]
+        [('a.txt', 'delete'), ('b.txt', 'delete'), ('index.html', 'copy')]
         """
         options = TransferOptions(
             workers=self.settings.workers if workers is None else workers,
@@ -348,7 +405,13 @@ class Client:
         exclude: Sequence[str] = (),
         deadline: float | None = None,
     ) -> Transfer:
-        """Make the folder `local`, made if missing, equal to the folder `remote` of the volume. See `sync_up`."""
+        """Make the folder `local`, made if missing, equal to the folder `remote` of the volume. See `sync_up`.
+
+        >>> (await em.sync_down("results", "out")).ok
+        True
+        >>> [outcome.state.value for outcome in (await em.sync_down("results", "out")).outcomes]
+        ['skipped', 'skipped']
+        """
         options = TransferOptions(
             workers=self.settings.workers if workers is None else workers,
             overwrite="replace",
@@ -373,9 +436,9 @@ class Client:
 
     @property
     def _opened(self) -> TransferContext:
-        if self._link is None:
+        if self._context is None:
             raise RuntimeError("the Client is closed; use it inside `async with Client(...) as em:`")
-        return self._link
+        return self._context
 
 
 def _is_utf8(text: str) -> bool:

@@ -19,7 +19,11 @@ KIB, MIB, MB = 1024, 1024 * 1024, 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Timeouts in seconds, by phase. There is no total: a transfer may take as long as it makes progress."""
+    """Timeouts in seconds, by phase. There is no total: a transfer may take as long as it makes progress.
+
+    >>> Settings(timeouts=Timeouts(stall_s=120)).timeouts.connect_s
+    10.0
+    """
 
     connect_s: float = 10.0
     stall_s: float = 60.0
@@ -34,7 +38,12 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Two budgets: `retries` bounds errors, `busy_timeout_s` the wait for a busy EM. A 423 never uses up a retry."""
+    """Two budgets: `retries` bounds errors, `busy_timeout_s` the wait for a busy EM. A 423 never uses up a retry.
+
+    >>> settings = Settings(retry=RetryPolicy(retries=2, busy_timeout_s=60))
+    >>> Client("http://em.example/", username="client1", password="secret", settings=settings)
+    <Client of 'client1' on http://em.example/>
+    """
 
     retries: int = 5
     base_s: float = 0.5
@@ -45,7 +54,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on requests and responses, in bytes unless named otherwise."""
+    """Bounds on requests and responses, in bytes unless named otherwise.
+
+    >>> Settings(limits=Limits(uplink_target=50_000_000)).limits.uplink_files
+    100
+    """
 
     uplink_call: int = 500 * MB
     """Files of one uplink call; 500 MB is the seed generation's limit, later ones take 2 GB."""
@@ -82,7 +95,12 @@ def default_state_dir() -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a `Client` behaves; the defaults are right for the documented EM."""
+    """How a `Client` behaves; the defaults are right for the documented EM.
+
+    >>> settings = Settings(workers=4, uplink_rate=100_000)
+    >>> settings.verify, settings.timeouts.connect_s
+    ('content', 10.0)
+    """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)

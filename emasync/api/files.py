@@ -90,6 +90,10 @@ class Files:
         path alone. An answer that is no listing is asked for again (as after a 500), then it is a ProtocolError. What a
         listing does not say of some folders is in its `unknown_folders`: ask `is_known` before you conclude anything
         from an absence.
+
+        >>> tree = await em.files.list()
+        >>> [(entry.path, entry.size) for entry in tree]
+        [('results/a.txt', 6), ('results/b.txt', 12)]
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
@@ -114,6 +118,10 @@ class Files:
         deletion whose answer was lost is repeated only while a listing shows nothing else at `path`: TargetChangedError
         where it does, for that was written since. Without it, what the first listing after the loss shows is expected.
         `relist` makes that listing, for callers that have a use for it; without it `list` does.
+
+        >>> await em.files.delete("results/a.txt")
+        >>> "results/a.txt" in await em.files.list()
+        False
         """
         lost: UnknownOutcomeError | None = None
         meant = None if expected is None else frozenset(expected)
@@ -157,13 +165,21 @@ class Files:
         `stream`, or `Client.downlink` to disk. `expected_size` (bytes, from a listing) bounds the answer: an
         IntegrityError as soon as it runs past that by more than 64 KiB. Without it a file of more than
         `Limits.read_reply` bytes is a TooLargeError.
+
+        >>> await em.files.read("results/a.txt")
+        b'hello\\n'
         """
         return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
 
     async def read_with_claims(
         self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None
     ) -> ReadFile:
-        """As `read`, with what the answer itself claims of the file."""
+        """As `read`, with what the answer itself claims of the file.
+
+        >>> file = await em.files.read_with_claims("results/a.txt")
+        >>> file.data, file.claims.size
+        (b'hello\\n', 6)
+        """
 
         async def read(reply: Response) -> ReadFile:
             content = Content(reply, self._limits, expected_size=expected_size)
@@ -192,6 +208,11 @@ class Files:
         verified at the end: the last step raises IntegrityError if size or SHA-256 differ, so nothing is proved before
         the iteration has ended. A break in the middle is raised, not retried; leaving the block early drops the
         connection.
+
+        >>> async with em.files.stream("results/a.txt") as chunks:
+        ...     async for chunk in chunks:
+        ...         print(chunk)
+        b'hello\\n'
         """
         async with (
             self._caller.open(requests.downlink(self._volume, path)) as reply,

@@ -70,6 +70,10 @@ class Pods:
         later generations only. Never sent twice: UnknownOutcomeError when the answer was lost; `last_run` is then the
         handle. One look at the status comes first, unless `before` is what a look has just shown; a look that fails
         (but for AuthError) does not prevent the run.
+
+        >>> run = await em.pods.run("echo", node=Node.GPU, max_duration=5)
+        >>> run.image, run.node.value
+        ('echo', 'GPU')
         """
         call = requests.run_pod(
             self._volume,
@@ -89,16 +93,30 @@ class Pods:
 
     @property
     def pod_name(self) -> str | None:
-        """The name of the pod that the calls mean; None is the default one."""
+        """The name of the pod that the calls mean; None is the default one.
+
+        >>> async with Client(sim.url, username="client1", password="secret", volume="pod-a") as client:
+        ...     client.pods.pod_name
+        'pod-a'
+        """
         return self._volume.name
 
     @property
     def last_run(self) -> PodRun | None:
-        """The run that this Client asked for last; one whose answer was lost counts, a refused one does not."""
+        """The run that this Client asked for last; one whose answer was lost counts, a refused one does not.
+
+        >>> run = await em.pods.run("echo")
+        >>> em.pods.last_run is run
+        True
+        """
         return self._last_run
 
     async def status(self) -> PodStatus:
-        """One look (``em/pod/status``). PodPhase.NONE when there is no pod."""
+        """One look (``em/pod/status``). PodPhase.NONE when there is no pod.
+
+        >>> (await em.pods.status()).phase.value
+        'none'
+        """
         return responses.pod_status(await self._caller.json(requests.pod_status(self._volume)))
 
     def watch(self, run: PodRun | None = None, *, interval: float = 2.0) -> PodWatch:
@@ -110,6 +128,12 @@ class Pods:
         from the one before it, 15 minutes after it must have ended; PodVanishedError where another run took its place.
         `interval` in seconds, kept within +-20 %. A busy EM and outages under two minutes are sat out. ValueError for
         the run of another volume.
+
+        >>> run = await em.pods.run("echo")
+        >>> async for status in em.pods.watch(run, interval=0.01):
+        ...     pass
+        >>> status.phase.value, status.exit_code
+        ('terminated', 0)
         """
         run = run or self.last_run
         if run is not None and run.pod_name != self.pod_name:
@@ -131,6 +155,10 @@ class Pods:
         a minute where that may be the earlier run's status. UnknownOutcomeError as in `watch`; PodVanishedError, which
         is both, when the pod vanished or was replaced. TimedOutError after `timeout` seconds. Neither that nor
         cancellation stops the pod. Without a run and without a pod only `timeout` ends the wait.
+
+        >>> run = await em.pods.run("echo")
+        >>> (await em.pods.wait(run, timeout=60, interval=0.01)).succeeded
+        True
         """
         return await self.watch(run, interval=interval).end(timeout_s=timeout)
 

@@ -1,7 +1,7 @@
-"""What a person sees while something runs: live bars on a terminal, plain lines elsewhere.
+"""The steps of ``emasync demo`` as a person sees them: on a terminal with live bars, elsewhere as plain lines.
 
-Owns: both displays. May import model and transfer's events; rich only where a terminal is there to draw on.
-Everything that came from a server or a file name passes `safe` here.
+The progress of a transfer is that of `progress`. Imports rich only where it draws, and passes foreign text through
+`safe`.
 """
 
 from __future__ import annotations
@@ -9,49 +9,49 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from emasync.cli.output import size
-from emasync.cli.progress_stats import Tally
+from emasync.cli.progress import LiveProgress, PlainProgress
 from emasync.model import safe
-from emasync.transfer.events import Event, Noted, Planned, Retrying
+from emasync.transfer.events import Event, Noted, OnEvent, Planned, Retrying
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_PLAIN_EVERY_S = 5.0
+_LINE_EVERY_S = 5.0
 _TICK, _CROSS = "✓", "✗"
 
 
 class Display(Protocol):
-    """Where a verb tells what it is doing."""
+    """Where the demo shows its steps."""
 
     def step(self, text: str) -> None:
-        """A new part of the job begins."""
+        """A step begins."""
 
     def done(self, text: str) -> None:
-        """That part went well."""
+        """The step has succeeded."""
 
     def note(self, text: str) -> None:
-        """Something on the way."""
+        """A remark."""
 
-    def transfer(self, title: str) -> AbstractContextManager[Callable[[Event], None]]:
-        """Follow one transfer; hand the result to it as `on_event`."""
+    def transfer(self, title: str) -> AbstractContextManager[OnEvent]:
+        """Show the progress of one transfer inside the block; the value is for its `on_event`."""
 
     def table(self, title: str, rows: list[tuple[str, str]]) -> None:
-        """The sums at the end."""
+        """The summary."""
 
 
 class PlainDisplay:
     """A line per step, and one every few seconds while a transfer runs: for logs, CI and pipes."""
 
-    def __init__(self, out: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out = out or sys.stdout
+    def __init__(self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream or sys.stdout
         self._clock = clock
 
     def _line(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(text, file=self._stream, flush=True)
 
     def step(self, text: str) -> None:
         self._line(f"* {safe(text)}")
@@ -63,27 +63,17 @@ class PlainDisplay:
         self._line(f"  {safe(text)}")
 
     @contextmanager
-    def transfer(self, title: str) -> Iterator[Callable[[Event], None]]:
-        tally, told_at = Tally(clock=self._clock), self._clock()
+    def transfer(self, title: str) -> Iterator[OnEvent]:
+        progress = PlainProgress(f"  {title}", self._stream, line_every_s=_LINE_EVERY_S, clock=self._clock)
 
-        def take(event: Event) -> None:
-            nonlocal told_at
-            tally.take(event)
-            self._tell_rare(event)
-            if self._clock() - told_at >= _PLAIN_EVERY_S:
-                told_at = self._clock()
-                files = f"{tally.settled} of {tally.files} files"
-                self._line(f"  {safe(title)}: {files}, {size(tally.moved)} of {size(tally.bytes)}")
+        def on_event(event: Event) -> None:
+            progress.handle(event)
+            if isinstance(event, Planned):
+                self.note(f"plan: {event.files} files, {size(event.bytes)}, {event.calls} calls")
+            _print_rare(self, event)
+            progress.tick()
 
-        yield take
-
-    def _tell_rare(self, event: Event) -> None:
-        if isinstance(event, Planned):
-            self.note(f"plan: {event.files} files, {size(event.bytes)}, {event.calls} calls")
-        elif isinstance(event, Retrying):
-            self.note(f"again: {len(event.paths)} files, {event.reason}")
-        elif isinstance(event, Noted):
-            self.note(event.text)
+        yield on_event
 
     def table(self, title: str, rows: list[tuple[str, str]]) -> None:
         self._line("")
@@ -94,7 +84,7 @@ class PlainDisplay:
 
 
 class RichDisplay:
-    """The same on a terminal: one live bar per transfer, cleared away when it is done.
+    """The same on a terminal: a live bar per transfer, erased at its end.
 
     `live` off draws each bar once, when it is full: for a picture.
     """
@@ -117,35 +107,18 @@ class RichDisplay:
         self._console.print(f"  {safe(text)}", style="dim")
 
     @contextmanager
-    def transfer(self, title: str) -> Iterator[Callable[[Event], None]]:
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-        from rich.progress import Progress as Bars
+    def transfer(self, title: str) -> Iterator[OnEvent]:
+        progress = LiveProgress(f"  {title}", self._console)
+        with progress.drawn() if self._live else nullcontext():
 
-        columns = (
-            TextColumn("  {task.description}", markup=False),
-            BarColumn(bar_width=28),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TextColumn("{task.fields[files]}", markup=False),
-        )
-        with Bars(
-            *columns, console=self._console, transient=True, refresh_per_second=12, disable=not self._live
-        ) as bars:
-            bar = bars.add_task(safe(title), total=None, files="")
-            tally = Tally()
+            def on_event(event: Event) -> None:
+                progress.handle(event)
+                _print_rare(self, event)
+                progress.tick()
 
-            def take(event: Event) -> None:
-                tally.take(event)
-                files = tally.phase or f"{tally.settled}/{tally.files} files"
-                bars.update(bar, total=tally.bytes or None, completed=tally.moved, files=files)
-                if isinstance(event, Retrying):
-                    self.note(f"again: {len(event.paths)} files, {event.reason}")
-                elif isinstance(event, Noted):
-                    self.note(event.text)
-
-            yield take
+            yield on_event
         if not self._live:
-            self._console.print(bars.get_renderable())
+            self._console.print(progress.render())
 
     def table(self, title: str, rows: list[tuple[str, str]]) -> None:
         from rich.table import Table
@@ -158,12 +131,19 @@ class RichDisplay:
         self._console.print(table)
 
 
-def display() -> Display:
+def _print_rare(display: Display, event: Event) -> None:
+    if isinstance(event, Retrying):
+        display.note(f"again: {len(event.paths)} files, {event.reason}")
+    elif isinstance(event, Noted):
+        display.note(event.text)
+
+
+def open_display() -> Display:
     """Live bars if stdout is a terminal, plain lines otherwise."""
     return RichDisplay() if sys.stdout.isatty() else PlainDisplay()
 
 
-def failure(text: str) -> None:
-    """An error, on stderr; nothing where that is a terminal that was closed."""
+def print_failure(text: str) -> None:
+    """Print an error on stderr, unless that is a terminal that was closed."""
     with suppress(OSError):
         print(f"{_CROSS} {text}", file=sys.stderr, flush=True)

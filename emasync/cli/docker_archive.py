@@ -31,14 +31,14 @@ class TarImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """`name` is what to load the image as; `faults` say what is wrong, each with the next command."""
+class ImageCheck:
+    """`name` is what to load the image as; `problems` say what is wrong, each with the next command."""
 
     name: str
-    faults: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
-def read_image_tar(file: Path) -> list[TarImage]:
+def read_archive(file: Path) -> list[TarImage]:
     """The images of a tar, compressed or not. ValueError for a file that is no image tar, OSError from the disk."""
     try:
         with tarfile.open(file, _mode(file)) as tar:
@@ -63,7 +63,7 @@ def _mode(file: Path) -> Literal["r:", "r:gz", "r:bz2", "r:xz"]:
     return "r:xz" if start == b"\xfd7zXZ\0" else "r:"
 
 
-def check_image(images: Sequence[TarImage], *, wanted: str, username: str, file: Path) -> Checked:
+def check_image(images: Sequence[TarImage], *, wanted: str, username: str, file: Path) -> ImageCheck:
     """Whether an EM can run what the tar holds as `wanted` (with or without the user's prefix).
 
     The EM runs an image only if its tag in the tar begins with ``<user>-``; see the vendor's notes on image load.
@@ -71,14 +71,14 @@ def check_image(images: Sequence[TarImage], *, wanted: str, username: str, file:
     name = full_name(wanted, username=username)
     right = [image for image in images if name in map(_plain, image.tags)]
     if right:
-        return Checked(name=name, faults=tuple(_wrong_platform(right[0], name, file)))
+        return ImageCheck(name=name, problems=tuple(_wrong_platform(right[0], name, file)))
     tags = [_plain(tag) for image in images for tag in image.tags]
     own = [tag for tag in tags if tag.startswith(f"{username}-")]
     if own:
         also = f"; next: emasync image push {shlex.quote(str(file))} --image {shlex.quote(own[0])}"
-        return Checked(name=name, faults=(f"the tar holds {', '.join(own)}, not {name}{also}",))
-    faults = [f"{_named(tags)}; the EM runs only what is tagged {username}-...; next: {_retag(images, name, file)}"]
-    return Checked(name=name, faults=(*faults, *(_wrong_platform(images[0], name, file) if images else ())))
+        return ImageCheck(name=name, problems=(f"the tar holds {', '.join(own)}, not {name}{also}",))
+    problems = [f"{_named(tags)}; the EM runs only what is tagged {username}-...; next: {_retag(images, name, file)}"]
+    return ImageCheck(name=name, problems=(*problems, *(_wrong_platform(images[0], name, file) if images else ())))
 
 
 def full_name(image: str, *, username: str) -> str:

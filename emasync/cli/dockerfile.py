@@ -64,18 +64,18 @@ def read_dockerfile(text: str) -> Dockerfile:
     return Dockerfile(stages=count, bases=tuple(bases), sources=tuple(sources))
 
 
-def build_faults(recipe: Dockerfile, names: Collection[str]) -> list[str]:
+def build_problems(dockerfile: Dockerfile, names: Collection[str]) -> list[str]:
     """Why the build would fail, one sentence each; `names` are the files of the context that will be sent."""
-    faults = [] if recipe.stages else ["the Dockerfile has no FROM"]
-    there = {RemotePath(name) for name in names}
-    there |= {folder for name in there for folder in _folders_above(name)}
-    for source in recipe.sources:
-        if why := _why_not(source, there):
-            faults.append(f"Dockerfile line {source.line}: {source.step} {source.path}: {why}")
-    return faults
+    problems = [] if dockerfile.stages else ["the Dockerfile has no FROM"]
+    existing = {RemotePath(name) for name in names}
+    existing |= {folder for name in existing for folder in _folders_above(name)}
+    for source in dockerfile.sources:
+        if why := _why_not(source, existing):
+            problems.append(f"Dockerfile line {source.line}: {source.step} {source.path}: {why}")
+    return problems
 
 
-def excluded(names: Iterable[str], ignore: Sequence[str], *, keep: Collection[str]) -> list[str]:
+def dockerignore_patterns(names: Iterable[str], ignore: Sequence[str], *, keep: Collection[str]) -> list[str]:
     """The lines of a .dockerignore as exact gitignore patterns for `names`: whole folders where nothing in them stays.
 
     The last line that matches a file, or a folder above it, decides, as in Docker. `keep` stays whatever they say.
@@ -126,13 +126,13 @@ def _sources(rest: str) -> list[str]:
     return [path for path in paths if not ("$" in path or path.startswith("<<"))]
 
 
-def _why_not(source: Source, there: Collection[RemotePath]) -> str | None:
+def _why_not(source: Source, existing: Collection[RemotePath]) -> str | None:
     if "://" in source.path or source.path.startswith("git@"):
         return "the EM builds without a network; put the file into the context"
     path = RemotePath(source.path)
     if ".." in path.parts:
         return "it lies outside the context; copy it into the context first"
-    if not path or path in there or any(matches(name, path) for name in there):
+    if not path or path in existing or any(matches(name, path) for name in existing):
         return None
     return "no such file in the context (or an ignore file leaves it out)"
 
@@ -149,9 +149,9 @@ def _rule(line: str) -> tuple[bool, RemotePath]:
 
 
 def _is_ignored(path: RemotePath, rules: Sequence[tuple[bool, RemotePath]]) -> bool:
-    places = [*_folders_above(path), path]
+    paths = [*_folders_above(path), path]
     for ignores, pattern in reversed(rules):
-        if any(matches(place, pattern) for place in places):
+        if any(matches(candidate, pattern) for candidate in paths):
             return ignores
     return False
 

@@ -26,7 +26,7 @@ from emasync.wire.content_tag import content_tag
 
 _SKEW_S = 5.0
 _SLOW_LISTING_S = 5.0
-_TAG_FILES = 2  # that are read at the most: with one alone nothing is refuted
+_TAG_FILES = 2  # read at most; a difference in one file alone proves nothing
 _SMALL_FILE = 1_000_000
 _AT_ONCE = 4
 
@@ -55,35 +55,35 @@ class Finding:
         return {"name": self.name, "level": str(self.level), "found": self.text, "advice": self.advice or None}
 
 
-Tell = Callable[[Finding], None]
+Report = Callable[[Finding], None]
 
 
-async def examine(
-    em: UnretriedClient, tell: Tell, *, insecure: bool, volume: requests.Volume, learn: bool
+async def run_checks(
+    em: UnretriedClient, report: Report, *, insecure: bool, volume: requests.Volume, learn: bool
 ) -> EMError | None:
-    """Make all checks and tell each as it is done. Returns the first failure; without a log-in nothing is asked."""
+    """Make all checks, and `report` each as it is done. Returns the first failure. All but the first need a log-in."""
     try:
         token = await em.token()
     except EMError as error:
         for finding in _no_log_in(error):
-            tell(finding)
+            report(finding)
         return error
     assert em.logged_in is not None
-    tell(_row("reachable", f"{em.url.host}:{em.url.port} answers"))
-    tell(_tls(em, insecure=insecure))
-    tell(_log_in(token))
-    tell(_clock(em.logged_in))
+    report(_row("reachable", f"{em.url.host}:{em.url.port} answers"))
+    report(_tls(em, insecure=insecure))
+    report(_log_in(token))
+    report(_clock(em.logged_in))
     checks = _Checks(em, volume)
     failed: EMError | None = None
     for name, check in checks.all(learn=learn):
         try:
-            tell(await check())
+            report(await check())
         except BusyError as error:
             advice = "another call holds the EM (a build, a long uplink); run doctor again when it has ended"
-            tell(Finding(name=name, level=Level.WARN, text=str(error), advice=advice))
+            report(Finding(name=name, level=Level.WARN, text=str(error), advice=advice))
         except EMError as error:
             failed = failed or error
-            tell(Finding(name=name, level=Level.FAIL, text=str(error), advice=_ADVICE_AGAIN))
+            report(Finding(name=name, level=Level.FAIL, text=str(error), advice=_ADVICE_AGAIN))
     return failed
 
 
@@ -91,12 +91,12 @@ _ADVICE_AGAIN = "run doctor again; if it stays so, send this line to whoever run
 
 
 def _row(name: str, text: str, *, advice: str = "") -> Finding:
-    """A check that went well, or, with advice, one to look at."""
+    """The finding of a successful check; with `advice` it is a warning."""
     return Finding(name=name, level=Level.WARN if advice else Level.OK, text=text, advice=advice)
 
 
 def _no_log_in(error: EMError) -> list[Finding]:
-    """What a failed log-in says: of the password, of the way, or of the address."""
+    """What a failed log-in reveals: a wrong password, a network problem, or a wrong address."""
     if isinstance(error, AuthError):
         advice = "check the user name and the password; `emasync auth status` says where both come from"
         return [
@@ -149,7 +149,7 @@ def _clock(answer: Answer) -> Finding:
 
 
 class _Checks:
-    """The checks that need a log-in, in order; what one learns (the listing) the next may use."""
+    """The checks that need a log-in, in order. The check of the listing keeps it for the check of the tag."""
 
     def __init__(self, em: UnretriedClient, volume: requests.Volume) -> None:
         self._em = em
@@ -167,8 +167,8 @@ class _Checks:
         return [*checks, ("width", self.width)] if learn else checks
 
     async def round_trip(self) -> Finding:
-        await ask_patiently(self._em, requests.pod_status(self._volume))
-        answer = await ask_patiently(self._em, requests.pod_status(self._volume))  # the connection is there now
+        await ask_until_free(self._em, requests.pod_status(self._volume))
+        answer = await ask_until_free(self._em, requests.pod_status(self._volume))  # the connection is open now
         return _row("round trip", f"{answer.seconds * 1000:.0f} ms for a pod's status")
 
     async def generation(self) -> Finding:
@@ -180,13 +180,13 @@ class _Checks:
 
     async def _has(self, call: requests.ApiRequest) -> bool:
         try:
-            await ask_patiently(self._em, call)
+            await ask_until_free(self._em, call)
         except NotFoundError:
             return False
         return True
 
     async def listing(self) -> Finding:
-        answer = await ask_patiently(self._em, requests.list_files(self._volume))
+        answer = await ask_until_free(self._em, requests.list_files(self._volume))
         tree: FileTree = answer.json
         self._tree = tree
         text = f"{len(tree)} files, {size(tree.total_size)}, in {answer.seconds:.2f} s"
@@ -217,7 +217,7 @@ class _Checks:
     async def _tag_differs(self, entries: Sequence[FileEntry]) -> Finding:
         """No file that was read has the listed tag. One may have been rewritten between listing and read: only what a
         second listing shows unchanged counts, and one file alone says little."""
-        answer = await ask_patiently(self._em, requests.list_files(self._volume))
+        answer = await ask_until_free(self._em, requests.list_files(self._volume))
         tree: FileTree = answer.json
         same = [escape_name(entry.path) for entry in entries if tree.get(entry.path) == entry]
         if len(same) < _TAG_FILES:
@@ -239,16 +239,16 @@ class _Checks:
         return data
 
     async def concurrency(self) -> Finding:
-        refused = await refused_of(self._em, self._volume, _AT_ONCE)
+        refused = await count_refused(self._em, self._volume, _AT_ONCE)
         if not refused:
             return _row("concurrency", f"{_AT_ONCE} calls at once are taken")
         text = f"{refused} of {_AT_ONCE} calls at once are refused; transfers take turns by themselves"
         return _row("concurrency", text)
 
     async def width(self) -> Finding:
-        width = await measure_width(self._em, self._volume)
+        width = await measure_concurrency(self._em, self._volume)
         if width.refused is None:
-            return _row("width", f"at least {width.taken} calls at once; --workers {width.taken} is no ceiling to fear")
+            return _row("width", f"at least {width.taken} calls at once; --workers {width.taken} is safe")
         return _row("width", f"{width.taken} calls at once are taken, of {width.refused} some are refused")
 
 
@@ -257,7 +257,7 @@ _ROUNDS = (2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Width:
+class ConcurrencyLimits:
     """`taken`: the most calls at once that the EM took; `refused`: the fewest of which it refused some, None if none
     were."""
 
@@ -265,7 +265,7 @@ class Width:
     refused: int | None
 
 
-async def ask_patiently(em: UnretriedClient, call: requests.ApiRequest) -> Answer:
+async def ask_until_free(em: UnretriedClient, call: requests.ApiRequest) -> Answer:
     """Ask again while the EM is busy, for 20 s; then BusyError."""
     deadline = anyio.current_time() + _PATIENCE_S
     while True:
@@ -277,9 +277,9 @@ async def ask_patiently(em: UnretriedClient, call: requests.ApiRequest) -> Answe
         await anyio.sleep(_PAUSE_S)
 
 
-async def refused_of(em: UnretriedClient, volume: requests.Volume, count: int) -> int:
+async def count_refused(em: UnretriedClient, volume: requests.Volume, count: int) -> int:
     """How many of `count` calls at once the EM refuses as busy. One of them is a listing: it keeps the EM longest."""
-    await ask_patiently(em, requests.pod_status(volume))
+    await ask_until_free(em, requests.pod_status(volume))
     refused: list[EMError] = []
     failed: list[EMError] = []
 
@@ -300,18 +300,18 @@ async def refused_of(em: UnretriedClient, volume: requests.Volume, count: int) -
     return len(refused)
 
 
-async def measure_width(em: UnretriedClient, volume: requests.Volume) -> Width:
+async def measure_concurrency(em: UnretriedClient, volume: requests.Volume) -> ConcurrencyLimits:
     """Twice as many calls at once in each round until some are refused, then the border between; at most 32 at once."""
     taken, refused = 1, None
     for count in _ROUNDS:
-        if await refused_of(em, volume, count):
+        if await count_refused(em, volume, count):
             refused = count
             break
         taken = count
     while refused is not None and refused - taken > 1:
         middle = (taken + refused) // 2
-        if await refused_of(em, volume, middle):
+        if await count_refused(em, volume, middle):
             refused = middle
         else:
             taken = middle
-    return Width(taken=taken, refused=refused)
+    return ConcurrencyLimits(taken=taken, refused=refused)

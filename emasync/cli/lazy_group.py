@@ -16,11 +16,11 @@ from click.shell_completion import CompletionItem
 
 @contextmanager
 def _escaped_usage_errors() -> Iterator[None]:
-    """What click says of an argument holds the argument, and a shell's ``*`` makes arguments of any file's name."""
+    """Escape click's messages: they quote arguments, and a shell's ``*`` makes arguments of any file's name."""
     try:
         yield
     except click.UsageError as error:
-        if type(error) is not click.UsageError:  # the others quote it
+        if type(error) is not click.UsageError:  # subclasses quote the argument with repr
             raise
         from emasync.model.text import safe
 
@@ -28,20 +28,20 @@ def _escaped_usage_errors() -> Iterator[None]:
 
 
 class LazyGroup(click.Group):
-    """`verbs`: name -> (module of this room, one line of help). The module holds a command of its own name.
+    """A group whose `lazy_commands` are ``{name: (target, help)}``; `aliases` are further names, not in the help.
 
-    `aliases` are other names, left out of the help.
+    A target is ``module:attribute`` in `emasync.cli.commands`; without an attribute, that of the module's name.
     """
 
     def __init__(
         self,
         *args: Any,
-        verbs: Mapping[str, tuple[str, str]],
+        lazy_commands: Mapping[str, tuple[str, str]],
         aliases: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._verbs = verbs
+        self._lazy_commands = lazy_commands
         self._aliases = aliases or {}
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -53,26 +53,26 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self._verbs)
+        return sorted(self._lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        known = self._verbs.get(self._aliases.get(cmd_name, cmd_name))
-        if known is None:
+        target, _ = self._lazy_commands.get(self._aliases.get(cmd_name, cmd_name), ("", ""))
+        if not target:
             return None
-        module, _, attribute = known[0].partition(":")
+        module, _, attribute = target.partition(":")
         command = getattr(importlib.import_module(f"emasync.cli.commands.{module}"), attribute or module)
         assert isinstance(command, click.Command)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names and help from the list: click's own way would import every verb for each press of the key."""
-        verbs = [
+        """Complete from `lazy_commands`: click's own way would import every command each time the key is pressed."""
+        commands = [
             CompletionItem(name, help=text)
-            for name, (_, text) in sorted(self._verbs.items())
+            for name, (_, text) in sorted(self._lazy_commands.items())
             if name.startswith(incomplete)
         ]
-        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(self._verbs.items())])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(self._lazy_commands.items())])

@@ -13,7 +13,7 @@ import click
 from emasync._version import __version__
 from emasync.cli.lazy_group import LazyGroup
 
-_VERBS = {
+_COMMANDS = {
     "auth": ("auth", "log in, see who you are, forget it again"),
     "cat": ("files:cat", "print a file of the volume"),
     "check": ("check", "compare a local folder with one of the volume"),
@@ -28,7 +28,7 @@ _VERBS = {
     "node": ("node", "list the EM's nodes"),
     "pod": ("pod", "run a pod, watch it, wait for it"),
     "rm": ("files:rm", "delete files and folders of the volume"),
-    "simulator": ("simulator", "serve an EM in a box on this machine"),
+    "simulator": ("simulator", "serve a simulated EM on this machine"),
     "sync": ("sync", "make one side equal to the other"),
     "up": ("up", "send files and folders to the volume (also: uplink)"),
 }
@@ -46,7 +46,7 @@ the same one, else 6.
 """
 
 
-@click.command(cls=LazyGroup, verbs=_VERBS, aliases=_ALIASES, epilog=_EPILOG, context_settings=_CONTEXT)
+@click.command(cls=LazyGroup, lazy_commands=_COMMANDS, aliases=_ALIASES, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="emasync", message="%(prog)s %(version)s")
 def emasync() -> None:
     """Move files to and from DPhi Space's Engineering Model, and run pods on it."""

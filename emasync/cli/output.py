@@ -22,9 +22,12 @@ SCHEMA = 1
 _LINE = 100_000  # characters of one line of results
 
 
-class Out:
-    """One call's output. With `as_json` every result is a JSON object on a line, with `type` and `schema`; fields are
-    only ever added. 64-bit tags are strings. The last line is `exit`."""
+class Output:
+    """The output of one command.
+
+    With `as_json` every result is a line with a JSON object that has `type` and `schema`; the last one is `exit`. Later
+    versions only add fields. 64-bit tags are strings.
+    """
 
     def __init__(self, *, as_json: bool, quiet: bool, stdout: TextIO | None = None) -> None:
         self.as_json = as_json
@@ -33,28 +36,28 @@ class Out:
         self._reason = ""
 
     def result(self, kind: str, text: str | list[str], **fields: Any) -> None:
-        """A result: `text` for people (one line, or a list of lines; made safe here), `fields` for scripts."""
+        """Print a result on stdout: as text its line or lines (made safe here), as JSON the `fields`."""
         if self.as_json:
             self._line(_json_line({"type": kind, "schema": SCHEMA, **fields}))
         else:
             for line in [text] if isinstance(text, str) else text:
                 self._line(safe(line, limit=_LINE))
 
-    def say(self, text: str) -> None:
-        """Something for people only, on stderr; nothing with ``-q``."""
+    def info(self, text: str) -> None:
+        """Print a line for people on stderr; nothing with ``-q``."""
         if not self.quiet:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Something that went wrong on the way, on stderr, also with ``-q``. A terminal that was closed, or a full
-        disk behind stderr, ends nothing: what a signal has begun must come to its end."""
+        """Print a warning on stderr, also with ``-q``. An error of stderr itself (a closed terminal, a full disk) is
+        ignored: the clean-up that follows must not fail because of it."""
         try:
             print(safe(text, limit=2000), file=sys.stderr, flush=True)
         except OSError:
-            discard(sys.stderr)
+            discard_output(sys.stderr)
 
     def error(self, error: BaseException | str) -> None:
-        """What went wrong, on stderr; a failed build's last lines with it."""
+        """Print an error on stderr, with the last lines of a failed build's log."""
         self._reason = safe(str(error) or type(error).__name__, limit=2000)
         self.warn(f"emasync: {self._reason}")
         if isinstance(error, BadRequestError):
@@ -62,7 +65,7 @@ class Out:
                 self.warn(f"  {safe(line)}")
 
     def exit(self, code: ExitCode) -> None:
-        """The last line of a JSON output."""
+        """Print the last line of a JSON output."""
         if self.as_json:
             reason = self._reason or code.name.lower().replace("_", " ")
             self.result("exit", "", code=int(code), reason=reason)
@@ -72,26 +75,26 @@ class Out:
 
 
 def escape_name(name: object) -> str:
-    """A path or another name as a part of a line of text: whole, with every character written out that does not simply
-    print, so that no name starts a line or moves a cursor. JSON has the name itself."""
+    """`name` for a line of text: whole, with control characters escaped, so that no name starts a line or moves the
+    cursor. JSON lines have the name itself."""
     return safe(name, limit=_LINE)
 
 
 def _json_line(fields: dict[str, Any]) -> str:
-    """A JSON object in printable ASCII; names stay what they are."""
+    """A JSON object in printable ASCII, which any terminal and any encoding can carry."""
     return json.dumps(fields, ensure_ascii=True, default=str)
 
 
-def discard(stream: TextIO) -> None:
-    """Nobody reads `stream` any more: what it still holds, and what comes, goes nowhere. Without that the interpreter's
-    last flush fails, and its exit code is 120."""
+def discard_output(stream: TextIO) -> None:
+    """Redirect `stream`, whose reader has gone, to /dev/null: else the interpreter's last flush fails, and the process
+    ends with code 120."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    """A file's end, as every JSON line of it has it."""
+    """The fields of a file's outcome in JSON lines."""
     return {
         "path": outcome.path,
         "local": outcome.place,
@@ -110,14 +113,14 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-class Report:
-    """``--report FILE.jsonl``: every file of a transfer as it settles, flushed line by line."""
+class ReportFile:
+    """``--report FILE``: a JSON line for each file of a transfer, written as soon as its outcome is known."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
 
     def add(self, outcome: Outcome) -> None:
-        """One line."""
+        """Write the line of one file."""
         line = {"type": "file", "schema": SCHEMA, **outcome_fields(outcome)}
         self._file.write(_json_line(line) + "\n")
         self._file.flush()
@@ -127,20 +130,20 @@ class Report:
         self._file.close()
 
 
-async def ask(text: str) -> bool:
-    """Whether the answer to `text` is yes. No thread, and no read that blocks: Ctrl-C must end this at once."""
+async def confirm(text: str) -> bool:
+    """Ask `text` on the terminal; True for a yes. Nothing blocks: Ctrl-C ends the question at once."""
     print(f"{safe(text, limit=2000)} [y/N] ", end="", file=sys.stderr, flush=True)
     await anyio.wait_readable(sys.stdin)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def can_ask() -> bool:
-    """Whether somebody is there to answer."""
+def is_interactive() -> bool:
+    """Whether stdin is a terminal, so that a question can be answered."""
     return sys.stdin.isatty()
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as disks and links are sold: 12.3 MB."""
+    """A number of bytes in decimal units: ``12.3 MB``. (rich's sizes read ``0 bytes``, and need an import of rich.)"""
     if count < 1000:
         return f"{count:.0f} B"
     for unit in ("kB", "MB", "GB"):

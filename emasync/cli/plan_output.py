@@ -16,7 +16,7 @@ from typing import TypeVar
 import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.options import F, option
+from emasync.cli.options import declare, with_options
 from emasync.cli.output import escape_name, size
 from emasync.cli.runner import CommandContext
 from emasync.cli.summary import counted
@@ -26,34 +26,38 @@ from emasync.transfer.planning.plan import DownlinkPlan, RejectedFile, UplinkPla
 from emasync.transfer.planning.plan_file import dump_plan, load_plan
 
 P = TypeVar("P", UplinkPlan, DownlinkPlan)
-_VERBS = {UplinkPlan: "up", DownlinkPlan: "down"}
+_COMMANDS = {UplinkPlan: "up", DownlinkPlan: "down"}
 
 
-def with_plan_flags(function: F) -> F:
-    """Give a verb ``--plan`` and ``--apply``, as its keywords `plan` and `apply`: a path or None."""
-    flags = (
-        option("--plan", metavar="FILE", help="write the plan to a file (- is standard output); move nothing"),
-        option("--apply", metavar="FILE", help="carry out a plan that --plan wrote (- is standard input)"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """The options that write a plan to a file or carry out a plan from one, as given."""
+
+    plan: str | None = declare(
+        "--plan", metavar="FILE", help="write the plan to a file (- is standard output); move nothing"
     )
-    for decorate in reversed(flags):
-        function = decorate(function)
-    return function
+    apply: str | None = declare(
+        "--apply", metavar="FILE", help="carry out a plan that --plan wrote (- is standard input)"
+    )
+
+    def check(self, paths: tuple[str, ...], *, what: str, dry_run: bool) -> None:
+        """A usage error unless the files come from either `paths` (called `what`) or the plan of --apply."""
+        if self.apply is not None and (paths or self.plan is not None or dry_run):
+            raise click.UsageError(f"--apply takes all from its file: leave out {what}, --plan and --dry-run")
+        if self.apply is None and not paths:
+            raise click.UsageError(f"name {what}, or a plan with --apply FILE")
 
 
-def check_plan_flags(asked: tuple[str, ...], *, what: str, plan: str | None, apply: str | None, dry_run: bool) -> None:
-    """A usage error unless there is one thing to do: move what is named, or what a plan names."""
-    if apply is not None and (asked or plan is not None or dry_run):
-        raise click.UsageError(f"--apply takes all from its file: leave out {what}, --plan and --dry-run")
-    if apply is None and not asked:
-        raise click.UsageError(f"name {what}, or a plan with --apply FILE")
+with_plan_options = with_options(PlanOptions, name="plan")
+"""Give a command the options of `PlanOptions`, as its keyword `plan`."""
 
 
 def save_plan(plan: UplinkPlan | DownlinkPlan, file: str) -> None:
     """Write `plan`, whole or not at all. Sources are written as absolute paths: it may be applied elsewhere."""
     if isinstance(plan, UplinkPlan):
-        here = Path.cwd()
+        cwd = Path.cwd()
         calls = (
-            replace(call, items=tuple(replace(item, directory=prefix(here / item.directory)) for item in call.items))
+            replace(call, items=tuple(replace(item, directory=prefix(cwd / item.directory)) for item in call.items))
             for call in plan.calls
         )
         plan = replace(plan, calls=tuple(calls))
@@ -79,13 +83,13 @@ def read_plan(file: str, kind: type[P]) -> P:
     except ValueError as error:
         raise ValueError(f"{file}: {error}; make a new one with --plan") from None
     if not isinstance(plan, kind):
-        raise ValueError(f"{file} is a plan of the other direction: emasync {_VERBS[type(plan)]} --apply {file}")
+        raise ValueError(f"{file} is a plan of the other direction: emasync {_COMMANDS[type(plan)]} --apply {file}")
     return plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """What would be done with one file, and why. `bytes` is what a copy moves; `local_only`: it is here only."""
+    """What would be done with one file, and why. `bytes` is what a copy moves; `local_only`: not on the EM."""
 
     action: SyncAction
     path: RemotePath
@@ -95,25 +99,29 @@ class PlanLine:
     local_only: bool = False
 
 
-def copy_action(*, there: bool, overwrite: Overwrite, where: str) -> tuple[SyncAction, str]:
-    """What an uplink or downlink does with a file whose name is taken, or not."""
-    if not there:
+def copy_action(*, exists: bool, overwrite: Overwrite, where: str) -> tuple[SyncAction, str]:
+    """What an uplink or downlink does with a file that `exists` at its target, or not."""
+    if not exists:
         return "copy", "new"
     if overwrite == "replace":
         return "copy", "replaces a file"
     return ("keep" if overwrite == "skip" else "conflict"), f"a file of this name is {where}"
 
 
-def tell_plan(
-    at: CommandContext, lines: Sequence[PlanLine], *, refused: Iterable[RejectedFile] = (), notes: Iterable[str] = ()
+def print_plan(
+    context: CommandContext,
+    lines: Sequence[PlanLine],
+    *,
+    refused: Iterable[RejectedFile] = (),
+    notes: Iterable[str] = (),
 ) -> ExitCode:
-    """Print a plan; JSON has a `plan` line for each file and nothing else. The code is what the run would fail with."""
+    """Print a plan; JSON has one `plan` line for each file. Returns the exit code that the transfer would fail with."""
     for note in notes:
-        at.out.say(f"note: {note}")
+        context.output.info(f"note: {note}")
     for line in lines:
-        if at.out.as_json or line.action != "keep" or at.asked.verbose:
+        if context.output.as_json or line.action != "keep" or context.options.verbose:
             moved = f", {size(line.bytes)}" if line.action == "copy" else ""
-            at.out.result(
+            context.output.result(
                 "plan",
                 f"{line.action:8} {escape_name(line.local if line.local_only else line.path)}  ({line.reason}{moved})",
                 action=line.action,
@@ -123,53 +131,59 @@ def tell_plan(
                 bytes=line.bytes,
             )
     errors: list[BaseException] = []
-    for one in refused:
-        errors.append(one.error)
-        reason = str(one.error)
-        local = None if one.local is None else str(one.local)
-        text = f"refuse   {escape_name(one.remote or local or '')}  ({reason})"
-        at.out.result("plan", text, action="refuse", path=one.remote, local=local, reason=reason, bytes=0)
+    for file in refused:
+        errors.append(file.error)
+        reason = str(file.error)
+        local = None if file.local is None else str(file.local)
+        text = f"refuse   {escape_name(file.remote or local or '')}  ({reason})"
+        context.output.result("plan", text, action="refuse", path=file.remote, local=local, reason=reason, bytes=0)
     items = len(lines) + len(errors)
     errors += [EMError(f"{safe(line.path)}: {line.reason}") for line in lines if line.action == "conflict"]
-    if not at.out.as_json:
-        at.out.result("plan", _sums(lines, refused=sum(1 for _ in errors)))
+    if not context.output.as_json:
+        context.output.result("plan", _sums(lines, refused=len(errors)))
     return code_of_items(errors, items=items)
 
 
-def tell_saved(at: CommandContext, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
-    """Say where a plan went and what is in it. The code is what carrying it out would fail with."""
+def print_saved_plan(context: CommandContext, plan: UplinkPlan | DownlinkPlan, file: str) -> ExitCode:
+    """Print where a plan was written and what is in it. Returns the exit code that applying it would have at least."""
     for note in plan.notes:
-        at.out.say(f"note: {note}")
-    for one in plan.refused:
-        at.out.warn(f"refused: {safe(one.remote or one.local or '')}: {one.error}")
+        context.output.info(f"note: {note}")
+    for rejected in plan.refused:
+        name = safe(rejected.remote or rejected.local or "")
+        context.output.warn(f"refused: {name}: {rejected.error}")
     if file != "-":
         text = f"plan: {counted(plan.files)}, {size(plan.bytes)}, in {file}"
-        at.out.result("plan_file", text, file=file, files=plan.files, bytes=plan.bytes, refused=len(plan.refused))
-    return code_of_items([one.error for one in plan.refused], items=plan.files + len(plan.refused))
+        context.output.result(
+            "plan_file", text, file=file, files=plan.files, bytes=plan.bytes, refused=len(plan.refused)
+        )
+    return code_of_items([rejected.error for rejected in plan.refused], items=plan.files + len(plan.refused))
 
 
-def tell_decisions(
-    at: CommandContext, report: TransferReport, *, local: Path, remote: str, deletes_here: bool
+def print_sync_plan(
+    context: CommandContext, report: TransferReport, *, local: Path, remote: str, deletes_here: bool
 ) -> ExitCode:
     """Print the plan of a sync, and which files it cannot move. A deletion is shown with the path of what would go."""
-    there = RemotePath(remote)
+    folder = RemotePath(remote)
     lines = [
         PlanLine(
-            action=one.action,
-            path=there / one.path,
-            reason=one.reason,
-            bytes=one.bytes,
-            local=local / one.path,
-            local_only=deletes_here and one.action == "delete",
+            action=decision.action,
+            path=folder / decision.path,
+            reason=decision.reason,
+            bytes=decision.bytes,
+            local=local / decision.path,
+            local_only=deletes_here and decision.action == "delete",
         )
-        for one in report.plan
+        for decision in report.plan
     ]
-    refused = [RejectedFile(remote=one.path, local=one.local, error=as_em_error(one.error)) for one in report.failed]
-    return tell_plan(at, lines, refused=refused, notes=report.notes)
+    refused = [
+        RejectedFile(remote=failed.path, local=failed.local, error=as_em_error(failed.error))
+        for failed in report.failed
+    ]
+    return print_plan(context, lines, refused=refused, notes=report.notes)
 
 
 def as_em_error(error: Exception | None) -> EMError:
-    """`error` as a plan's refusals have it: those of the local disk keep their words."""
+    """`error` as a `RejectedFile` takes it; errors of the local disk keep their text."""
     return error if isinstance(error, EMError) else EMError(str(error))
 
 

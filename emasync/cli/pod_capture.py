@@ -25,8 +25,8 @@ _STREAMS = ("stdout", "stderr")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """What came down. `exit_code` is None where the command did not live to write it; `cut` where more is in the
-    files than in these texts."""
+    """The captured output. `exit_code` is None where the command was stopped before it wrote one; `cut`: the files hold
+    more than these texts."""
 
     folder: Path
     stdout: str
@@ -42,35 +42,35 @@ def wrapped(command: str, *, args: Sequence[str] = (), folder: str) -> str:
     code is the command's.
     """
     inner = " ".join([command, *map(shlex.quote, args)])
-    place = shlex.quote(f"/data/{folder}")
+    directory = shlex.quote(f"/data/{folder}")
     script = (
-        f"mkdir -p {place} || exit 126; "
-        f"/bin/sh -c {shlex.quote(inner)} >{place}/stdout 2>{place}/stderr; "
-        f"code=$?; echo $code >{place}/exit; exit $code"
+        f"mkdir -p {directory} || exit 126; "
+        f"/bin/sh -c {shlex.quote(inner)} >{directory}/stdout 2>{directory}/stderr; "
+        f"code=$?; echo $code >{directory}/exit; exit $code"
     )
     return f"/bin/sh -c {shlex.quote(script)}"
 
 
-async def bring_down(at: CommandContext, folder: str, *, into: Path) -> Captured | None:
-    """Fetch what was captured into `into`, and remove it from the EM once it is all here; None if there is nothing.
+async def download_captured(context: CommandContext, folder: str, *, into: Path) -> Captured | None:
+    """Download the captured files into `into`, then remove them from the EM; None if there are none.
 
-    Raises the first file's own error if one does not come; then nothing is removed.
+    Raises the first error of a file; then nothing is removed.
     """
-    tree = await at.em.files.list()
+    tree = await context.em.files.list()
     if not tree.is_folder(folder):
         if not tree.is_known(folder):
             raise ProtocolError(f"the EM's listing does not tell whether {folder} is there")
         return None
-    report = await at.em.downlink([f"{folder}/"], into=into)
+    report = await context.em.downlink([f"{folder}/"], into=into)
     report.raise_for_failures()
-    await _remove(at, folder)
+    await _remove(context, folder)
     return await to_thread.run_sync(_read, into, {outcome.path.name for outcome in report.outcomes})
 
 
-def show(at: CommandContext, captured: Captured) -> None:
+def print_captured(context: CommandContext, captured: Captured) -> None:
     """The pod's stdout on stdout, its stderr on stderr; in JSON both in one line."""
-    if at.out.as_json:
-        at.out.result(
+    if context.output.as_json:
+        context.output.result(
             "capture",
             "",
             folder=str(captured.folder),
@@ -80,26 +80,26 @@ def show(at: CommandContext, captured: Captured) -> None:
             cut=captured.cut,
         )
     elif captured.stdout:
-        at.out.result("capture", captured.stdout.removesuffix("\n").split("\n"))
-    if captured.stderr and not at.out.as_json:
+        context.output.result("capture", captured.stdout.removesuffix("\n").split("\n"))
+    if captured.stderr and not context.output.as_json:
         for line in captured.stderr.removesuffix("\n").split("\n"):
             print(safe(line, limit=2000), file=sys.stderr, flush=True)
     rest = ", the rest too" if captured.cut else ""
-    at.out.say(f"captured in {captured.folder}{rest}")
+    context.output.info(f"captured in {captured.folder}{rest}")
 
 
-async def _remove(at: CommandContext, folder: str) -> None:
+async def _remove(context: CommandContext, folder: str) -> None:
     with anyio.move_on_after(_CLEAN_UP_S) as scope:
         try:
-            await at.em.files.delete(RemotePath(folder))
+            await context.em.files.delete(RemotePath(folder))
         except EMError as error:
-            at.out.say(f"could not delete {folder} from the volume: {safe(error)}; next: emasync rm {folder}/")
+            context.output.info(f"could not delete {folder} from the volume: {safe(error)}; next: emasync rm {folder}/")
     if scope.cancelled_caught:
-        at.out.say(f"gave up deleting {folder} from the volume; next: emasync rm {folder}/")
+        context.output.info(f"gave up deleting {folder} from the volume; next: emasync rm {folder}/")
 
 
 def _read(folder: Path, names: Collection[str]) -> Captured:
-    # Only what came now: an `exit` of an earlier run in the same folder must not speak for this one.
+    # Only files of this download: an `exit` of an earlier run in the same directory is not this run's.
     texts = {name: _start(folder / name) if name in names else ("", False) for name in (*_STREAMS, "exit")}
     code = texts["exit"][0].strip()
     return Captured(
@@ -112,7 +112,7 @@ def _read(folder: Path, names: Collection[str]) -> Captured:
 
 
 def _start(file: Path) -> tuple[str, bool]:
-    """The start of a file as text, and whether there is more of it."""
+    """The start of a file as text, and whether the file is longer."""
     with file.open("rb") as opened:
         data = opened.read(_SHOWN + 1)
     return data[:_SHOWN].decode("utf-8", "replace"), len(data) > _SHOWN

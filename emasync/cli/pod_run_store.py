@@ -24,38 +24,38 @@ _LARGEST: Final = 256 * 1024  # bytes; the status before the run is the server's
 _KEPT_S: Final = 7 * 86_400.0
 
 
-async def keep_run(at: CommandContext, run: PodRun) -> None:
-    """Write the handle; one line says that it could not be kept."""
-    file = _file(at, run.pod_name)
+async def save_run(context: CommandContext, run: PodRun) -> None:
+    """Write the handle; print one line if that fails."""
+    file = _file(context, run.pod_name)
     if file is None:
         return
     try:
         await to_thread.run_sync(_write, file, run)
     except OSError as error:
-        at.out.say(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
+        context.output.info(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
 
 
-async def recall_run(at: CommandContext) -> PodRun | None:
+async def load_run(context: CommandContext) -> PodRun | None:
     """The run that was started last from this machine, or None: none is known, it is a week old, or unreadable."""
-    file = _file(at, at.em.pods.pod_name)
+    file = _file(context, context.em.pods.pod_name)
     run = None if file is None else await to_thread.run_sync(_read, file)
-    if run is None or run.pod_name != at.em.pods.pod_name:
+    if run is None or run.pod_name != context.em.pods.pod_name:
         return None
     age_s = (datetime.now(UTC) - run.asked_at).total_seconds()
     return run if age_s < run.bound_s + _KEPT_S else None
 
 
-async def forget_run(at: CommandContext, run: PodRun | None) -> None:
-    """Remove the handle of `run`, whose end was told, unless another run was started meanwhile."""
-    file = _file(at, at.em.pods.pod_name)
+async def remove_run(context: CommandContext, run: PodRun | None) -> None:
+    """Remove the handle of `run`, whose end was printed, unless another run was started meanwhile."""
+    file = _file(context, context.em.pods.pod_name)
     if run is not None and file is not None and await to_thread.run_sync(_read, file) == run:
         with contextlib.suppress(OSError):
             await to_thread.run_sync(file.unlink)
 
 
-def _file(at: CommandContext, pod_name: str | None) -> Path | None:
-    folder = at.em.settings.state_dir
-    scope = json.dumps([at.em.url, at.em.username, pod_name])
+def _file(context: CommandContext, pod_name: str | None) -> Path | None:
+    folder = context.em.settings.state_dir
+    scope = json.dumps([context.em.url, context.em.username, pod_name])
     digest = hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return None if folder is None else folder / "pods" / f"run-{digest}.json"
 

@@ -22,33 +22,33 @@ from emasync.transfer.events import (
     Started,
 )
 
-_WINDOW_S = 15.0  # over which the speed is told: long enough to be calm, short enough to be true
+_WINDOW_S = 15.0  # the speed's average: long enough to be steady, short enough to be up to date
 _SAMPLES_S = 0.5
 
 
 @dataclass(slots=True)
-class Active:
-    """A file under way: `size` None where it is not known. `forwarded` since then it is on the ground, on its way."""
+class ActiveFile:
+    """A file that is being moved; `size` None is unknown. `forwarded_at`: when its last byte was sent."""
 
     bytes: int = 0
     size: int | None = None
-    forwarded: float | None = None
+    forwarded_at: float | None = None
 
 
-class Tally:
-    """The sums of one transfer, from its events. Memory: an entry for each file under way."""
+class ProgressStats:
+    """The totals of one transfer, from its events. Memory: an entry for each file that is being moved."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.files = self.bytes = self.settled = self.moved = self.failed = 0
-        self.width: int | None = None
+        self.request_limit: int | None = None
         self.busy_since: float | None = None
-        self.active: dict[RemotePath, Active] = {}
+        self.active: dict[RemotePath, ActiveFile] = {}
         self._clock = clock
         self._begun = clock()
         self._samples: deque[tuple[float, int]] = deque([(self._begun, 0)])
 
-    def take(self, event: Event) -> None:
-        """Count one event in."""
+    def handle(self, event: Event) -> None:
+        """Count an event."""
         if isinstance(event, Planned):
             self.files, self.bytes = self.settled + event.files, event.bytes
         elif isinstance(event, Started):
@@ -60,55 +60,54 @@ class Tally:
         elif isinstance(event, Forwarding):
             now = self._clock()
             for path in event.paths:
-                self.active.setdefault(path, Active()).forwarded = now
+                self.active.setdefault(path, ActiveFile()).forwarded_at = now
         elif isinstance(event, LimitChanged):
-            self.width = event.width_after
+            self.request_limit = event.width_after
         elif isinstance(event, LimiterWaiting):
             self.busy_since = event.since
         elif isinstance(event, Settled):
             self._settle(event.outcome)
 
     def _move(self, path: RemotePath, done: int, size: int | None) -> None:
-        one = self.active.setdefault(path, Active())
-        self.moved += done - one.bytes
-        one.bytes, one.size, one.forwarded = done, size, None
+        file = self.active.setdefault(path, ActiveFile())
+        self.moved += done - file.bytes
+        file.bytes, file.size, file.forwarded_at = done, size, None
 
     def _settle(self, outcome: Outcome) -> None:
         self.busy_since = None
         self.settled += 1
         self.failed += outcome.error is not None
-        one = self.active.pop(outcome.path, None)
-        self.moved += outcome.bytes - (one.bytes if one is not None else 0)
-
-    @property
-    def elapsed_s(self) -> float:
-        """Since the tally was made."""
-        return self._clock() - self._begun
+        file = self.active.pop(outcome.path, None)
+        self.moved += outcome.bytes - (file.bytes if file is not None else 0)
 
     @property
     def busy_s(self) -> float | None:
-        """How long the EM has let nothing pass; None while it does."""
+        """For how many seconds the EM has refused requests as busy; None while it accepts them."""
         return None if self.busy_since is None else max(0.0, self._clock() - self.busy_since)
 
     @property
     def forwarding(self) -> tuple[int, float]:
-        """How many files are on the ground on their way to the EM, and for how long the first of them has been."""
-        since = [one.forwarded for one in self.active.values() if one.forwarded is not None]
+        """How many files are sent and being stored by the EM, and for how many seconds the first of them has been."""
+        since = [file.forwarded_at for file in self.active.values() if file.forwarded_at is not None]
         return len(since), self._clock() - min(since) if since else 0.0
 
     @property
     def phase(self) -> str:
-        """What holds things up, in words; empty when bytes flow."""
+        """What the transfer waits for, in words; empty while bytes are sent or received."""
         if (busy := self.busy_s) is not None:
             return f"EM busy for {busy:.0f} s"
         count, seconds = self.forwarding
         if count and count == len(self.active):
-            since = f" for {seconds:.0f} s" if seconds >= 1 else ""
-            return f"{count} {'file' if count == 1 else 'files'} on the ground, going to the EM{since}"
+            since = f" ({seconds:.0f} s)" if seconds >= 1 else ""
+            return (
+                f"{count} file sent, the EM is storing it{since}"
+                if count == 1
+                else f"{count} files sent, the EM is storing them{since}"
+            )
         return ""
 
     def sample(self) -> float:
-        """Bytes a second over the last seconds; call it as often as it is shown."""
+        """Bytes a second, averaged over the last 15 seconds. Call it each time that it is shown."""
         now = self._clock()
         if now - self._samples[-1][0] >= _SAMPLES_S:
             self._samples.append((now, self.moved))
@@ -118,5 +117,5 @@ class Tally:
         return max(0.0, (self.moved - moved) / (now - then)) if now > then else 0.0
 
     def eta_s(self, speed: float) -> float | None:
-        """Seconds to go at `speed`; None where nobody can tell."""
+        """The seconds that remain at `speed`; None where that is unknown."""
         return (self.bytes - self.moved) / speed if speed > 0 and self.bytes >= self.moved else None

@@ -19,7 +19,7 @@ from emasync.model.glob import PathPattern, is_pattern, means_contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Selection:
     """A file (`files` holds just it), or a folder with all the files below it; `unlisted` if the EM's listing does not
     give all of its contents."""
 
@@ -35,7 +35,7 @@ class Chosen:
 
 
 with_glob = option("--glob", is_flag=True, help="? and [...] are wildcards too; without it only * and ** are")
-"""Give a verb the flag ``--glob``, which makes a pattern of every path."""
+"""Give a command the option ``--glob``, which makes a pattern of every path."""
 
 
 def paths_or_globs(paths: Iterable[str], *, glob: bool) -> list[str | Glob]:
@@ -46,92 +46,94 @@ def paths_or_globs(paths: Iterable[str], *, glob: bool) -> list[str | Glob]:
         raise click.UsageError(str(error)) from None
 
 
-def choose(tree: FileTree, asked: str | Glob) -> list[Chosen]:
-    """What `asked` names in `tree`, to look at: a file, a folder, or the files that match a pattern. A str that names
-    something is no pattern. NotFoundError, with the next command, where there is nothing; ValueError for a file that
-    is named as a folder."""
-    if isinstance(asked, Glob):
-        return choose_matching(tree, asked)
-    if tree.get(asked) is None and not tree.is_folder(asked) and is_pattern(asked):
-        return choose_matching(tree, asked)
-    return [choose_named(tree, asked)]
+def select(tree: FileTree, path: str | Glob) -> list[Selection]:
+    """The file or folder of `tree` that `path` names, or the files that it matches as a pattern.
+
+    A str that names something is not taken as a pattern. NotFoundError where nothing is selected; ValueError for a file
+    that is named as a folder.
+    """
+    if isinstance(path, Glob):
+        return select_matching(tree, path)
+    if tree.get(path) is None and not tree.is_folder(path) and is_pattern(path):
+        return select_matching(tree, path)
+    return [select_named(tree, path)]
 
 
-def choose_named(tree: FileTree, path: str) -> Chosen:
-    """The file or folder of exactly this name. As `choose`."""
+def select_named(tree: FileTree, path: str) -> Selection:
+    """The file or folder of exactly this name. Raises as `select` does."""
     entry = tree.get(path)
     if entry is not None and means_contents(path):
         raise ValueError(f"{safe(entry.path)} is a file, not a folder: name it without the slash")
     if entry is not None:
-        return Chosen(path=entry.path, is_folder=False, files=(entry,))
+        return Selection(path=entry.path, is_folder=False, files=(entry,))
     if tree.is_folder(path):
         unlisted = bool(tree.unknown_below(path))
-        return Chosen(path=RemotePath(path), is_folder=True, files=tuple(tree.below(path)), unlisted=unlisted)
+        return Selection(path=RemotePath(path), is_folder=True, files=tuple(tree.below(path)), unlisted=unlisted)
     _check_listed(tree, path)
     raise NotFoundError(f"no file or folder {path!r} in the volume; `emasync ls` shows what is there")
 
 
-def choose_matching(tree: FileTree, asked: str | Glob) -> list[Chosen]:
-    """The files that match a pattern, at least one. As `choose`."""
-    pattern = PathPattern.of(asked)
+def select_matching(tree: FileTree, text: str | Glob) -> list[Selection]:
+    """The files that match the pattern `text`, at least one. Raises as `select` does."""
+    pattern = PathPattern.of(text)
     found = [entry for entry in tree if pattern.selects(entry.path)]
     if not found:
         _check_listed(tree, pattern.base / "any")
-        raise NotFoundError(f"no file matches {str(asked)!r} in the volume; `emasync ls` shows what is there")
-    return [Chosen(path=entry.path, is_folder=False, files=(entry,)) for entry in found]
+        raise NotFoundError(f"no file matches {str(text)!r} in the volume; `emasync ls` shows what is there")
+    return [Selection(path=entry.path, is_folder=False, files=(entry,)) for entry in found]
 
 
 def _check_listed(tree: FileTree, path: str) -> None:
-    """ProtocolError if the listing does not tell whether there is something at `path`: it is not "not found"."""
+    """Raise ProtocolError if the listing does not tell whether `path` exists, so that it is not reported as missing."""
     if (folder := tree.unknown_above(path)) is not None:
         raise ProtocolError(f"the EM's listing does not give the contents of {safe(folder) or 'the volume'}; try again")
 
 
-def without_doubles(chosen: Iterable[Chosen]) -> list[Chosen]:
-    """Each thing once: what lies in a folder that is chosen too goes with the folder."""
-    found = {one.path: one for one in chosen}
-    folders = [one.path for one in found.values() if one.is_folder]
-    return [one for one in found.values() if not any(one.path.below(folder) for folder in folders)]
+def deduplicated(selections: Iterable[Selection]) -> list[Selection]:
+    """`selections` without repetitions, and without those that lie in a folder that is selected too."""
+    by_path = {selection.path: selection for selection in selections}
+    folders = [path for path, selection in by_path.items() if selection.is_folder]
+    return [by_path[path] for path in by_path if not any(path.below(folder) for folder in folders)]
 
 
 def entry_fields(entry: FileEntry) -> dict[str, Any]:
-    """A file of a listing, as every JSON line of it has it; the tag is a string, it exceeds 2**53."""
+    """The fields of a listed file in JSON lines; the tag is a string because it exceeds 2**53."""
     tag = None if entry.content_tag is None else str(entry.content_tag)
     return {"path": str(entry.path), "size": entry.size, "time": entry.time, "content_tag": tag}
 
 
-def choose_removals(tree: FileTree, asked: Sequence[str | Glob], *, literal: bool) -> list[Chosen]:
-    """What `asked` names in `tree`, to be deleted. With `literal` no path is a pattern.
+def select_removals(tree: FileTree, paths: Sequence[str | Glob], *, literal: bool) -> list[Selection]:
+    """The files and folders of `tree` that `paths` select to be deleted. With `literal` no path is a pattern.
 
-    A path with ``*``, and any Glob, is a pattern of files, whatever is called exactly so. Any other path is the file or
-    folder of exactly that name; with a slash at its end only a folder. NotFoundError where one path names nothing.
-    ValueError for the whole volume or a file named as a folder. UnsafePathError for a listed name that the EM may take
-    for another file.
+    A path with ``*``, and any Glob, is a pattern of files, also where a file has exactly that name. Any other path is
+    the file or folder of exactly that name; with a slash at its end only a folder. NotFoundError where one path names
+    nothing. ValueError for the whole volume or a file named as a folder. UnsafePathError for a listed name that the EM
+    may take for another file.
     """
-    chosen = without_doubles(one for path in asked for one in _chosen(tree, path, literal=literal))
-    for one in chosen:
-        _check_unmistakable(tree, one.path, is_folder=one.is_folder)
-    return chosen
+    selections = deduplicated(found for path in paths for found in _select_removal(tree, path, literal=literal))
+    for selection in selections:
+        _check_unmistakable(tree, selection.path, is_folder=selection.is_folder)
+    return selections
 
 
 def removal_command(path: RemotePath) -> str:
-    """The command that removes this one file, for a message."""
+    """The shell command that removes exactly this file, for a message."""
     return shlex.join(["emasync", "rm", *(["--literal"] if is_pattern(path) else []), "--", path])
 
 
-def _chosen(tree: FileTree, asked: str | Glob, *, literal: bool) -> list[Chosen]:
-    if isinstance(asked, str) and not RemotePath(asked):
+def _select_removal(tree: FileTree, path: str | Glob, *, literal: bool) -> list[Selection]:
+    if isinstance(path, str) and not RemotePath(path):
         raise ValueError("rm does not delete the whole volume; name the files or folders that are to go")
-    if isinstance(asked, str) and (literal or not is_pattern(asked)):
-        return [choose_named(tree, asked)]
-    if means_contents(asked):
-        raise ValueError(f"{safe(asked)}: a pattern selects files, no folders; leave out the slash at its end")
-    _check_pattern_listed(tree, asked)
-    return choose_matching(tree, asked)
+    if isinstance(path, str) and (literal or not is_pattern(path)):
+        return [select_named(tree, path)]
+    if means_contents(path):
+        raise ValueError(f"{safe(path)}: a pattern selects files, no folders; leave out the slash at its end")
+    _check_pattern_listed(tree, path)
+    return select_matching(tree, path)
 
 
 def _check_unmistakable(tree: FileTree, path: RemotePath, *, is_folder: bool) -> None:
-    """UnsafePathError where deleting `path` could delete something else: a listing can hold any name."""
+    """Raise UnsafePathError where deleting `path` could delete another file, since the EM may confuse their names."""
     reason = tree.mistakable(path, folder=is_folder)
     if reason is not None:
         text = f"{safe(path)} is not deleted: {reason}, and the EM may take one for the other; nothing was deleted"
@@ -139,7 +141,7 @@ def _check_unmistakable(tree: FileTree, path: RemotePath, *, is_folder: bool) ->
 
 
 def _check_pattern_listed(tree: FileTree, pattern: Glob | str) -> None:
-    """ProtocolError where a folder in which the pattern may match is not listed: not all that it selects is known."""
+    """Raise ProtocolError where a folder in which the pattern may match is not listed: it may select more files."""
     base = PathPattern.of(pattern).base
     for folder in sorted(tree.unknown_folders):
         if folder == base or folder.below(base) or base.below(folder):

@@ -1,7 +1,6 @@
-"""ActiveTransfers one verb: log in, do it, and end with the right code whatever happens.
+"""Run one command: open a client, do the work, and end the process with the right exit code whatever happens.
 
-Owns: the order of an ending: signals, the grace after one, what is printed, the exit code. May import client and this
-room.
+Owns what a signal does (cancel, five seconds of grace, exit) and the order of the last output. May import client.
 """
 
 from __future__ import annotations
@@ -10,17 +9,18 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.options import GlobalOptions
-from emasync.cli.output import Out, discard
-from emasync.cli.settings import check_complete, password, resolve_settings, settings_of, tls
+from emasync.cli.output import Output, discard_output
+from emasync.cli.settings import check_complete, client_settings, read_password, resolve_settings, ssl_context
 from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.config import Settings
@@ -31,110 +31,131 @@ _GRACE_S = 5.0
 
 @dataclass(slots=True)
 class CommandContext:
-    """What a verb works with. `resume`: the command to print if it is interrupted, set by verbs where there is one."""
+    """What a command works with. `resume`: the shell command that continues it, printed when it is interrupted."""
 
     em: Client
-    out: Out
-    asked: GlobalOptions
-    resume: str | None = field(default=None)
+    output: Output
+    options: GlobalOptions
+    resume: str | None = None
 
 
-Verb = Callable[[CommandContext], Awaitable[ExitCode]]
+OnlineWork = Callable[[CommandContext], Awaitable[ExitCode]]
 
 
-def run_on_em(asked: GlobalOptions, verb: Verb, *, settings: Settings | None = None) -> NoReturn:
-    """Run `verb` with an open Client of the EM that flags, environment and profile name; ends the process."""
-    out = Out(as_json=asked.json, quiet=asked.quiet)
+def run_on_em(options: GlobalOptions, work: OnlineWork, *, settings: Settings | None = None) -> NoReturn:
+    """Run `work` with an open Client of the EM that options, environment and profile name, and end the process."""
 
-    async def opened(client: Client) -> ExitCode:
+    async def opened(client: Client, output: Output) -> ExitCode:
         async with client as em:
-            return await _supervised(CommandContext(em=em, out=out, asked=asked), verb)
+            return await _run_until_signal(CommandContext(em=em, output=output, options=options), work)
 
-    def work() -> ExitCode:  # a prompt for the password inside an event loop would not hear Ctrl-C
-        return anyio.run(opened, _client(asked, out, settings or settings_of(asked)))
+    def connect(options: GlobalOptions, output: Output) -> ExitCode:
+        client = _client(options, output, settings or client_settings(options))  # prompts: Ctrl-C needs no event loop
+        return anyio.run(opened, client, output)
 
-    finish(out, work)
+    run_local(options, connect)
 
 
-def finish(out: Out, work: Callable[[], ExitCode]) -> NoReturn:
-    """Call `work` and end the process with its code, or with that of what it raises."""
+def run_local(options: GlobalOptions, work: Callable[[GlobalOptions, Output], ExitCode]) -> NoReturn:
+    """Call `work`, which has no Client, and end the process with its exit code."""
+    output = Output(as_json=options.json, quiet=options.quiet)
+    run_and_exit(output, lambda: work(options, output))
+
+
+def run_and_exit(output: Output, work: Callable[[], ExitCode]) -> NoReturn:
+    """Call `work`, and end the process with the exit code that it returns, or with that of its error."""
     raise_on_signals()
     try:
         code = work()
     except StoppedError as stopped:
         code = stopped.code
     except BrokenPipeError:
-        discard(sys.stdout)
+        discard_output(sys.stdout)
         code = ExitCode.FAILED
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
     except (EMError, OSError, ValueError, LookupError) as error:
-        out.error(error)
+        output.error(error)
         code = exit_code(error)
     try:
-        out.exit(code)
+        output.exit(code)
         sys.stdout.flush()
-    except OSError:  # nobody reads it, or its disk is full: what was not written is not "done"
-        discard(sys.stdout)
+    except OSError:  # the reader has gone or the disk is full: results that were not written are not "done"
+        discard_output(sys.stdout)
         code = code or ExitCode.FAILED
     try:
         sys.stderr.flush()
-    except OSError:  # a terminal that was closed: the code is that of the job
-        discard(sys.stderr)
+    except OSError:  # the terminal was closed: the exit code stays that of the work
+        discard_output(sys.stderr)
     raise SystemExit(int(code))
 
 
-def start_logging(asked: GlobalOptions) -> None:
-    """The library's log to stderr: every request with ``-vv``."""
-    logging.basicConfig(level=logging.DEBUG if asked.verbose > 1 else logging.WARNING, stream=sys.stderr)
+def start_logging(options: GlobalOptions) -> None:
+    """Send the library's log to stderr: warnings, with ``-vv`` every request."""
+    logging.basicConfig(level=logging.DEBUG if options.verbose > 1 else logging.WARNING, stream=sys.stderr)
 
 
-def _client(asked: GlobalOptions, out: Out, settings: Settings) -> Client:
-    start_logging(asked)
-    origins = resolve_settings(asked)
-    check_complete(origins)
-    if asked.insecure:
-        out.warn("warning: --insecure: anybody between you and the EM can read and change everything")
+@asynccontextmanager
+async def background_task(function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> AsyncIterator[None]:
+    """Run `function` while the block runs, and cancel it at the block's end.
+
+    An error of the block is raised as it is: it does not pass through the task group, which would wrap it.
+    """
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(function, *args)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below
+            failed = error
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+def _client(options: GlobalOptions, output: Output, settings: Settings) -> Client:
+    start_logging(options)
+    resolved = resolve_settings(options)
+    check_complete(resolved)
+    if options.insecure:
+        output.warn("warning: --insecure: anybody between you and the EM can read and change everything")
     return Client(
-        origins.get("url") or "",
-        username=origins.get("username") or "",
-        password=password(origins),
-        volume=origins.get("volume"),
+        resolved.get("url") or "",
+        username=resolved.get("username") or "",
+        password=read_password(resolved),
+        volume=resolved.get("volume"),
         settings=settings,
-        ssl_context=tls(asked, origins),
+        ssl_context=ssl_context(options, resolved),
     )
 
 
-async def _supervised(at: CommandContext, verb: Verb) -> ExitCode:
-    """Run `verb`; the first signal cancels it and gives it five seconds, the second ends the process at once."""
-    code, failed = ExitCode.FAILED, None
-    async with anyio.create_task_group() as tasks:
-        caught: list[ExitCode] = []
-        with anyio.CancelScope() as work:  # not the group's own: the watcher goes on until the verb has ended
-            tasks.start_soon(_watch_signals, work, caught, at)
+async def _run_until_signal(context: CommandContext, work: OnlineWork) -> ExitCode:
+    """Run `work`; the first signal cancels it and gives it five seconds, the second ends the process at once."""
+    code, caught = ExitCode.FAILED, list[ExitCode]()
+    scope = anyio.CancelScope()  # not the task group's: signals are watched until the work has ended
+    async with background_task(_cancel_on_signal, scope, caught, context):
+        with scope:
             try:
-                code = await verb(at)
-            except Exception as error:  # noqa: BLE001 - raised below: the task group would wrap it
-                failed = error
-        tasks.cancel_scope.cancel()
+                code = await work(context)
+            except Exception:
+                if not caught:  # after a signal only the signal counts
+                    raise
     raise_on_signals()
-    if caught:
-        if at.resume is not None:
-            at.out.warn(f"what is done is kept; go on with: {at.resume}")
-        return caught[0]
-    if failed is not None:
-        raise failed
-    return code
+    if not caught:
+        return code
+    if context.resume is not None:
+        context.output.warn(f"what is done is kept; go on with: {context.resume}")
+    return caught[0]
 
 
-async def _watch_signals(scope: anyio.CancelScope, caught: list[ExitCode], at: CommandContext) -> None:
+async def _cancel_on_signal(scope: anyio.CancelScope, caught: list[ExitCode], context: CommandContext) -> None:
     codes = ending_signals()
     with anyio.open_signal_receiver(*codes) as signals:
         async for number in signals:
             if caught:
                 os._exit(int(caught[0]))
             caught.append(codes[number])
-            at.out.say("interrupted: ending what is under way (again: end at once)")
+            context.output.info("interrupted: ending what is under way (again: end at once)")
             timer = threading.Timer(_GRACE_S, os._exit, (int(caught[0]),))
             timer.daemon = True
             timer.start()

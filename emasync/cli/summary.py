@@ -9,20 +9,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.output import Out, size
+from emasync.cli.output import Output, size
 from emasync.model import Direction, Outcome, TransferReport, safe
 
 _LISTED = 50  # files named on stderr, of each kind; --report and --json have all
 
 
-def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
-    """The end of a transfer; `verbose` names every file that was skipped."""
-    _list(out, "failed", report.failed)
-    _list(out, "unknown", report.unknown)
-    _tell_skipped(out, report.skipped, verbose=verbose)
+def print_summary(output: Output, report: TransferReport, *, verbose: bool) -> None:
+    """Print how a transfer ended; with `verbose` every skipped file by name."""
+    _print_files(output, "failed", report.failed)
+    _print_files(output, "unknown", report.unknown)
+    _print_skipped(output, report.skipped, verbose=verbose)
     if (advice := report.advice) is not None:
-        out.say(f"advice: {advice}")
-    out.result(
+        output.info(f"advice: {advice}")
+    output.result(
         "summary",
         summary_text(report),
         ok=report.ok,
@@ -43,7 +43,7 @@ def tell_report(out: Out, report: TransferReport, *, verbose: bool) -> None:
 
 
 def report_code(report: TransferReport) -> ExitCode:
-    """The code that says how a transfer went, by the rule for several items."""
+    """The exit code of a transfer, by the rule for several items."""
     failures = (outcome.error or OSError() for outcome in report.failed)
     return code_of_items(failures, items=len(report.outcomes), unknown=bool(report.unknown))
 
@@ -80,21 +80,21 @@ def _verified(report: TransferReport) -> list[str]:
     return sorted({str(outcome.verified) for outcome in report.done if outcome.bytes or outcome.attempts})
 
 
-def _list(out: Out, what: str, outcomes: Iterable[Outcome]) -> None:
-    """Also with ``-q``: these are errors."""
+def _print_files(output: Output, what: str, outcomes: Iterable[Outcome]) -> None:
+    """Print the files on stderr, also with ``-q``: these are errors."""
     found = list(outcomes)
     for outcome in found[:_LISTED]:
         reason = str(outcome.error or outcome.reason or "no reason known")
         named = safe(outcome.path) in safe(reason, limit=2000)
-        out.warn(f"{what}: {reason}" if named else f"{what}: {safe(outcome.path or outcome.place)}: {reason}")
+        output.warn(f"{what}: {reason}" if named else f"{what}: {safe(outcome.path or outcome.place)}: {reason}")
     if len(found) > _LISTED:
-        out.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
+        output.warn(f"{what}: and {len(found) - _LISTED} more; --report FILE names all")
 
 
-def _tell_skipped(out: Out, outcomes: Iterable[Outcome], *, verbose: bool) -> None:
+def _print_skipped(output: Output, outcomes: Iterable[Outcome], *, verbose: bool) -> None:
     if verbose:
         for outcome in outcomes:
-            out.say(f"skipped: {safe(outcome.path)}: {outcome.reason}")
+            output.info(f"skipped: {safe(outcome.path)}: {outcome.reason}")
         return
     for reason, count in Counter(outcome.reason for outcome in outcomes).most_common():
-        out.say(f"skipped: {counted(count)}: {reason}")
+        output.info(f"skipped: {counted(count)}: {reason}")

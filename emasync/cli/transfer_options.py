@@ -1,113 +1,122 @@
 """The options that all transfers share, and the command line of a transfer in a form that can be run again.
 
-An option of a transfer is declared in `TransferOptions` and `_OPTIONS`, and passed on in `TransferOptions.keywords`.
+An option of a transfer is declared in one place: a field of `TransferOptions`.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict, get_args
+from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
-from emasync.cli.options import F, GlobalOptions, Rate, Seconds, option
-from emasync.cli.settings import settings_of
+from emasync.cli.options import GlobalOptions, Rate, Seconds, client_keywords, declare, with_options
+from emasync.cli.settings import client_settings
 from emasync.config import Settings
 from emasync.model import Verify
 
-_ELSEWHERE = frozenset({"url", "username", "volume"})  # a record has them as they came out
-_LOUDNESS = frozenset({"json", "quiet", "verbose", "progress"})
-_TUNING = _LOUDNESS | frozenset(
-    {
-        *("profile", "password_file", "password_stdin", "ca", "insecure", "busy_timeout_s", "no_wait", "retries"),
-        *("workers", "bwlimit", "deadline_s", "report", "no_job", "dry_run", "order", "yes"),
-    }
-)
-
-
-class Moving(TypedDict):
-    """What `Client.apply` takes, and every other transfer."""
-
-    workers: int | None
-    verify: Verify | None
-    deadline: float | None
-
-
-class Keywords(Moving):
-    """What every transfer of a Client takes that chooses its files."""
-
-    include: Sequence[str]
-    exclude: Sequence[str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFlags:
-    """The shared flags of one transfer, as given; None is "not given". `bwlimit` is bytes a second."""
+class TransferOptions:
+    """The options of one transfer, as given; None is "not given". `bwlimit` is in bytes a second.
 
-    workers: int | None = None
-    verify: Verify | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    deadline_s: float | None = None
-    bwlimit: float | None = None
-    dry_run: bool = False
-    report: Path | None = None
-    no_job: bool = False
+    A new option of a transfer is one field here: `keyword` is the keyword of the Client's methods that gets its value;
+    `tuning` says that the option does not make it another transfer, so that a job with another value can be resumed.
+    """
+
+    workers: int | None = declare(
+        "--workers",
+        type=click.IntRange(1, 64),
+        help="calls at once, at most; the busy EM decides [8]",
+        keyword="workers",
+        tuning=True,
+    )
+    verify: Verify | None = declare(  # noqa: RUF009
+        "--verify",
+        type=click.Choice(get_args(Verify)),
+        help="what proves a file to be there [content]",
+        keyword="verify",
+    )
+    include: tuple[str, ...] = declare(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="only these (gitignore pattern); may be given again",
+        keyword="include",
+    )
+    exclude: tuple[str, ...] = declare(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="not these, whatever --include says; may be given again",
+        keyword="exclude",
+    )
+    deadline_s: float | None = declare(
+        "--deadline",
+        "deadline_s",
+        type=Seconds(),
+        help="give up what is not moved by then",
+        keyword="deadline",
+        tuning=True,
+    )
+    bwlimit: float | None = declare(
+        "--bwlimit", type=Rate(), metavar="RATE", help="at most so many bytes a second: 500k, 10M", tuning=True
+    )
+    dry_run: bool = declare(
+        "-n", "--dry-run", is_flag=True, help="show what would be done, and why; do nothing", tuning=True
+    )
+    report: Path | None = declare(  # noqa: RUF009 - a dataclass field
+        "--report",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="a JSON line for every file",
+        tuning=True,
+    )
+    no_job: bool = declare(
+        "--no-job",
+        is_flag=True,
+        help="keep no journal: an interrupted run cannot be resumed",
+        tuning=True,
+    )
 
     @property
-    def keywords(self) -> Keywords:
-        """For `Client.uplink` and its sisters."""
-        return Keywords(include=self.include, exclude=self.exclude, **self.moving)
+    def keywords(self) -> dict[str, Any]:
+        """The keywords for `Client.uplink`, `downlink`, `sync_up` and `sync_down`."""
+        return client_keywords(self)
 
     @property
-    def moving(self) -> Moving:
-        """For `Client.apply`."""
-        return Moving(workers=self.workers, verify=self.verify, deadline=self.deadline_s)
+    def apply_keywords(self) -> dict[str, Any]:
+        """The keywords for `Client.apply`, whose plan has chosen the files already."""
+        return {name: value for name, value in self.keywords.items() if name not in ("include", "exclude")}
 
-    def settings(self, asked: GlobalOptions) -> Settings:
-        """`Settings` with the bandwidth limit in them; a click error when it is too low to tell from a dead link."""
-        plain = settings_of(asked)
+    def settings(self, options: GlobalOptions) -> Settings:
+        """The Client's settings with the bandwidth limit; a usage error when that is as low as a dead link's."""
         try:
-            return replace(plain, uplink_rate=self.bwlimit, downlink_rate=self.bwlimit)
+            return replace(client_settings(options), uplink_rate=self.bwlimit, downlink_rate=self.bwlimit)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--bwlimit") from None
 
 
-_SHARED = (
-    option("--workers", type=click.IntRange(1, 64), help="calls at once, at most; the busy EM decides [8]"),
-    option("--verify", type=click.Choice(get_args(Verify)), help="what proves a file to be there [content]"),
-    option("--include", multiple=True, metavar="PATTERN", help="only these (gitignore pattern); may be given again"),
-    option(
-        "--exclude", multiple=True, metavar="PATTERN", help="not these, whatever --include says; may be given again"
-    ),
-    option("--deadline", "deadline_s", type=Seconds(), help="give up what is not moved by then"),
-    option("--bwlimit", type=Rate(), metavar="RATE", help="at most so many bytes a second: 500k, 10M"),
-    option("-n", "--dry-run", is_flag=True, help="show what would be done, and why; do nothing"),
-    option("--report", type=click.Path(dir_okay=False, path_type=Path), help="a JSON line for every file"),
-    option("--no-job", is_flag=True, help="keep no journal: an interrupted run cannot be resumed"),
+with_transfer_options = with_options(TransferOptions, name="transfer")
+"""Give a command the options of `TransferOptions`, as its keyword `transfer`."""
+
+_RECORDED = frozenset({"url", "username", "volume"})  # the job record has their resolved values
+_PRESENTATION = frozenset({"json", "quiet", "verbose", "progress"})  # not repeated when a job is resumed
+_DEFAULTS = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+_TUNING = frozenset(
+    {
+        *(one.name for one in fields(GlobalOptions)),
+        *(one.name for one in fields(TransferOptions) if one.metadata["tuning"]),
+        *("order", "yes"),
+    }
 )
-_NAMES = tuple(TransferFlags.__dataclass_fields__)
-
-
-def with_transfer_flags(function: F) -> F:
-    """Give a verb the flags of a transfer, as its keyword `wishes`. Goes below `with_em`."""
-
-    @functools.wraps(function)
-    def called(*args: Any, **values: Any) -> Any:
-        return function(*args, wishes=TransferFlags(**{name: values.pop(name) for name in _NAMES}), **values)
-
-    for decorate in reversed(_SHARED):
-        called = decorate(called)
-    return called  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """A command as it came out of flags and environment. `identity`: the flags and arguments that make it this
-    transfer and no other."""
+    """A command with the options that the command line and the environment gave it. `identity`: the options and
+    arguments that distinguish this transfer from any other."""
 
     words: tuple[str, ...]
     flags: tuple[str, ...]
@@ -116,7 +125,7 @@ class CommandLine:
 
 
 def command_line() -> CommandLine:
-    """That of the command that runs now. Which EM, and how loud, is left out."""
+    """The command line of the running command, without the EM, the user and how results are presented."""
     context = click.get_current_context()
     flags: list[str] = []
     identity: list[str] = []
@@ -126,7 +135,7 @@ def command_line() -> CommandLine:
         source = context.get_parameter_source(name)
         if isinstance(param, click.Argument):
             arguments += _each(context.params.get(name))
-        elif source is None or source.name.startswith("DEFAULT") or name in _ELSEWHERE | _LOUDNESS:
+        elif source in _DEFAULTS or name in _RECORDED | _PRESENTATION:
             continue
         else:
             words = _flag_words(param, context.params[name])
@@ -141,10 +150,9 @@ def command_line() -> CommandLine:
 
 
 def identity_variables(command: click.Command) -> list[str]:
-    """The environment variables that give `command` flags which make it another transfer."""
-    kept = _TUNING | _ELSEWHERE
-    flags = (one for one in command.params if isinstance(one, click.Option) and one.name not in kept)
-    return [one.envvar for one in flags if isinstance(one.envvar, str)]
+    """The environment variables that give `command` options which make it another transfer."""
+    options = (one for one in command.params if isinstance(one, click.Option) and one.name not in _TUNING)
+    return [option.envvar for option in options if isinstance(option.envvar, str)]
 
 
 def _command_words(context: click.Context | None) -> tuple[str, ...]:
@@ -163,5 +171,5 @@ def _flag_words(param: click.Parameter, value: Any) -> list[str]:
 
 
 def _each(value: Any) -> list[str]:
-    many = value if isinstance(value, tuple) else () if value is None else (value,)
-    return [str(one) for one in many]
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return [str(value) for value in values]

@@ -13,7 +13,7 @@ from typing import Any
 
 from emasync.cli.options import GlobalOptions
 from emasync.cli.runner import start_logging
-from emasync.cli.settings import ResolvedSettings, tls
+from emasync.cli.settings import ResolvedSettings, ssl_context
 from emasync.config import Limits, Timeouts
 from emasync.http import Transport
 from emasync.http.auth import TokenStore
@@ -25,7 +25,7 @@ _ANSWER_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A reply: JSON, or a listing (`FileTree`). `date` is the header of that name; `asked_at` is of our wall clock."""
+    """A response: JSON, or a listing (`FileTree`). `date` is the header of that name, `asked_at` our wall clock."""
 
     json: Any
     date: str | None
@@ -34,7 +34,7 @@ class Answer:
 
 
 class UnretriedClient:
-    """The EM, asked once per call. Any EMError of the transport comes through as it is."""
+    """Sends each request once. Raises the EMErrors of the transport as they are."""
 
     def __init__(self, transport: Transport, *, username: str, password: str) -> None:
         self.url = transport.base_url
@@ -64,11 +64,15 @@ class UnretriedClient:
 
 
 @asynccontextmanager
-async def direct(asked: GlobalOptions, origins: ResolvedSettings, *, password: str) -> AsyncIterator[UnretriedClient]:
-    """Open one for what flags, environment and profile name; it connects when it is asked. The password is fetched
-    before: a prompt inside an event loop would not hear Ctrl-C."""
-    start_logging(asked)
+async def unretried_client(
+    options: GlobalOptions, resolved: ResolvedSettings, *, password: str
+) -> AsyncIterator[UnretriedClient]:
+    """Open a client for the resolved settings; it connects at its first request. The password is read before: a prompt
+    inside an event loop would not react to Ctrl-C."""
+    start_logging(options)
     timeouts = replace(Timeouts(), answer_s=_ANSWER_S)
-    transport = Transport(origins.get("url") or "", timeouts=timeouts, limits=Limits(), ssl_context=tls(asked, origins))
+    transport = Transport(
+        resolved.get("url") or "", timeouts=timeouts, limits=Limits(), ssl_context=ssl_context(options, resolved)
+    )
     async with transport:
-        yield UnretriedClient(transport, username=origins.get("username") or "", password=password)
+        yield UnretriedClient(transport, username=resolved.get("username") or "", password=password)

@@ -48,10 +48,10 @@ class Unchanged:
         except FileNotFoundError:
             return False
         if found != self.fingerprint:
-            raise self.changed(path)
+            raise self.change_error(path)
         return True
 
-    def changed(self, path: Path) -> TargetChangedError:
+    def change_error(self, path: Path) -> TargetChangedError:
         """The error for a file at `path` that appeared or changed."""
         what = "appeared" if self.fingerprint is None else "changed"
         return TargetChangedError(f"{safe(path)} {what} here since it was compared; it was kept as it is")
@@ -177,7 +177,7 @@ class AtomicFile(io.FileIO):
                 cleanup.callback(super().close)
 
     def _remove(self, directory_fd: int) -> None:
-        with suppress(FileNotFoundError):  # somebody tidied up before us
+        with suppress(FileNotFoundError):  # another process has removed it
             os.unlink(self._temporary_name, dir_fd=directory_fd)
 
     def _check_open(self) -> int:
@@ -232,7 +232,7 @@ class AtomicFile(io.FileIO):
             except FileExistsError:
                 if unchanged is None:
                     raise
-                raise unchanged.changed(self.target.local_path) from None
+                raise unchanged.change_error(self.target.local_path) from None
         self._published = True
 
     def _link_to_free_name(self, directory_fd: int, name: str) -> None:
@@ -256,14 +256,14 @@ def _with_final_path(target: WriteTarget) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = os.fspath(target.local_path)
-        del error.filename2  # set to None it would be printed
+        del error.filename2  # if set to None, it is printed
         raise
 
 
 def _create(directory_fd: int, name: str) -> int:
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory_fd)
-    except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+    except FileExistsError:  # not the FileExistsError that callers take for "the target exists"
         what = "is taken by something that emasync did not make"
         raise UnsafePathError(f"the temporary name {name} {what}", name=name, reason=what) from None
     with suppress(OSError):  # a file system without locks: there `sweep` removes nothing, either
@@ -312,7 +312,7 @@ def remove_file(
             os.stat(
                 parts[-1], dir_fd=directory_fd, follow_symlinks=False
             )  # FileNotFoundError: the file is gone already
-            raise unchanged.changed(root.joinpath(*parts))  # a link to nowhere, which was not there before
+            raise unchanged.change_error(root.joinpath(*parts))  # a link to nowhere appeared
         os.unlink(parts[-1], dir_fd=directory_fd)
     except FileNotFoundError:
         pass

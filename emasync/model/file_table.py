@@ -29,6 +29,10 @@ class FileEntry:
     `size` in bytes, None where the server gave none that can be read. `time` as the EM writes it
     (``2025-11-20-12-31``: minutes, no time zone). `content_tag` is the EM's signed 64-bit `hash`: a change tag, which
     on known servers is the tail of the file's MD5 (see `emasync.wire.content_tag`).
+
+    >>> entry = (await em.files.list())["results/a.txt"]
+    >>> entry.name, entry.size
+    ('a.txt', 6)
     """
 
     path: RemotePath

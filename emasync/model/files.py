@@ -20,6 +20,12 @@ class FileTree:
     in `.unknown_folders`, and a path in one of them that is missing here may exist on the EM. Ask `is_known` before
     anything is concluded from a missing path. `only` are the paths that were kept of the listing, if not all: about
     other files the tree knows nothing.
+
+    >>> tree = await em.files.list()
+    >>> tree["results/a.txt"].size, "results/c.txt" in tree, tree.total_size
+    (6, False, 18)
+    >>> [entry.name for entry in tree.glob("results/*.txt")]
+    ['a.txt', 'b.txt']
     """
 
     __slots__ = ("_files", "_only", "folders", "unknown_folders")

@@ -19,6 +19,10 @@ class Glob:
     ``*`` and ``?`` stay within a folder, ``**`` crosses folders, ``[a-z]`` is one of these characters and ``[!a-z]``
     none of them; ``[*]``, ``[?]`` and ``[[]`` are these characters themselves. It is always a pattern, also where a
     file of exactly this name exists. TypeError for what is no str, ValueError for a pattern that can select nothing.
+
+    >>> plan = await em.plan_downlink(Glob("results/[a-z].txt"))
+    >>> plan.files
+    2
     """
 
     pattern: str

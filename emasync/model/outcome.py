@@ -20,7 +20,11 @@ Verify = Literal["none", "size", "content"]
 
 
 class Direction(StrEnum):
-    """The direction of a transfer: uplink is to the EM, downlink from it."""
+    """The direction of a transfer: uplink is to the EM, downlink from it.
+
+    >>> [outcome.direction.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['downlink']
+    """
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
@@ -28,7 +32,12 @@ class Direction(StrEnum):
 
 class OutcomeState(StrEnum):
     """`done`: at its target, and verified as far as `Outcome.verified` says. `skipped`: left as it was on purpose.
-    `failed`: not at its target. `unknown`: it was sent, and no listing could tell whether it arrived."""
+    `failed`: not at its target. `unknown`: it was sent, and no listing could tell whether it arrived.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> {outcome.path: outcome.state.value for outcome in report.outcomes}
+    {'missing.txt': 'failed', 'results/a.txt': 'done'}
+    """
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -37,14 +46,24 @@ class OutcomeState(StrEnum):
 
 
 class OutcomeAction(StrEnum):
-    """What the outcome is of: `transfer` of the file's content, or `delete` of the file at the target of a sync."""
+    """What the outcome is of: `transfer` of the file's content, or `delete` of the file at the target of a sync.
+
+    >>> Path("empty").mkdir()
+    >>> report = await em.sync_up("empty", "results", delete=True, allow_empty_source=True)
+    >>> sorted((outcome.path, outcome.action.value) for outcome in report.done)
+    [('results/a.txt', 'delete'), ('results/b.txt', 'delete')]
+    """
 
     TRANSFER = "transfer"
     DELETE = "delete"
 
 
 class Verified(StrEnum):
-    """How a `done` file was verified, weakest first."""
+    """How a `done` file was verified, weakest first.
+
+    >>> [outcome.verified.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['sha256']
+    """
 
     NONE = "none"
     COUNT = "count"  # the server counted as many files as were sent
@@ -58,7 +77,14 @@ class Outcome:
     """The result of one file. `path` is on the EM, `local` (as text: `place`) on this machine. `bytes` are the payload
     bytes of a done file; `sha256` is hex, of the transferred bytes, where it was computed; `busy_seconds` is the time
     spent waiting for the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or an
-    OSError of the local disk; `action` distinguishes a sync's deletions from transfers."""
+    OSError of the local disk; `action` distinguishes a sync's deletions from transfers.
+
+    >>> outcome = (await em.downlink("results/a.txt", into="out")).outcomes[0]
+    >>> outcome.path, outcome.state.value, outcome.bytes, outcome.attempts, outcome.error
+    ('results/a.txt', 'done', 6, 1, None)
+    >>> outcome.local.name
+    'a.txt'
+    """
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
@@ -88,6 +114,14 @@ class SyncSummary:
     `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be copied, `source_files`
     and `target_files` (with their bytes) what the two sides hold after filtering; `source_excluded` is the number of
     files of the source that the filters leave out.
+
+    >>> async def confirm(summary: SyncSummary) -> bool:
+    ...     print(summary.delete_files, "files would be deleted on the side", summary.side)
+    ...     return True
+    >>> Path("local").mkdir()
+    >>> size = Path("local/a.txt").write_text("hello")
+    >>> report = await em.sync_up("local", "results", delete=True, confirm=confirm)
+    1 files would be deleted on the side remote
     """
 
     side: Literal["local", "remote"]
@@ -131,7 +165,12 @@ class SyncDecision:
     """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` is of the file
     at the target; `conflict` needs a decision of the user. `bytes` is what a copy transfers (0 where no size is
     listed). `compared` is False where the two sides could not be compared: the EM's listing does not give the file, or
-    files of equal size could not be distinguished."""
+    files of equal size could not be distinguished.
+
+    >>> report = await em.sync_down("results", "out", dry_run=True)
+    >>> [(decision.path, decision.action, decision.bytes) for decision in report.plan]
+    [('a.txt', 'copy', 6), ('b.txt', 'copy', 12)]
+    """
 
     path: RemotePath
     action: SyncAction

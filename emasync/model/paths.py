@@ -14,6 +14,10 @@ class RemotePath(str):
 
     It is a str, so it compares, hashes and prints as one. ``..`` is kept as it is: the server decides what it means,
     and `emasync.disk` refuses to follow it.
+
+    >>> path = RemotePath("/results/./a.txt")
+    >>> path, path.name, path.parent, path.parent / "b.txt"
+    ('results/a.txt', 'a.txt', 'results', 'results/b.txt')
     """
 
     __slots__ = ()

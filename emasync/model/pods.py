@@ -33,6 +33,9 @@ class Image:
     """A Docker image that the user may run. `name` is as the server lists it, the user's prefix included.
 
     `raw` is the list element as it came; the EM does not document its shape, a plain string becomes ``{"name": ...}``.
+
+    >>> [image.name for image in await em.images.list()]
+    ['client1-echo']
     """
 
     name: str
@@ -40,7 +43,10 @@ class Image:
 
 
 class Node(StrEnum):
-    """The processor of the EM on which a pod runs."""
+    """The processor of the EM on which a pod runs.
+
+    >>> run = await em.pods.run("echo", node=Node.FPGA)
+    """
 
     FPGA = "FPGA"
     GPU = "GPU"
@@ -49,7 +55,11 @@ class Node(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False."""
+    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False.
+
+    >>> {node.name: node.ready for node in await em.nodes()}
+    {'fpga': True, 'gpu': True, 'mpu': True}
+    """
 
     name: str
     ready: bool | None
@@ -57,7 +67,11 @@ class NodeStatus:
 
 
 class PodPhase(StrEnum):
-    """The phase of a pod's life. NONE: there is no pod. UNKNOWN: a state that this version does not know."""
+    """The phase of a pod's life. NONE: there is no pod. UNKNOWN: a state that this version does not know.
+
+    >>> (await em.pods.status()).phase is PodPhase.NONE
+    True
+    """
 
     NONE = "none"
     WAITING = "waiting"
@@ -68,7 +82,13 @@ class PodPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
-    """The status of the pod at one moment. Times are aware datetimes, or None. `raw` is the state object as it came."""
+    """The status of the pod at one moment. Times are aware datetimes, or None. `raw` is the state object as it came.
+
+    >>> run = await em.pods.run("no-such-image")
+    >>> status = await em.pods.status()
+    >>> status.phase.value, status.reason, status.dead_end
+    ('waiting', 'ImagePullBackOff', True)
+    """
 
     phase: PodPhase
     reason: str | None = None
@@ -109,6 +129,10 @@ class PodRun:
     time of the request is on this machine's clocks: `asked_monotonic_s` for this process, `asked_at` for a later one.
     They bound a wait and are never compared with times that the EM writes. A PodRun holds no secret (neither command
     nor environment) and is converted to JSON values and back by `as_dict` and `from_dict`.
+
+    >>> run = await em.pods.run("echo", max_duration=2)
+    >>> run.max_duration_s, PodRun.from_dict(run.as_dict()) == run
+    (120.0, True)
     """
 
     image: str

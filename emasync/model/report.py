@@ -26,6 +26,13 @@ class TransferReport:
     `failed_bytes` those that were moved for files that are not. `plan` is that of a sync, with a reason for each
     file; `notes` are remarks for the user. Outcomes are packed (`Outcomes`): iterate over them, or keep the few you
     need, and the others take little memory.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> report.ok, report.bytes, [outcome.path for outcome in report.failed]
+    (False, 6, ['missing.txt'])
+    >>> report.raise_for_failures()
+    Traceback (most recent call last):
+    NotFoundError: ...
     """
 
     outcomes: Sequence[Outcome] = ()

@@ -1,7 +1,7 @@
-"""Pieces of any size gathered into batches of one size.
+"""Gathers chunks of any size into batches of one size.
 
-Owns: the two buffers, which take turns: one is filled while the other is written and hashed. Imports nothing of
-emasync. Fresh memory costs more than a copy, so both are kept.
+Two buffers take turns: one is filled while the other is written and hashed. Fresh memory costs more than a copy, so
+both are reused. Imports nothing of emasync.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class ChunkBuffer:
             return
         left = memoryview(data)
         while left:
-            taken = min(self._size - self._filled, len(left))
-            self._filling[self._filled : self._filled + taken] = left[:taken]
-            self._filled += taken
-            left = left[taken:]
+            count = min(self._size - self._filled, len(left))
+            self._filling[self._filled : self._filled + count] = left[:count]
+            self._filled += count
+            left = left[count:]
             if self._filled == self._size:
                 full = self._filling
                 self._filling = self._resting if self._resting is not None else memoryview(bytearray(self._size))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +62,8 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
         with context.running.one(), guard, context.limiter.listen(options.notify):
-            await _run(context, options, direction, job, tracker, stats)
+            async with _open_run(context, options, tracker, stats) as run:
+                await _run_job(run, job)
 
     tracker = ResultTracker(direction=direction, on_event=options.on_event)
     return Transfer(work, tracker, busy_clock=lambda: context.limiter.busy_s)
@@ -154,22 +155,18 @@ def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | Downlin
     )
 
 
-async def _run(
-    context: TransferContext,
-    options: TransferOptions,
-    direction: Direction,
-    job: Job,
-    tracker: ResultTracker,
-    stats: RequestStats,
-) -> None:
+@asynccontextmanager
+async def _open_run(
+    context: TransferContext, options: TransferOptions, tracker: ResultTracker, stats: RequestStats
+) -> AsyncIterator[TransferRun]:
     async with open_transfer_journal(
         options.journal,
         scope=context.scope,
-        direction=direction,
+        direction=tracker.direction,
         on_lost=lambda error: tracker.note(journal_lost(error)),
     ) as journal:
         tracker.journal = journal
-        run = TransferRun(
+        yield TransferRun(
             context=context,
             options=options,
             tracker=tracker,
@@ -178,13 +175,17 @@ async def _run(
             open_files=OpenFileLimiter(tracker.note, make_room=context.caller.save_files),
             listing=SharedListing(lambda: context.files.list(account=stats)),
         )
-        with anyio.move_on_after(options.deadline_s) as scope:
-            await job(run)
-        if scope.cancelled_caught:
-            reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
-            if not tracker.has_registered:
-                raise reached  # what was asked for is not known yet: a report without it would look good
-            await tracker.fail_remaining(reached)
+
+
+async def _run_job(run: TransferRun, job: Job) -> None:
+    deadline_s = run.options.deadline_s
+    with anyio.move_on_after(deadline_s) as scope:
+        await job(run)
+    if scope.cancelled_caught:
+        reached = TimedOutError(f"the deadline of {deadline_s:g} s is over", phase="deadline")
+        if not run.tracker.has_registered:
+            raise reached  # what was asked for is not known yet: a report without it would look good
+        await run.tracker.fail_remaining(reached)
 
 
 def uplink(

@@ -20,8 +20,8 @@ from emasync.model import Direction, Outcome, RemotePath, Verified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The plan is made: `files` are left to move in `calls` calls, `bytes` of payload. What was `refused`, and what an
-    earlier run has done, has been told as `Settled` before."""
+    """The plan is made: `files` with `bytes` of payload remain to be moved in `calls` requests. A `Settled` event was
+    emitted before for each file that was `refused`, or that an earlier run has done."""
 
     direction: Direction
     files: int
@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarding:
-    """The second phase of an uplink: every byte of a call is at the ground server, which now passes them to the EM."""
+    """The second phase of an uplink: every byte of a request is at the ground server, which sends them to the EM."""
 
     paths: tuple[RemotePath, ...]
     bytes: int
@@ -60,7 +60,7 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """The file is proved to be right, and how."""
+    """The file is verified, in the way that `verified` says."""
 
     direction: Direction
     path: RemotePath

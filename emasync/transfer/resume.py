@@ -28,7 +28,7 @@ from emasync.transfer.planning.plan import (
 from emasync.transfer.run import TransferRun
 from emasync.transfer.state.schema import FileFacts, ItemState, Row, signed64
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.verification import TagState, verify_sent
+from emasync.transfer.verification import SentFile, TagState, verify_sent
 
 _EARLIER = "an earlier run has done it"
 _KEPT_BY_SIZE = (
@@ -48,7 +48,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """A decision and its reason in words. `verified` is what stands behind a `keep`."""
+    """A decision and its reason for a person. `verified` is how a file that is kept was verified."""
 
     action: Action
     reason: str
@@ -73,7 +73,7 @@ def resume_action(
     if row is None:
         return _move("not in the journal")
     if row.key.direction is not direction:
-        raise ValueError(f"a row of a {row.key.direction} says nothing of a {direction}")
+        raise ValueError(f"the journal row is of direction {row.key.direction}, the file of {direction}")
     change = _local_change(row, current)
     if direction is Direction.UPLINK and row.state in (ItemState.SENT, ItemState.UNKNOWN):
         return _move(change) if change else Resume(action=Action.RECONCILE, reason="sent, but no answer is recorded")
@@ -129,7 +129,7 @@ def _move(reason: str) -> Resume:
 
 
 async def resume_uplink(run: TransferRun, plan: UplinkPlan) -> tuple[UplinkCall, ...]:
-    """The calls that are left of `plan`. Files that arrived earlier are settled; one listing tells which did."""
+    """The requests that remain of `plan`. Files that arrived earlier are recorded; one listing shows which did."""
     rows = await run.journal.lookup((item.remote, item.local_path) for item in plan.items)
     if not rows:
         return plan.calls
@@ -183,9 +183,8 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
         digest = await run.context.threads.run(digest_file, item.local_path)
     except (OSError, EMError):
         return None  # sending it will say what is wrong
-    verdict = verify_sent(
-        item.remote, tree, size=digest.size, tag=digest.tag, counted=False, tags=run.context.tags, verify="content"
-    )
+    sent = SentFile(path=item.remote, size=digest.size, tag=digest.tag, acknowledged=False)
+    verdict = verify_sent(sent, tree, tags=run.context.tags, verify="content")
     if not verdict.arrived:
         return None
     outcome = Outcome(

@@ -27,7 +27,7 @@ from emasync.model import (
 from emasync.transfer.context import TransferContext
 from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
 from emasync.transfer.options import SyncOptions, TransferOptions
-from emasync.transfer.planning.diff import ComparedFile, compare, without_deletions
+from emasync.transfer.planning.diff import ComparedFile, Comparison, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.run import TransferRun
@@ -162,12 +162,7 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
     if same_size and rule.incompatible and verify_content:
         run.tracker.note(_BY_SIZE)
     by_content = verify_content and not rule.incompatible
-    decisions = compare(
-        (
-            ComparedFile(path=file.relative, size=file.fingerprint.size, tag=tags.get(file.relative))
-            for file in sides.scan.found
-        ),
-        sides.tree,
+    comparison = Comparison(
         direction=sides.direction,
         folder=sides.remote_dir,
         tags_confirmed=rule.confirmed,
@@ -177,6 +172,11 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
         max_delete=sync.max_delete,
         filters=sides.scan.filters,
     )
+    local = (
+        ComparedFile(path=file.relative, size=file.fingerprint.size, tag=tags.get(file.relative))
+        for file in sides.scan.found
+    )
+    decisions = comparison.decide(local, sides.tree)
     if not_compared := decisions.copies(SyncReason.UNKNOWN_CONTENT):
         run.tracker.note(_NOT_COMPARED.format(f"{not_compared:,}"))
     if unreadable := {file.remote for file in sides.scan.refused}:  # recorded as such: a file has one result

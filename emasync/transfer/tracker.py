@@ -40,7 +40,7 @@ class ResultTracker:
         self.plan: Sequence[SyncDecision] = ()
         self.resent_bytes = self.failed_bytes = 0
         self.journal = journal
-        self._direction = direction
+        self.direction = direction
         self._on_event = on_event
         self._updated = anyio.Event()
         self._registered: list[tuple[str, Sequence[RegisteredFile]]] = []  # with the folder of their local paths
@@ -149,7 +149,7 @@ class ResultTracker:
         return Outcome(
             path=path,
             place=local_path,
-            direction=self._direction,
+            direction=self.direction,
             state=OutcomeState.UNKNOWN if sent else OutcomeState.FAILED,
             reason=f"the request left, its effect was not seen ({error}); run the same call again" if sent else None,
             error=None if sent else error,

@@ -30,6 +30,14 @@ class Transfer:
     file or connection of it is left. Cancellation of the awaiting task does the same. After the end `report` holds the
     sums of all that settled; a slow reader does not hold up the transfer. What makes the whole of it impossible (the
     volume cannot be listed, the journal is in use) is raised.
+
+    >>> async with em.downlink("results/", into="out", workers=1) as transfer:
+    ...     async for outcome in transfer:
+    ...         print(outcome.path, outcome.state)
+    results/b.txt done
+    results/a.txt done
+    >>> transfer.report.bytes
+    18
     """
 
     def __init__(
@@ -113,7 +121,7 @@ class Transfer:
         while self._read == len(self._tracker.outcomes):
             if self._failure is not None:
                 raise self._failure from None
-            if self._cancelled:  # with the reader's own scope, which may not have told the reader yet
+            if self._cancelled:  # with the reader's own scope, whose cancellation may not have reached the reader yet
                 await anyio.lowlevel.checkpoint()
             if self._over or self._stack is None:
                 return False
@@ -132,7 +140,7 @@ class Transfer:
     async def _drive(self) -> None:
         try:
             await self._work(self._tracker, self._stats)
-        except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
+        except Exception as error:  # noqa: BLE001 - raised to whoever iterates
             self._failure = error
         except BaseException:
             self._cancelled = True

@@ -28,7 +28,12 @@ from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, 
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
 from emasync.transfer.worker_pool import drain, run_workers
 
-_LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each listing in a row, while files are missing: a listing may lag behind
+_LISTING_DELAYS_S = (
+    0.0,
+    0.5,
+    2.0,
+    5.0,
+)  # before each listing, while files are missing: a listing may lag behind
 _PORTION = 1000  # files recorded at a time: a file with all that says how it ended takes a kilobyte
 
 
@@ -103,13 +108,13 @@ class Uplink:
                 return  # another worker has just listed
             if self._options.verify == "none":
                 await self._accept_acknowledged()
-            for delay in _LOOKS_S if last else _LOOKS_S[:1]:
+            for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
                 if not self._state.pending:
                     return
                 if delay and not self._state.may_appear:
                     break
                 await self._sleep(delay)
-                if not await self._list_and_compare(settled=last and delay == _LOOKS_S[-1]):
+                if not await self._list_and_compare(settled=last and delay == _LISTING_DELAYS_S[-1]):
                     return
             if last:
                 await self._handle_missing()
@@ -144,7 +149,7 @@ class Uplink:
         await self._record_arrived([(file, Verified.COUNT, None) for file in self._state.take_acknowledged()])
 
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
-        samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LOOKS_S))
+        samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))
         if samples is not None:
             relist = self._list_all if samples.conclusive else None
             with suppress(EMError):

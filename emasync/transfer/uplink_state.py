@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
 from emasync.transfer.planning.plan import UplinkItem
-from emasync.transfer.verification import TagCompatibility, TagState, Verdict, verify_sent
+from emasync.transfer.verification import SentFile, TagCompatibility, TagState, Verdict, verify_sent
 
 _MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
 _MAX_SERVER_ERRORS = 2  # of these may end in a 500: the server says that it failed, and not only nothing
@@ -127,16 +127,14 @@ class UplinkState:
     def compare(self, file: PendingConfirmation, tree: FileTree) -> Verdict:
         """Compare a file that was taken with a listing; a file that the listing does not confirm is pending again."""
         resent = self._misses[file.item] > 0
-        verdict = verify_sent(
-            file.item.remote,
-            tree,
+        sent = SentFile(
+            path=file.item.remote,
             size=file.item.fingerprint.size,
             tag=file.tag,
-            counted=file.acknowledged,
-            tags=self._tags,
-            verify=self._verify,
+            acknowledged=file.acknowledged,
             resent=resent,
         )
+        verdict = verify_sent(sent, tree, tags=self._tags, verify=self._verify)
         if not verdict.arrived:
             self.pending.append(replace(file, mismatch_reason=verdict.mismatch_reason, listed=verdict.listed))
             return verdict

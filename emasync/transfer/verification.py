@@ -104,50 +104,49 @@ class Verdict:
     listed: bool = True
 
 
-def verify_sent(
-    path: RemotePath,
-    tree: FileTree,
-    *,
-    size: int,
-    tag: int | None,
-    counted: bool,
-    tags: TagCompatibility,
-    verify: Verify,
-    resent: bool = False,
-) -> Verdict:
-    """Whether `tree` shows at `path` the file of `size` bytes and content tag `tag` that was sent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentFile:
+    """A file of `size` bytes and content tag `tag` (None where that was not computed) that was sent to `path`.
+
+    `acknowledged`: the server counted it. `resent`: it was sent again since a listing showed another tag.
+    """
+
+    path: RemotePath
+    size: int
+    tag: int | None
+    acknowledged: bool
+    resent: bool = False
+
+
+def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+    """Whether `tree` shows the file that was sent.
 
     While it is not known whether this server's tags follow the known rule, another tag may mean another content: the
-    file is to be sent once more (`resent`), then its size has to do. Where tags are of no use the size has to do at
-    once. Either way only if the server counted the file (`counted`): after a lost answer an older file of that size
-    proves nothing.
+    file is to be sent once more, then its size has to do. Where tags are of no use the size has to do at once. Either
+    way only if the server counted the file: after a lost response an older file of that size proves nothing.
     """
-    entry = tree.get(path)
+    entry = tree.get(file.path)
     if entry is None:
-        if (folder := tree.unknown_above(path)) is not None:
+        if (folder := tree.unknown_above(file.path)) is not None:
             what = f"of {safe(folder)}" if folder else "of the volume"
             return Verdict(
                 arrived=False, mismatch_reason=f"the listing does not give the contents {what}", listed=False
             )
         return Verdict(arrived=False, mismatch_reason="it is not in the listing")
-    if entry.size is not None and entry.size != size:
-        return Verdict(arrived=False, mismatch_reason=f"the listing shows {entry.size} bytes, {size} were sent")
-    return _compare_tags(entry, tag=tag, counted=counted, tags=tags, verify=verify, resent=resent)
+    if entry.size is not None and entry.size != file.size:
+        return Verdict(arrived=False, mismatch_reason=f"the listing shows {entry.size} bytes, {file.size} were sent")
+    return _compare_tags(file, entry, tags=tags, verify=verify)
 
 
-def _compare_tags(
-    entry: FileEntry, *, tag: int | None, counted: bool, tags: TagCompatibility, verify: Verify, resent: bool
-) -> Verdict:
-    by_size = Verdict(arrived=True, verified=Verified.SIZE if entry.size is not None else Verified.COUNT)
-    comparable = tag is not None and entry.content_tag is not None
-    if comparable and entry.content_tag == tag and (verify == "content" or not counted):
+def _compare_tags(file: SentFile, entry: FileEntry, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+    comparable = file.tag is not None and entry.content_tag is not None
+    if comparable and entry.content_tag == file.tag and (verify == "content" or not file.acknowledged):
         return Verdict(arrived=True, verified=Verified.TAG)
     differs = comparable and not tags.incompatible
-    if differs and verify == "content" and not (counted and resent and not tags.confirmed):
-        return Verdict(
-            arrived=False, mismatch_reason="the listing shows another content tag than that of the bytes sent"
-        )
-    if not counted:
+    if differs and verify == "content" and not (file.acknowledged and file.resent and not tags.confirmed):
+        why = "the listing shows another content tag than that of the bytes sent"
+        return Verdict(arrived=False, mismatch_reason=why)
+    if not file.acknowledged:
         why = "another content tag is listed" if differs else "this server's tags cannot tell what is there"
         return Verdict(arrived=False, mismatch_reason=f"the answer was lost, and {why}")
-    return by_size
+    return Verdict(arrived=True, verified=Verified.SIZE if entry.size is not None else Verified.COUNT)

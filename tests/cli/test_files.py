@@ -250,7 +250,7 @@ def test_a_removal_made_again_removes_nothing_else_and_is_exit_3(em: EM, home: P
 
 
 def test_rm_takes_stars_as_a_pattern_and_literal_and_glob_say_otherwise(em: EM, home: Path, folder: str) -> None:
-    # Sabotage: hand literal=False to choose_removals in rm, or glob=False to paths_or_globs there.
+    # Sabotage: hand literal=False to select_removals in rm, or glob=False to paths_or_globs there.
     _write(em, folder, "x*", "x1", "y?", "y1")
     one = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
     gone = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
@@ -275,7 +275,7 @@ def test_rm_takes_stars_as_a_pattern_and_literal_and_glob_say_otherwise(em: EM, 
 def test_a_removal_of_something_that_is_not_what_it_is_named_as_is_exit_2(
     em: EM, home: Path, folder: str, words: list[str], said: str
 ) -> None:
-    # Sabotage: drop the `means_contents` of choose_named, or either one of removal._chosen.
+    # Sabotage: drop the `means_contents` of select_named, or either one of removal._chosen.
     result = run(*EMASYNC, "rm", "-y", f"{folder}/{words[0]}", *words[1:], home=home, env=em.login)
 
     assert (result.returncode, result.stdout) == (2, "")

@@ -38,7 +38,7 @@ _REFUSAL = (400, {"error": EVIL, "message": EVIL, "detail": EVIL, "log_tail": [E
     ids=lambda verb: " ".join(verb)[:12].encode("ascii", "ignore").decode().replace("\x1b", ""),
 )
 def test_no_control_character_of_a_server_reaches_the_terminal(home: Path, verb: list[str]) -> None:
-    # Sabotage: print(text) in place of safe(text) in Out.result, Out.error or rm's question.
+    # Sabotage: print(text) in place of safe(text) in Output.result, Output.error or rm's question.
     answers = {
         "/em/files/list": (200, _LISTING),
         "/em/files/downlink": (200, _CONTENT),

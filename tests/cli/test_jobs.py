@@ -29,7 +29,7 @@ def journals(home: Path) -> list[Path]:
 
 
 def test_ctrl_c_prints_the_command_that_goes_on_and_it_finishes_the_job(tmp_path: Path) -> None:
-    # Sabotage: drop `with work:` in job._supervised, or the journal from moving.move.
+    # Sabotage: drop `with scope:` in runner._run_until_signal, or the journal from transfer_runner.run_transfer.
     home = tmp_path / "home"
     home.mkdir()
     with simulator(tmp_path, "-q", "--latency", "0.15") as em:
@@ -151,7 +151,7 @@ def test_a_job_whose_plan_came_from_standard_input_or_is_gone_is_neither_offered
         assert (resumed.returncode, resumed.stderr) == (2, f"emasync: {record.stem} cannot be resumed: {reason}\n")
 
 
-# Sabotage: set `at.resume` in `_begin_job`, before anything is planned.
+# Sabotage: set `context.resume` in `_begin_job`, before anything is planned.
 def test_an_interrupt_before_anything_is_planned_offers_nothing(home: Path) -> None:
     held = Held()
     with canned_em({"/em/files/list": held}) as url:
@@ -207,7 +207,7 @@ def test_no_job_and_no_state_folder_leave_no_trace(em: EM, home: Path) -> None:
 def test_a_resumed_job_keeps_its_glob_and_takes_no_flag_from_the_environment_that_makes_it_another(
     box: EM, home: Path
 ) -> None:
-    # Sabotage: put "glob" into wishes._TUNING and out of the flags in command_line, or drop the `pop` of jobs_resume.
+    # Sabotage: put "glob" into `_TUNING` and out of the flags in `command_line`, or drop the `pop` of jobs_resume.
     for name in ("run[1].log", "run1.log"):
         (box.volume / name).write_text(name)
     (home / "out").write_text("in the way")

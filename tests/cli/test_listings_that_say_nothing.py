@@ -1,4 +1,4 @@
-"""Answers that do not say what is there, through every verb that looks at a listing."""
+"""Answers that do not say what is there, through every command that looks at a listing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = ("--retries", "0")
     "verb", [["ls"], ["rm", "-y", "a"], ["down", "a"], ["check", "here", "d"], ["sync", "down", "", "h"]]
 )
 @pytest.mark.parametrize("answer", NOTHING)
-def test_no_verb_takes_an_answer_that_lists_nothing_for_an_empty_volume(
+def test_no_command_takes_an_answer_that_lists_nothing_for_an_empty_volume(
     home: Path, verb: list[str], answer: dict[str, Any]
 ) -> None:
     make(home / "here", a="1")

@@ -1,4 +1,4 @@
-"""The command itself: version, help, what is not a verb, and a terminal that cannot write every character."""
+"""The command itself: version, help, what is not a command, and a terminal that cannot write every character."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_version_is_one_line_with_the_name_and_the_number(home: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_names_every_verb(home: Path, flag: str) -> None:
+def test_help_names_every_command(home: Path, flag: str) -> None:
     result = run(*EMASYNC, flag, home=home)
 
     assert result.returncode == 0
@@ -34,7 +34,7 @@ def test_misuse_is_exit_2_with_a_way_out_on_stderr(home: Path, arguments: list[s
 
 
 def test_help_does_not_import_what_it_does_not_need(home: Path) -> None:
-    # Sabotage: import the verbs at the top of emasync/cli/main.py.
+    # Sabotage: import the commands at the top of emasync/cli/main.py.
     heavy = "import sys, emasync.cli; sys.exit(any(name in sys.modules for name in ('rich', 'emasync.simulator')))"
 
     assert run("-c", heavy, home=home).returncode == 0

@@ -123,7 +123,7 @@ def test_overwrite_error_does_not_take_the_files_of_its_own_first_run_for_somebo
     assert "is on the EM already" in third.stderr
 
 
-def test_completing_the_name_of_a_verb_imports_no_verb() -> None:
+def test_completing_the_name_of_a_command_imports_no_command() -> None:
     # Sabotage: remove `LazyGroup.shell_complete`.
     script = "\n".join(
         [

@@ -52,9 +52,9 @@ def asked_to_run(sim: Simulator) -> int:
     return [one.path for one in sim.requests].count("em/pod/run")
 
 
-async def run_a_pod(sim: Simulator, image: str, **wish: Any) -> None:
+async def run_a_pod(sim: Simulator, image: str, **pod_options: Any) -> None:
     async with Client(sim.url, username="client1", password=CANARY) as em:
-        await em.pods.run(image, **wish)
+        await em.pods.run(image, **pod_options)
 
 
 async def test_run_says_it_is_scheduled_and_status_watch_and_wait_tell_how_it_fares(sim: Simulator, home: Path) -> None:

@@ -67,7 +67,7 @@ def earlier_status(looks: int) -> Fault:
 
 
 async def test_the_end_of_an_earlier_run_does_not_end_the_wait_of_another_process(sim: Simulator, home: Path) -> None:
-    # Sabotage: return None from pod_run_file.recall_run.
+    # Sabotage: return None from pod_run_file.load_run.
     bad = await pod(sim, home, "run", "gone", "--wait", *QUICK)
     sim.faults.add(earlier_status(4))
     scheduled = await pod(sim, home, "run", "good", "--json")
@@ -165,7 +165,7 @@ async def test_a_look_that_fails_prevents_no_run_that_may_replace_a_pod(sim: Sim
     assert (refused.returncode, asked) == (5, 0)
     assert "--replace runs it anyway" in refused.stderr
     assert result.returncode == 21, result.stderr  # it ran, and cannot start
-    assert "what ran before could not be seen" in result.stderr
+    assert "the status before the run is not known" in result.stderr
     assert "this may be the earlier run's status" in result.stderr
 
 
@@ -177,7 +177,7 @@ async def test_a_run_costs_one_look_before_it_with_and_without_replace(sim: Simu
 
 
 async def test_a_run_whose_answer_is_lost_is_kept_for_the_wait_that_follows(sim: Simulator, home: Path) -> None:
-    # Sabotage: leave the keep_run of UnknownOutcomeError out of pod_run._schedule.
+    # Sabotage: leave the save_run of UnknownOutcomeError out of pod_run._schedule.
     await pod(sim, home, "run", "gone", "--wait", *QUICK)
     sim.faults.add(Fault("commit_then_drop", endpoint="em/pod/run"), earlier_status(3))
     lost = await pod(sim, home, "run", "good", "--wait", *QUICK)
@@ -212,7 +212,7 @@ async def test_a_handle_that_is_none_is_as_good_as_none(sim: Simulator, home: Pa
 
 
 async def test_a_state_folder_that_cannot_be_used_costs_only_the_handle(sim: Simulator, home: Path) -> None:
-    # Sabotage: let the OSError of _write pass in pod_run_file.keep_run.
+    # Sabotage: let the OSError of _write pass in pod_run_file.save_run.
     (home / "state").write_text("a file")
     quiet = await pod(sim, home, "run", "good", "-q")
     told = await pod(sim, home, "run", "good", "--replace")

@@ -109,9 +109,9 @@ def test_status_says_who_where_by_which_origin_and_how_long_a_token_lives(em: EM
     result = run(*EMASYNC, "auth", "status", "--json", "--username", "client1", home=home, env=env(em, home))
 
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    origins = {line["name"]: line["origin"] for line in lines if line["type"] == "setting"}
+    resolved = {line["name"]: line["origin"] for line in lines if line["type"] == "setting"}
     wanted = {"url": "EMASYNC_URL", "username": "--username", "volume": "default", "password": "EMASYNC_PASSWORD"}
-    assert (result.returncode, origins) == (0, wanted)
+    assert (result.returncode, resolved) == (0, wanted)
     assert next(line for line in lines if line["type"] == "login")["token_life_s"] == 300
 
 
@@ -181,7 +181,7 @@ _WELL: dict[str, Canned] = {"/em/pod/status": (200, {}), "/em/files/list": (200,
 
 
 def test_doctor_says_that_a_strict_em_takes_one_call_at_once(home: Path) -> None:
-    # Sabotage: no `except BusyError` in emasync/cli/doctor_checks.py's refused_of.
+    # Sabotage: no `except BusyError` in emasync/cli/doctor_checks.py's count_refused.
     strict = home / "strict"
     strict.mkdir()
     with simulator(strict, "-q", "--exclusive", "--hold", "0.1", "--generation", "pvc") as em:
@@ -253,7 +253,7 @@ def test_completion_prints_the_shells_own_script(home: Path, shell: str) -> None
     assert "_EMASYNC_COMPLETE" in result.stdout
 
 
-def test_completion_in_bash_knows_the_verbs(home: Path) -> None:
+def test_completion_in_bash_knows_the_commands(home: Path) -> None:
     words = {"_EMASYNC_COMPLETE": "bash_complete", "COMP_WORDS": "emasync co", "COMP_CWORD": "1"}
     result = run(*EMASYNC, home=home, env=words)
 
@@ -283,7 +283,7 @@ def test_version_and_help_import_click_and_nothing_heavy(home: Path, flag: str) 
     ],
     ids=" ".join,
 )
-def test_the_help_of_each_verb_has_two_real_examples(verb: list[str]) -> None:
+def test_the_help_of_each_command_has_two_real_examples(verb: list[str]) -> None:
     result = CliRunner().invoke(emasync, [*verb, "--help"], prog_name="emasync")
 
     command = " ".join(["emasync", *verb])

@@ -40,7 +40,7 @@ def test_a_local_source_that_is_missing_is_exit_3(em: EM, home: Path, folder: st
     assert names(em.volume / folder) == ["a"]
 
 
-# Sabotage: let `yes` stand for `allow_empty_source` in DeletionFlags.keywords.
+# Sabotage: let `yes` stand for `allow_empty_source` in DeletionOptions.keywords.
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("flags", [[], ["-y"], ["-y", "--json"]])
 def test_an_empty_source_is_refused_and_y_does_not_imply_it(

@@ -83,7 +83,7 @@ def test_failures_of_several_kinds_are_a_partial_failure_and_each_is_named(box: 
 
 
 def test_a_dry_run_of_up_and_down_says_what_and_why_and_moves_nothing(box: EM, home: Path, folder: str) -> None:
-    # Sabotage: leave `if wishes.dry_run` out of up.py.
+    # Sabotage: leave `if transfer_options.dry_run` out of up.py.
     make(home / "data", a="one", b="two")
     make(box.volume / folder, a="old")
 
@@ -259,7 +259,7 @@ def _drain(terminal: int) -> str:
         seen += piece
 
 
-def test_the_help_of_each_verb_has_two_examples() -> None:
+def test_the_help_of_each_command_has_two_examples() -> None:
     for verb in ("up", "down", "check", "sync", "sync up", "sync down", *(f"jobs {one}" for one in JOBS)):
         result = CliRunner().invoke(root, [*verb.split(), "--help"], prog_name="emasync")
 

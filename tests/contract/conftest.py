@@ -108,4 +108,4 @@ def _no_temporary_file_is_left(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag behind: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))

@@ -152,7 +152,7 @@ async def test_a_file_that_is_there_is_treated_as_asked(
 async def test_a_file_that_appears_meanwhile_is_not_replaced(
     em: Client, sim: Simulator, volume: Path, into: Path, overwrite: Overwrite
 ) -> None:
-    # Sabotage: TempFile.publish uses os.replace whatever `overwrite` says.
+    # Sabotage: AtomicFile.publish uses os.replace whatever `overwrite` says.
     paused = sim.breakpoint("em/files/downlink")
     async with anyio.create_task_group() as tasks:
 

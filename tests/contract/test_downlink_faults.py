@@ -145,7 +145,7 @@ async def test_what_was_sent_and_reads_back_alike_shows_that_the_servers_tags_fo
     simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Sabotage: leave `sent=samples.sent` out of `Uplink._learn_tags`.
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     lies = Fault("wrong_hash", endpoint="em/files/list", times=None)
     files = {"a.bin": DATA, "b.bin": b"another file"}
     source = write(tmp_path / "source", files)

@@ -161,7 +161,7 @@ async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_ans
     em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FaultKind, sends: int
 ) -> None:
     # Sabotage: leave `_server_errors` out of UplinkState.take_missing: three times in any case.
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
     sim.faults.add(Fault(kind, endpoint=UPLINK, times=None))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
     assert [outcome.state for outcome in report.outcomes] == [OutcomeState.UNKNOWN]

@@ -306,7 +306,7 @@ async def test_a_local_file_that_changed_before_it_was_to_be_deleted_is_kept(tmp
 async def test_an_uplink_that_no_listing_tells_of_is_unknown_and_sent_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     here = write(tmp_path / "here", {"a.txt": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         sim.faults.add(Fault("unlisted_folders", endpoint=LIST, times=None))

@@ -141,7 +141,7 @@ async def stage(sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         backoff_base_s=0.002, backoff_cap_s=0.004
     )  # waiting for a busy EM has as many awaits, but short
     monkeypatch.setattr("emasync.client.ConcurrencyLimiter", partial(ConcurrencyLimiter, config=quick))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.002))  # this EM's listings do not lag behind
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.002))  # listings here do not lag
     write(tmp_path / "source", FILES)
     before = open_sockets()
     async with Client(sim.url, username=USER, password=PASSWORD, settings=SETTINGS) as em:

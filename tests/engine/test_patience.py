@@ -21,7 +21,7 @@ ONE_BY_ONE: Settings = replace(QUICK, workers=1)
 
 @pytest.fixture(autouse=True)
 def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
 def many(count: int, *, folder: str = "in") -> dict[str, bytes]:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_looks")
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.05))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.05))
 
 
 @contextlib.asynccontextmanager
@@ -113,11 +113,11 @@ async def test_a_single_file_cut_short_says_nothing_of_the_servers_tags(tmp_path
         assert report.notes == ()
 
 
-# Sabotage: one look only (`_LOOKS_S[:1]`) after the last call: the files go again although they are there.
+# Sabotage: one look only (`_LISTING_DELAYS_S[:1]`) after the last call: the files go again although they are there.
 async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.02, 0.2, 0.5))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.02, 0.2, 0.5))
     source = many(tmp_path / "source", 20)
     async with trouble(list_lag=0.15) as (sim, em):
         report = await em.uplink(f"{source}/", dest="d")

@@ -20,10 +20,10 @@ UPLINK = "em/files/uplink"
 @pytest.fixture
 def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.02))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.02))
 
 
-# Sabotage: in `Uplink._learn` return to `learn_from_sent(lessons, tags)` at once: the old bytes count as done.
+# Sabotage: in `UplinkState.learn_tags` count a difference as evidence at once: the old bytes count as done.
 @pytest.mark.usefixtures("_no_wait")
 async def test_an_old_file_of_the_same_size_does_not_pass_for_the_one_that_was_sent_first(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
@@ -104,7 +104,7 @@ async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emasync.transfer.uplink_state._MAX_PENDING", 2)
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
     source = many(tmp_path / "source", 60, parts=12)
     settled: list[int] = []
@@ -126,7 +126,7 @@ async def test_a_downlink_that_had_to_go_by_sizes_says_so_once_and_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     async with Simulator(USERS, generation="pods") as sim, connect(sim) as em:
         source = many(tmp_path / "source", 4)
         (await em.uplink(f"{source}/")).raise_for_failures()  # shows that the rule is another one: its bytes are known

@@ -22,7 +22,7 @@ UPLINK, DOWNLINK, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
 # Sabotage: a Pace per file instead of one for the client: four files at once are four times as fast.

@@ -121,7 +121,7 @@ async def test_where_tags_are_of_no_use_the_journal_tells_what_changed_since_it_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(2))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))  # this EM's listings do not lag behind
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))  # listings here do not lag
     here, journal = write(tmp_path / "here", TWO), tmp_path / "journal.sqlite3"
     async with Simulator(USERS) as sim:
         async with connect(sim, settings=SWIFT) as em:

@@ -179,7 +179,7 @@ def swift(*, looks_s: tuple[float, ...] = (0.0, 0.02, 0.1)) -> Iterator[None]:
     """Look at listings, and ask a busy EM again, after milliseconds: the order of things stays as it is."""
     limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
     with ExitStack() as stack:
-        stack.enter_context(patch("emasync.transfer.uplink._LOOKS_S", looks_s))
+        stack.enter_context(patch("emasync.transfer.uplink._LISTING_DELAYS_S", looks_s))
         stack.enter_context(patch("emasync.client.ConcurrencyLimiter", limiter))
         yield
 

@@ -45,7 +45,7 @@ def hasty() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would: looks at a lagging listing, probes of a locked EM."""
     limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.004, backoff_cap_s=0.02))
     with (
-        mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.001)),
+        mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.001)),
         mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield

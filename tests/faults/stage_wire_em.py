@@ -59,7 +59,7 @@ def quick_waits() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would."""
     limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02))
     with (
-        mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005, 0.05, 0.3)),
+        mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005, 0.05, 0.3)),
         mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield

@@ -38,7 +38,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     (home / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("NETRC", str(home / ".netrc"))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
 
 
 # Sabotage: `Secrets.redact` or `Secrets.clean` returns at once; RequestPipeline.run catches the reader's errors inside

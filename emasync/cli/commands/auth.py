@@ -12,20 +12,21 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, option, with_em
-from emasync.cli.output import Out
+from emasync.cli.options import GlobalOptions, option, with_global_options
+from emasync.cli.output import Output
 from emasync.cli.profile_file import drop_profile, save_profile
-from emasync.cli.runner import finish
+from emasync.cli.runner import run_local
 from emasync.cli.settings import (
+    PasswordSource,
     ResolvedSettings,
     check_complete,
-    forget_password,
-    keep_password,
-    password,
-    require_keyring,
+    delete_password,
+    import_keyring,
+    read_password,
     resolve_settings,
+    store_password,
 )
-from emasync.cli.unretried_client import direct
+from emasync.cli.unretried_client import unretried_client
 from emasync.config import read_profile
 from emasync.http import check_base_url
 from emasync.model import Token
@@ -34,7 +35,7 @@ from emasync.model import Token
 @click.command(
     "auth",
     cls=LazyGroup,
-    verbs={
+    lazy_commands={
         "login": ("auth:auth_login", "try a log-in and keep who and where in a profile"),
         "logout": ("auth:auth_logout", "forget a profile and its password"),
         "status": ("auth:auth_status", "say who you are, where, and whether the log-in works"),
@@ -51,8 +52,8 @@ def auth() -> None:
 
 @click.command("login")
 @option("--keyring", is_flag=True, help="keep the password in the system's keyring")
-@with_em
-def auth_login(asked: GlobalOptions, *, keyring: bool) -> None:
+@with_global_options
+def auth_login(options: GlobalOptions, *, keyring: bool) -> None:
     """Try a log-in and keep the EM's URL, the user name and the volume in a profile of the configuration file.
 
     Asks for what is not given. The password is never written to a file: it stays with you (EMASYNC_PASSWORD,
@@ -62,121 +63,113 @@ def auth_login(asked: GlobalOptions, *, keyring: bool) -> None:
     emasync auth login --url https://em.example.com/ --username client1
     emasync auth login --profile lab --password-file ~/.em-password
     """
-    out = Out(as_json=asked.json, quiet=asked.quiet)
-    finish(out, partial(_login, asked, out, keyring=keyring))
+    run_local(options, partial(_login, keyring=keyring))
 
 
-def _login(asked: GlobalOptions, out: Out, *, keyring: bool) -> ExitCode:
+def _login(options: GlobalOptions, output: Output, *, keyring: bool) -> ExitCode:
     if keyring:
-        require_keyring()  # before anything is typed
-    origins = resolve_settings(_asked_for(asked), new=True)
-    check_complete(origins)
-    url = str(check_base_url(origins.get("url") or ""))
-    secret = password(origins)
-    life_s = anyio.run(_try, asked, origins, secret)
-    keyring = keyring or origins.password_from == "keyring"  # noqa: S105 - the name of a place
+        import_keyring()  # before anything is typed
+    resolved = resolve_settings(_ask_for_missing(options), new=True)
+    check_complete(resolved)
+    url = str(check_base_url(resolved.get("url") or ""))
+    password = read_password(resolved)
+    life_s = anyio.run(_log_in, options, resolved, password).lifetime_s
+    keyring = keyring or resolved.password_source is PasswordSource.KEYRING
     if keyring:
-        keep_password(origins.get("url") or "", username=origins.get("username") or "", password=secret)
-    file = save_profile(origins.profile, _kept(origins, keyring=keyring))
-    user = origins.get("username")
-    text = f"logged in as {user} at {url}; profile {origins.profile} is in {file}"
-    out.result("login", text, url=url, username=user, profile=origins.profile, file=str(file), token_life_s=life_s)
-    _say_next(out, origins, keyring=keyring)
+        store_password(resolved.get("url") or "", username=resolved.get("username") or "", password=password)
+    file = save_profile(resolved.profile, _profile_values(resolved, keyring=keyring))
+    user = resolved.get("username")
+    text = f"logged in as {user} at {url}; profile {resolved.profile} is in {file}"
+    output.result("login", text, url=url, username=user, profile=resolved.profile, file=str(file), token_life_s=life_s)
+    _print_next(output, resolved, keyring=keyring)
     return ExitCode.DONE
 
 
-def _asked_for(asked: GlobalOptions) -> GlobalOptions:
-    """`asked` with answers to what is given nowhere, if somebody is there to ask."""
-    origins = resolve_settings(asked, new=True)
+def _ask_for_missing(options: GlobalOptions) -> GlobalOptions:
+    """`options` with the URL and the user name asked for at the terminal, where they are given nowhere."""
+    resolved = resolve_settings(options, new=True)
     if not sys.stdin.isatty():
-        return asked
-    url = origins.get("url") or click.prompt("URL of the EM", err=True)
-    username = origins.get("username") or click.prompt("User name", err=True)
-    return replace(asked, url=url, username=username)
+        return options
+    url = resolved.get("url") or click.prompt("URL of the EM", err=True)
+    username = resolved.get("username") or click.prompt("User name", err=True)
+    return replace(options, url=url, username=username)
 
 
-async def _try(asked: GlobalOptions, origins: ResolvedSettings, secret: str) -> float | None:
-    async with direct(asked, origins, password=secret) as em:
-        return (await em.token()).lifetime_s
+async def _log_in(options: GlobalOptions, resolved: ResolvedSettings, password: str) -> Token:
+    async with unretried_client(options, resolved, password=password) as em:
+        return await em.token()
 
 
-def _kept(origins: ResolvedSettings, *, keyring: bool) -> dict[str, str | None]:
-    """What the profile gets; paths absolute, for they are read from anywhere."""
-    values = {name: origins.get(name) for name in ("url", "username", "volume", "password_file", "ca")}
+def _profile_values(resolved: ResolvedSettings, *, keyring: bool) -> dict[str, str | None]:
+    """The values for the profile; paths are made absolute, since commands run in any directory."""
+    values = {name: resolved.get(name) for name in ("url", "username", "volume", "password_file", "ca")}
     for name in ("password_file", "ca"):
         if path := values[name]:
             values[name] = str(Path(path).expanduser().absolute())
     return {**values, "keyring": "true" if keyring else None}
 
 
-def _say_next(out: Out, origins: ResolvedSettings, *, keyring: bool) -> None:
-    profile = "" if origins.profile == "default" else f" --profile {origins.profile}"
-    if not keyring and not origins.get("password_file"):
-        out.say(
+def _print_next(output: Output, resolved: ResolvedSettings, *, keyring: bool) -> None:
+    profile = "" if resolved.profile == "default" else f" --profile {resolved.profile}"
+    if not keyring and not resolved.get("password_file"):
+        output.info(
             "the password is not stored: the next command asks for it, or takes it from EMASYNC_PASSWORD or "
             f"EMASYNC_PASSWORD_FILE; `emasync auth login{profile} --keyring` keeps it in the system's keyring"
         )
-    out.say(f"next: emasync ls{profile}")
+    output.info(f"next: emasync ls{profile}")
 
 
 @click.command("status")
-@with_em
-def auth_status(asked: GlobalOptions) -> None:
+@with_global_options
+def auth_status(options: GlobalOptions) -> None:
     """Say who you are, on which EM, where each of that comes from, and whether the log-in works (exit code 4: no).
 
     \b
     emasync auth status
     emasync auth status --profile lab --json
     """
-    out = Out(as_json=asked.json, quiet=asked.quiet)
-    finish(out, partial(_status, asked, out))
+    run_local(options, _status)
 
 
-def _status(asked: GlobalOptions, out: Out) -> ExitCode:
-    origins = resolve_settings(asked)
-    if origins.get("url"):
-        check_base_url(origins.get("url") or "")  # one that holds a password must not be shown
+def _status(options: GlobalOptions, output: Output) -> ExitCode:
+    resolved = resolve_settings(options)
+    if resolved.get("url"):
+        check_base_url(resolved.get("url") or "")  # a URL that holds a password must not be printed
     for name in ("url", "username", "volume"):
-        value = origins.values[name]
+        value = resolved.values[name]
         text = f"{name:9} {value.text or '-'}  ({value.origin})"
-        out.result("setting", text, name=name, value=value.text, origin=value.origin)
-    source = origins.password_from or "not set"
-    out.result("setting", f"{'password':9} from {source}", name="password", value=None, origin=source)
-    check_complete(origins)
-    token = anyio.run(_log_in, asked, origins, password(origins))
+        output.result("setting", text, name=name, value=value.text, origin=value.origin)
+    source = resolved.password_origin or "not set"
+    output.result("setting", f"{'password':9} from {source}", name="password", value=None, origin=source)
+    check_complete(resolved)
+    token = anyio.run(_log_in, options, resolved, read_password(resolved))
     life = "does not say how long" if token.lifetime_s is None else f"{token.lifetime_s:.0f} s"
     renewed = "renewed without the password" if token.refresh else "renewed by a new log-in"
     text = f"{'log-in':9} works; a token lives {life}, and is {renewed}"
-    out.result("login", text, works=True, token_life_s=token.lifetime_s, refresh=token.refresh is not None)
+    output.result("login", text, works=True, token_life_s=token.lifetime_s, refresh=token.refresh is not None)
     return ExitCode.DONE
 
 
-async def _log_in(asked: GlobalOptions, origins: ResolvedSettings, secret: str) -> Token:
-    async with direct(asked, origins, password=secret) as em:
-        return await em.token()
-
-
 @click.command("logout")
-@with_em
-def auth_logout(asked: GlobalOptions) -> None:
+@with_global_options
+def auth_logout(options: GlobalOptions) -> None:
     """Forget a profile of the configuration file, and its password in the keyring.
 
     \b
     emasync auth logout
     emasync auth logout --profile lab
     """
-    out = Out(as_json=asked.json, quiet=asked.quiet)
-    finish(out, partial(_logout, asked, out))
+    run_local(options, _logout)
 
 
-def _logout(asked: GlobalOptions, out: Out) -> ExitCode:
-    name = asked.profile or "default"
-    saved = read_profile(name, must_exist=asked.profile is not None)
+def _logout(options: GlobalOptions, output: Output) -> ExitCode:
+    name = options.profile or "default"
+    saved = read_profile(name, must_exist=options.profile is not None)
     url, username = saved.get("url"), saved.get("username")
-    forgotten = bool(url and username and saved.get("keyring")) and forget_password(url or "", username=username or "")
+    forgotten = bool(url and username and saved.get("keyring")) and delete_password(url or "", username=username or "")
     dropped = drop_profile(name)
     text = f"profile {name} is gone" if dropped else f"there is no profile {name}: nothing to forget"
     if forgotten:
         text += ", and its password in the keyring"
-    out.result("logout", text, profile=name, dropped=dropped, keyring=forgotten)
+    output.result("logout", text, profile=name, dropped=dropped, keyring=forgotten)
     return ExitCode.DONE

@@ -20,9 +20,10 @@ import anyio
 import click
 
 from emasync.cli.demo_files import IMAGE, Samples, make_samples, process
-from emasync.cli.display import Display, display, failure
+from emasync.cli.display import Display, open_display, print_failure
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.output import size
+from emasync.cli.runner import background_task
 from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.errors import BadRequestError, EMError, IntegrityError
@@ -33,8 +34,8 @@ _CLEAN_UP_S = 20.0
 
 
 @dataclass(slots=True)
-class Sums:
-    """What the summary is made of."""
+class DemoSummary:
+    """The figures of the summary. `em` is the EM's URL, or what stands for it."""
 
     em: str
     began: float
@@ -66,29 +67,29 @@ def demo(files: int, base: str, replace: bool) -> None:  # noqa: FBT001 - click 
     emasync demo
     EMASYNC_URL=https://em.example.com/ EMASYNC_USERNAME=client1 EMASYNC_PASSWORD_FILE=~/.em emasync demo --files 20
     """
-    shown = display()
+    display = open_display()
     raise_on_signals()
     try:
-        code = anyio.run(run_demo, shown, files, base, replace)
+        code = anyio.run(run_demo, display, files, base, replace)
     except BrokenPipeError:
-        raise  # nobody reads on; click knows how to end quietly
+        raise  # the reader of stdout has gone; click ends quietly
     except StoppedError as stopped:
         code = stopped.code
     except KeyboardInterrupt:  # before the demo had begun to listen, or after two others
         code = ExitCode.INTERRUPTED
     except (EMError, OSError, ValueError, LookupError) as error:
-        failure(safe(error, limit=2000))
+        print_failure(safe(error, limit=2000))
         if isinstance(error, BadRequestError):
             for line in error.log_tail[-20:]:
-                failure(safe(line))
+                print_failure(safe(line))
         code = exit_code(error)
     raise SystemExit(int(code))
 
 
-async def run_demo(shown: Display, files: int, base: str, replace: bool) -> ExitCode:  # noqa: FBT001 - as above
-    """The whole story, told on `shown`. Ctrl-C, SIGTERM and SIGHUP clean up what is on the EM, then end it; a second
-    one ends it without."""
-    code, failed = ExitCode.INTERRUPTED, None
+async def run_demo(display: Display, files: int, base: str, replace: bool) -> ExitCode:  # noqa: FBT001 - as above
+    """Run the whole demo, and show its steps on `display`. Ctrl-C, SIGTERM and SIGHUP remove the demo's files from the
+    EM before the demo ends; a second signal ends it without that."""
+    code = ExitCode.INTERRUPTED
     job, clean_up = anyio.CancelScope(), anyio.CancelScope(shield=True)
 
     async def stop_on_signal() -> None:
@@ -98,60 +99,53 @@ async def run_demo(shown: Display, files: int, base: str, replace: bool) -> Exit
                 if job.cancel_called:
                     clean_up.cancel()
                     return
-                failure("interrupted: cleaning up what the demo has put on the EM")
+                print_failure("interrupted: cleaning up what the demo has put on the EM")
                 code = ExitCode(128 + number)
                 job.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stop_on_signal)
-        try:
-            with job:
-                async with _em(shown) as (em, name):
-                    code = await _job(em, name, shown, files=files, base=base, replace=replace, clean_up=clean_up)
-        except Exception as error:  # noqa: BLE001 - raised below: the task group would wrap it
-            failed = error
-        tasks.cancel_scope.cancel()
-    if failed is not None:
-        raise failed
+    async with background_task(stop_on_signal):
+        with job:
+            async with _em(display) as (em, name):
+                code = await _job(em, name, display, files=files, base=base, replace=replace, clean_up=clean_up)
     return code
 
 
 @asynccontextmanager
-async def _em(shown: Display) -> AsyncIterator[tuple[Client, str]]:
+async def _em(display: Display) -> AsyncIterator[tuple[Client, str]]:
     """A Client of the EM that the environment names, or of an embedded one."""
     if os.environ.get("EMASYNC_URL"):
         async with Client.from_env() as em:
             yield em, em.url
         return
     password = secrets.token_urlsafe(12)
-    async with Simulator(users={"client1": password}, latency=0.02, pod_start=0.6, pod_run=1.0) as box:
-        box.behaviour(IMAGE, partial(process, run_s=1.0))
-        shown.note(f"no EMASYNC_URL is set: here is an EM in a box, at {box.url}")
-        async with Client(box.url, username="client1", password=password) as em:
+    async with Simulator(users={"client1": password}, latency=0.02, pod_start=0.6, pod_run=1.0) as simulator:
+        simulator.behaviour(IMAGE, partial(process, run_s=1.0))
+        display.note(f"no EMASYNC_URL is set: using an embedded simulator at {simulator.url}")
+        async with Client(simulator.url, username="client1", password=password) as em:
             yield em, "embedded simulator"
 
 
 async def _job(
-    em: Client, name: str, shown: Display, *, files: int, base: str, replace: bool, clean_up: anyio.CancelScope
+    em: Client, name: str, display: Display, *, files: int, base: str, replace: bool, clean_up: anyio.CancelScope
 ) -> ExitCode:
-    sums = Sums(em=name, began=time.monotonic())
+    summary = DemoSummary(em=name, began=time.monotonic())
     folder = f"emasync-demo-{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="emasync-demo-") as temporary:
         here = Path(temporary)
         samples = await anyio.to_thread.run_sync(make_samples, here / "up", files, folder, base)
-        shown.step(f"Log in as {em.username} and list the volume")
+        display.step(f"Log in as {em.username} and list the volume")
         tree = await em.files.list()
-        sums.requests += 2
-        shown.done(f"{len(tree)} files in the volume, {size(tree.total_size)}")
+        summary.requests += 2
+        display.done(f"{len(tree)} files in the volume, {size(tree.total_size)}")
         await _refuse_to_disturb(em, name, replace=replace)
         try:
-            await _work(em, shown, sums, samples, folder=folder, here=here)
+            await _work(em, display, summary, samples, folder=folder, here=here)
         finally:
-            await _clean_up(em, shown, folder, scope=clean_up)
-    sums.rows.append(
-        ("in all", f"{time.monotonic() - sums.began:.1f} s, {sums.busy_s:.1f} s of them waiting for the EM")
+            await _clean_up(em, display, folder, scope=clean_up)
+    summary.rows.append(
+        ("in all", f"{time.monotonic() - summary.began:.1f} s, {summary.busy_s:.1f} s of them waiting for the EM")
     )
-    shown.table(f"Everything verified on {name}", sums.rows)
+    display.table(f"Everything verified on {name}", summary.rows)
     return ExitCode.DONE
 
 
@@ -163,57 +157,61 @@ async def _refuse_to_disturb(em: Client, name: str, *, replace: bool) -> None:
         )
 
 
-async def _work(em: Client, shown: Display, sums: Sums, samples: Samples, *, folder: str, here: Path) -> None:
-    shown.step(f"Uplink {samples.count} files ({size(samples.bytes)}) to {folder}/")
-    with shown.transfer("uplink") as watch:
+async def _work(
+    em: Client, display: Display, summary: DemoSummary, samples: Samples, *, folder: str, here: Path
+) -> None:
+    display.step(f"Uplink {samples.count} files ({size(samples.bytes)}) to {folder}/")
+    with display.transfer("uplink") as watch:
         report = await em.uplink(f"{samples.root}/", dest=folder, on_event=watch)
     report.raise_for_failures()
-    sums.add("uplink", report)
-    shown.done(sums.rows[-1][1])
+    summary.add("uplink", report)
+    display.done(summary.rows[-1][1])
 
-    shown.step("Build an image on the EM")
+    display.step("Build an image on the EM")
     await em.images.build(IMAGE, dockerfile=f"{folder}/Dockerfile", context=folder)
     images = await em.images.list()
-    shown.done(f"built; images of {em.username}: {', '.join(image.name for image in images)}")
+    display.done(f"built; images of {em.username}: {', '.join(image.name for image in images)}")
 
-    shown.step("Run it as a pod and watch")
+    display.step("Run it as a pod and watch")
     began = time.monotonic()
     pod = em.pods.watch(await em.pods.run(IMAGE, max_duration=1), interval=0.5)
     async for status in pod:
-        shown.note(f"{time.monotonic() - began:5.1f} s  {status.phase}{f': {status.reason}' if status.reason else ''}")
+        display.note(
+            f"{time.monotonic() - began:5.1f} s  {status.phase}{f': {status.reason}' if status.reason else ''}"
+        )
     final = pod.result()
-    sums.rows.append(("pod", f"exit code {final.exit_code}, {time.monotonic() - began:.1f} s from run to end"))
-    shown.done(sums.rows[-1][1])
+    summary.rows.append(("pod", f"exit code {final.exit_code}, {time.monotonic() - began:.1f} s from run to end"))
+    display.done(summary.rows[-1][1])
 
-    shown.step("Downlink everything, results included")
-    with shown.transfer("downlink") as watch:
+    display.step("Downlink everything, results included")
+    with display.transfer("downlink") as watch:
         report = await em.downlink([f"{folder}/"], into=here / "down", on_event=watch)
     report.raise_for_failures()
-    sums.add("downlink", report)
-    shown.done(sums.rows[-1][1])
+    summary.add("downlink", report)
+    display.done(summary.rows[-1][1])
 
-    shown.step("Compare every byte, and the checksums that the pod computed on the EM")
+    display.step("Compare every byte, and the checksums that the pod computed on the EM")
     checked = await anyio.to_thread.run_sync(samples.check, here / "down")
     if checked.wrong:
         raise IntegrityError(f"{len(checked.wrong)} files differ: {', '.join(checked.wrong[:5])}")
-    sums.rows.append(("verified", f"{checked.same} files byte for byte, {checked.results} checksums from the pod"))
-    shown.done(sums.rows[-1][1])
+    summary.rows.append(("verified", f"{checked.same} files byte for byte, {checked.results} checksums from the pod"))
+    display.done(summary.rows[-1][1])
 
 
-async def _clean_up(em: Client, shown: Display, folder: str, *, scope: anyio.CancelScope) -> None:
+async def _clean_up(em: Client, display: Display, folder: str, *, scope: anyio.CancelScope) -> None:
     """Remove the demo's folder, also after a failure or Ctrl-C; at most 20 s, or until `scope` is cancelled."""
     scope.deadline = anyio.current_time() + _CLEAN_UP_S
     with scope:
         with contextlib.suppress(BrokenPipeError):  # it is removed also when nobody reads about it
-            shown.step("Clean up")
+            display.step("Clean up")
         try:
             left = await _remove(em, folder)
         except (EMError, OSError) as error:
-            failure(f"could not remove {folder}/ from the EM: {safe(error)}")
+            print_failure(f"could not remove {folder}/ from the EM: {safe(error)}")
             return
-        shown.done(f"{folder}/ is gone; {left} files left in the volume")
+        display.done(f"{folder}/ is gone; {left} files left in the volume")
     if scope.cancelled_caught:
-        failure(f"gave up removing {folder}/ from the EM: it may still be there; delete it by hand")
+        print_failure(f"gave up removing {folder}/ from the EM: it may still be there; delete it by hand")
 
 
 async def _remove(em: Client, folder: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -11,22 +11,22 @@ import click
 
 from emasync.cli.commands.files import print_file
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.options import GlobalOptions, declare, with_global_options, with_options
 from emasync.cli.plan_output import (
     PlanLine,
+    PlanOptions,
     as_em_error,
-    check_plan_flags,
     copy_action,
+    print_plan,
+    print_saved_plan,
     read_plan,
     save_plan,
-    tell_plan,
-    tell_saved,
-    with_plan_flags,
+    with_plan_options,
 )
 from emasync.cli.remote_selection import paths_or_globs, with_glob
 from emasync.cli.runner import CommandContext, run_on_em
-from emasync.cli.transfer_options import TransferFlags, with_transfer_flags
-from emasync.cli.transfer_runner import move
+from emasync.cli.transfer_options import TransferOptions, with_transfer_options
+from emasync.cli.transfer_runner import run_transfer
 from emasync.disk import is_there
 from emasync.errors import EMError
 from emasync.model import Glob, Overwrite
@@ -34,26 +34,41 @@ from emasync.transfer.planning.plan import DownlinkPlan, Order, RejectedFile
 from emasync.transfer.planning.selection import needs_listing
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownlinkOptions:
+    """The options of ``down`` of its own, as given."""
+
+    into: str = declare(
+        "--into", default=".", metavar="FOLDER", help="local folder, made if missing; - is standard output [.]"
+    )
+    overwrite: Overwrite | None = declare(  # noqa: RUF009 - a dataclass field
+        "--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are here already [replace]"
+    )
+    order: Order = declare(  # noqa: RUF009
+        "--order", type=click.Choice(get_args(Order)), default="largest", show_default=True, help="which come first"
+    )
+
+    @property
+    def directory(self) -> Path:
+        """Where the files go."""
+        return Path(self.into)
+
+
 @click.command("down")
 @click.argument("paths", nargs=-1)
-@option("--into", default=".", metavar="FOLDER", help="local folder, made if missing; - is standard output [.]")
-@option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are here already [replace]")
-@option("--order", type=click.Choice(get_args(Order)), default="largest", show_default=True, help="which come first")
+@with_options(DownlinkOptions, name="downlink")
 @with_glob
-@with_plan_flags
-@with_em
-@with_transfer_flags
+@with_plan_options
+@with_global_options
+@with_transfer_options
 def down(
-    asked: GlobalOptions,
+    options: GlobalOptions,
     *,
-    wishes: TransferFlags,
+    downlink: DownlinkOptions,
+    plan: PlanOptions,
+    transfer: TransferOptions,
     paths: tuple[str, ...],
-    into: str,
-    overwrite: Overwrite | None,
-    order: Order,
     glob: bool,
-    plan: str | None,
-    apply: str | None,
 ) -> None:
     """Bring files and folders of the volume here, verified.
 
@@ -69,21 +84,20 @@ def down(
     emasync down results/frame.png - | display
     emasync down results/ --plan results.plan && emasync down --apply results.plan --into out
     """
-    check_plan_flags(paths, what="PATHS", plan=plan, apply=apply, dry_run=wishes.dry_run)
-    if apply is not None:
-        if into == "-" or glob or wishes.include or wishes.exclude:
+    plan.check(paths, what="PATHS", dry_run=transfer.dry_run)
+    if plan.apply is not None:
+        if downlink.into == "-" or glob or transfer.include or transfer.exclude:
             raise click.UsageError("--apply takes all from its file: leave out --include, --exclude, --glob, --into -")
-        verb = partial(_apply, wishes=wishes, file=apply, into=Path(into), overwrite=overwrite)
-    elif into == "-" or paths[-1] == "-":
-        run_on_em(replace(asked, json=False), partial(print_file, path=_only_file(paths, glob=glob)))
-    elif wishes.dry_run or plan is not None:
-        taken = overwrite or "replace"
-        wanted = paths_or_globs(paths, glob=glob)
-        verb = partial(_plan, wishes=wishes, paths=wanted, into=Path(into), overwrite=taken, order=order, file=plan)
+        work = partial(_apply, file=plan.apply, downlink=downlink, transfer=transfer)
+    elif downlink.into == "-" or paths[-1] == "-":
+        run_on_em(replace(options, json=False), partial(print_file, path=_only_file(paths, glob=glob)))
     else:
-        wanted = paths_or_globs(paths, glob=glob)
-        verb = partial(_down, wishes=wishes, paths=wanted, into=Path(into), overwrite=overwrite, order=order)
-    run_on_em(asked, verb, settings=wishes.settings(asked))
+        selected = paths_or_globs(paths, glob=glob)
+        if transfer.dry_run or plan.plan is not None:
+            work = partial(_plan, paths=selected, downlink=downlink, transfer=transfer, file=plan.plan)
+        else:
+            work = partial(_down, paths=selected, downlink=downlink, transfer=transfer)
+    run_on_em(options, work, settings=transfer.settings(options))
 
 
 def _only_file(paths: tuple[str, ...], *, glob: bool) -> str:
@@ -94,50 +108,45 @@ def _only_file(paths: tuple[str, ...], *, glob: bool) -> str:
 
 
 async def _down(
-    at: CommandContext,
-    *,
-    wishes: TransferFlags,
-    paths: list[str | Glob],
-    into: Path,
-    overwrite: Overwrite | None,
-    order: Order,
+    context: CommandContext, *, paths: list[str | Glob], downlink: DownlinkOptions, transfer: TransferOptions
 ) -> ExitCode:
-    begin = partial(at.em.downlink, paths, into, overwrite=overwrite, order=order, **wishes.keywords)
-    return await move(at, wishes, begin, title="downlink")
+    keywords = {"overwrite": downlink.overwrite, "order": downlink.order, **transfer.keywords}
+    start = partial(context.em.downlink, paths, downlink.directory, **keywords)
+    return await run_transfer(context, transfer, start, title="downlink")
 
 
 async def _apply(
-    at: CommandContext, *, wishes: TransferFlags, file: str, into: Path, overwrite: Overwrite | None
+    context: CommandContext, *, file: str, downlink: DownlinkOptions, transfer: TransferOptions
 ) -> ExitCode:
     plan = read_plan(file, DownlinkPlan)
-    begin = partial(at.em.apply, plan, into, overwrite=overwrite, **wishes.moving)
-    return await move(at, wishes, begin, title="downlink")
+    keywords = {"overwrite": downlink.overwrite, **transfer.apply_keywords}
+    start = partial(context.em.apply, plan, downlink.directory, **keywords)
+    return await run_transfer(context, transfer, start, title="downlink")
 
 
 async def _plan(
-    at: CommandContext,
+    context: CommandContext,
     *,
-    wishes: TransferFlags,
     paths: list[str | Glob],
-    into: Path,
-    overwrite: Overwrite,
-    order: Order,
+    downlink: DownlinkOptions,
+    transfer: TransferOptions,
     file: str | None,
 ) -> ExitCode:
-    plan = await at.em.plan_downlink(paths, order=order, include=wishes.include, exclude=wishes.exclude)
+    plan = await context.em.plan_downlink(
+        paths, order=downlink.order, include=transfer.include, exclude=transfer.exclude
+    )
     if file is not None:
         save_plan(plan, file)
-        return tell_saved(at, plan, file)
-
+        return print_saved_plan(context, plan, file)
     lines: list[PlanLine] = []
     refused = list(plan.refused)
     for item in plan.items:
-        local = into / item.local
+        local = downlink.directory / item.local
         try:
-            here = is_there(into, item.local_path)
-        except (EMError, OSError) as error:  # the run would say the same of this file
+            exists = is_there(downlink.directory, item.local_path)
+        except (EMError, OSError) as error:  # the transfer itself would fail alike for this file
             refused.append(RejectedFile(remote=item.remote, local=local, error=as_em_error(error)))
             continue
-        action, reason = copy_action(there=here, overwrite=overwrite, where="here")
+        action, reason = copy_action(exists=exists, overwrite=downlink.overwrite or "replace", where="here")
         lines.append(PlanLine(action=action, path=item.remote, reason=reason, bytes=item.bytes, local=local))
-    return tell_plan(at, lines, refused=refused, notes=plan.notes)
+    return print_plan(context, lines, refused=refused, notes=plan.notes)

@@ -13,16 +13,16 @@ import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.options import GlobalOptions, option, with_em
-from emasync.cli.output import ask, can_ask, escape_name, size
+from emasync.cli.options import GlobalOptions, option, with_global_options
+from emasync.cli.output import confirm, escape_name, is_interactive, size
 from emasync.cli.remote_selection import (
-    Chosen,
-    choose,
-    choose_removals,
+    Selection,
+    deduplicated,
     entry_fields,
     paths_or_globs,
+    select,
+    select_removals,
     with_glob,
-    without_doubles,
 )
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import AuthError, BusyError, EMError, UnreachableError
@@ -36,8 +36,8 @@ _Node = dict[str, "_Node"]
 @click.argument("path", default="")
 @option("-l", "--long", is_flag=True, help="a line per file: bytes, time, content tag, path")
 @with_glob
-@with_em
-def ls(asked: GlobalOptions, *, path: str, long: bool, glob: bool) -> None:
+@with_global_options
+def ls(options: GlobalOptions, *, path: str, long: bool, glob: bool) -> None:
     """List the volume, or a folder, a file or a pattern of it: as a tree, with -l as lines.
 
     In PATH only * and ** are wildcards, unless something has exactly that name; --glob adds ? and [...].
@@ -49,31 +49,34 @@ def ls(asked: GlobalOptions, *, path: str, long: bool, glob: bool) -> None:
     emasync ls --glob 'run-[0-9].log'
     emasync ls --json | jq -r 'select(.type == "file") | .path'
     """
-    run_on_em(asked, partial(_ls, path=path, long=long, glob=glob))
+    run_on_em(options, partial(_ls, path=path, long=long, glob=glob))
 
 
-async def _ls(at: CommandContext, *, path: str, long: bool, glob: bool) -> ExitCode:
-    [wanted] = paths_or_globs([path], glob=glob)
-    tree = await at.em.files.list()
-    chosen = without_doubles(choose(tree, wanted))
-    files = sorted({entry.path: entry for one in chosen for entry in one.files}.values(), key=lambda entry: entry.path)
-    root = chosen[0].path if chosen[0].is_folder else RemotePath()
-    folders = sorted(folder for folder in tree.folders if chosen[0].is_folder and folder.below(root))
-    if at.asked.json:
+async def _ls(context: CommandContext, *, path: str, long: bool, glob: bool) -> ExitCode:
+    [pattern_or_path] = paths_or_globs([path], glob=glob)
+    tree = await context.em.files.list()
+    selections = deduplicated(select(tree, pattern_or_path))
+    files = sorted(
+        {entry.path: entry for selection in selections for entry in selection.files}.values(),
+        key=lambda entry: entry.path,
+    )
+    root = selections[0].path if selections[0].is_folder else RemotePath()
+    folders = sorted(folder for folder in tree.folders if selections[0].is_folder and folder.below(root))
+    if context.options.json:
         for folder in folders:
-            at.out.result("folder", "", path=str(folder))
+            context.output.result("folder", "", path=str(folder))
         for entry in files:
-            at.out.result("file", "", **entry_fields(entry))
+            context.output.result("file", "", **entry_fields(entry))
     elif long:
         for entry in files:
-            at.out.result("file", _long(entry))
+            context.output.result("file", _long(entry))
     else:
         for line in _tree(files, folders, root):
-            at.out.result("line", line)
+            context.output.result("line", line)
     for folder in tree.unknown_below(root):
-        at.out.warn(f"the EM's listing does not give the contents of {escape_name(folder) or 'the volume'}")
+        context.output.warn(f"the EM's listing does not give the contents of {escape_name(folder) or 'the volume'}")
     total = sum(entry.size or 0 for entry in files)
-    at.out.say(f"{len(files)} files in {len(folders)} folders, {size(total)}")
+    context.output.info(f"{len(files)} files in {len(folders)} folders, {size(total)}")
     return ExitCode.DONE
 
 
@@ -84,7 +87,7 @@ def _long(entry: FileEntry) -> str:
 
 
 def _tree(files: Sequence[FileEntry], folders: Sequence[RemotePath], root: RemotePath) -> Iterator[str]:
-    """Lines as of ``tree``; folders end in a slash. Nesting is the server's choice, so this is a loop."""
+    """Lines like those of ``tree``; folders end in a slash. A loop, since the server may nest folders without limit."""
     top: _Node = {}
     for path in (*folders, *(entry.path for entry in files)):
         node = top
@@ -111,8 +114,8 @@ def _with_last(node: _Node) -> list[tuple[str, _Node, bool]]:
 
 @click.command("cat")
 @click.argument("path")
-@with_em
-def cat(asked: GlobalOptions, *, path: str) -> None:
+@with_global_options
+def cat(options: GlobalOptions, *, path: str) -> None:
     """Print a file of the volume: its bytes as they are, into a pipe or a file. PATH is the file's name, no pattern.
 
     On a terminal, control characters of the file are shown as \\xNN. The file is verified as far as the EM says what it
@@ -123,45 +126,45 @@ def cat(asked: GlobalOptions, *, path: str) -> None:
     emasync cat results/log.txt
     emasync cat results/frames.tar | tar -t
     """
-    run_on_em(replace(asked, json=False), partial(print_file, path=path))
+    run_on_em(replace(options, json=False), partial(print_file, path=path))
 
 
-async def print_file(at: CommandContext, *, path: str) -> ExitCode:
-    """The verb itself; also ``down PATH -``."""
+async def print_file(context: CommandContext, *, path: str) -> ExitCode:
+    """Write a file of the volume to stdout, for ``cat`` and for ``down PATH -``."""
     stdout = sys.stdout.buffer
-    put = _Shown(stdout).put if sys.stdout.isatty() else partial(_put, stdout)
-    async with at.em.files.stream(path) as chunks:
+    write = _TerminalWriter(stdout).write if sys.stdout.isatty() else partial(_write, stdout)
+    async with context.em.files.stream(path) as chunks:
         async for chunk in chunks:
-            await _in_thread(put, chunk)
+            await _in_thread(write, chunk)
     if sys.stdout.isatty():
-        await _in_thread(put, b"")
+        await _in_thread(write, b"")
     return ExitCode.DONE
 
 
-async def _in_thread(put: Callable[[bytes], None], chunk: bytes) -> None:
-    """A reader that does not read must not keep Ctrl-C from ending this: the write is left behind then."""
-    await anyio.to_thread.run_sync(put, chunk, abandon_on_cancel=True)
+async def _in_thread(write: Callable[[bytes], None], chunk: bytes) -> None:
+    """Write in a thread that Ctrl-C abandons: a pipe whose reader does not read blocks the write."""
+    await anyio.to_thread.run_sync(write, chunk, abandon_on_cancel=True)
 
 
-def _put(stdout: BinaryIO, chunk: bytes) -> None:
+def _write(stdout: BinaryIO, chunk: bytes) -> None:
     stdout.write(chunk)
     stdout.flush()
 
 
-class _Shown:
-    """Bytes as text on a terminal: whatever does not print is written as its number, but newlines and tabs."""
+class _TerminalWriter:
+    """Writes bytes as text: characters that do not print are escaped, except newlines and tabs."""
 
     def __init__(self, stdout: BinaryIO) -> None:
         self._stdout = stdout
         self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
 
-    def put(self, chunk: bytes) -> None:
-        """Write `chunk`; empty is the end of the file."""
+    def write(self, chunk: bytes) -> None:
+        """Write `chunk`; an empty one is the end of the file."""
         text = self._decode(chunk, not chunk).replace("\r\n", "\n")
         shown = "\n".join(
             "\t".join(safe(part, limit=sys.maxsize) for part in line.split("\t")) for line in text.split("\n")
         )
-        _put(self._stdout, shown.encode(sys.stdout.encoding, "backslashreplace"))
+        _write(self._stdout, shown.encode(sys.stdout.encoding, "backslashreplace"))
 
 
 _NAMED = 10
@@ -172,8 +175,8 @@ _NAMED = 10
 @option("-y", "--yes", is_flag=True, help="do not ask")
 @option("--literal", is_flag=True, help="no path is a pattern: * is an ordinary character")
 @with_glob
-@with_em
-def rm(asked: GlobalOptions, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: bool) -> None:
+@with_global_options
+def rm(options: GlobalOptions, *, paths: tuple[str, ...], yes: bool, literal: bool, glob: bool) -> None:
     """Delete files, folders with all that is in them, and the files that match patterns.
 
     A path with * is always a pattern of files, in which * and ** are wildcards and nothing else; with --glob every path
@@ -190,54 +193,55 @@ def rm(asked: GlobalOptions, *, paths: tuple[str, ...], yes: bool, literal: bool
     if literal and glob:
         raise click.UsageError("--literal and --glob contradict each other: give one of them")
     wanted = paths_or_globs(paths, glob=glob)
-    run_on_em(asked, partial(_rm, wanted=wanted, literal=literal, yes=yes))
+    run_on_em(options, partial(_rm, wanted=wanted, literal=literal, yes=yes))
 
 
-async def _rm(at: CommandContext, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
-    if not yes and not can_ask():
+async def _rm(context: CommandContext, *, wanted: Sequence[str | Glob], literal: bool, yes: bool) -> ExitCode:
+    if not yes and not is_interactive():
         raise ValueError("rm asks before it deletes, and there is no terminal to ask on: add -y")
-    chosen = choose_removals(await at.em.files.list(), wanted, literal=literal)
-    if not yes and not await _agreed(chosen):
-        at.out.say("nothing was deleted")
+    selections = select_removals(await context.em.files.list(), wanted, literal=literal)
+    if not yes and not await _is_confirmed(selections):
+        context.output.info("nothing was deleted")
         return ExitCode.FAILED
-    for one in chosen:
-        _check_name(one)
+    for selection in selections:
+        _check_name(selection)
     failed: list[BaseException] = []
-    for one in chosen:
+    for selection in selections:
         try:
-            await at.em.files.delete(one.path, expected=one.files)
+            await context.em.files.delete(selection.path, expected=selection.files)
         except (AuthError, BusyError, UnreachableError):
-            raise  # the others would fare no better
-        except (EMError, ValueError) as error:  # ValueError: a name that cannot be asked for
-            at.out.error(error)
+            raise  # the other deletions would fail alike
+        except (EMError, ValueError) as error:  # ValueError: a name that no request can carry
+            context.output.error(error)
             failed.append(error)
         else:
-            text = f"deleted {_described(one)}"
-            at.out.result("deleted", text, path=str(one.path), files=len(one.files), bytes=one.size)
-    return code_of_items(failed, items=len(chosen))
+            text = f"deleted {_described(selection)}"
+            fields = {"path": str(selection.path), "files": len(selection.files), "bytes": selection.size}
+            context.output.result("deleted", text, **fields)
+    return code_of_items(failed, items=len(selections))
 
 
-def _check_name(one: Chosen) -> None:
-    """ValueError, before anything is deleted, for a name that no request can carry."""
+def _check_name(selection: Selection) -> None:
+    """Raise a ValueError for a name that no request can carry, before anything is deleted."""
     try:
-        requests.delete(requests.Volume(), one.path)
+        requests.delete(requests.Volume(), selection.path)
     except ValueError as error:
         hint = "nothing was deleted; delete the folder it lies in, or rename it with a pod"
         raise ValueError(f"{error}: {hint}") from None
 
 
-async def _agreed(chosen: Sequence[Chosen]) -> bool:
-    """Ask on the terminal."""
-    lines = [f"  {_described(one)}" for one in chosen[:_NAMED]]
-    if len(chosen) > _NAMED:
-        lines.append(f"  and {len(chosen) - _NAMED} more")
-    files, total = sum(len(one.files) for one in chosen), sum(one.size for one in chosen)
+async def _is_confirmed(selections: Sequence[Selection]) -> bool:
+    """Ask on the terminal whether `selections` shall be deleted."""
+    lines = [f"  {_described(selection)}" for selection in selections[:_NAMED]]
+    if len(selections) > _NAMED:
+        lines.append(f"  and {len(selections) - _NAMED} more")
+    files, total = sum(len(found.files) for found in selections), sum(found.size for found in selections)
     for line in lines:
         print(safe(line, limit=2000), file=sys.stderr)
-    return await ask(f"Delete {files} files ({size(total)})?")
+    return await confirm(f"Delete {files} files ({size(total)})?")
 
 
-def _described(one: Chosen) -> str:
-    path = escape_name(one.path)
-    unlisted = " and what the EM does not list" if one.unlisted else ""
-    return f"{path}/ with {len(one.files)} files{unlisted}" if one.is_folder else path
+def _described(selection: Selection) -> str:
+    path = escape_name(selection.path)
+    unlisted = " and what the EM does not list" if selection.unlisted else ""
+    return f"{path}/ with {len(selection.files)} files{unlisted}" if selection.is_folder else path

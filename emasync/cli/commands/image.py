@@ -13,13 +13,13 @@ from anyio import to_thread
 from emasync.cli.docker_archive import full_name
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.options import GlobalOptions, option, with_global_options
 from emasync.cli.output import escape_name
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import BuildFailedError, ImageLoadError
 from emasync.model import RemotePath
 
-_VERBS = {
+_COMMANDS = {
     "build": ("image:image_build", "build an image on the EM from a folder with a Dockerfile"),
     "load": ("image:image_load", "load an image from a tar that is in the volume"),
     "ls": ("image:image_ls", "list the images you may run"),
@@ -27,7 +27,7 @@ _VERBS = {
 }
 
 
-@click.command("image", cls=LazyGroup, verbs=_VERBS)
+@click.command("image", cls=LazyGroup, lazy_commands=_COMMANDS)
 def image() -> None:
     """Build, load, push and list Docker images.
 
@@ -39,13 +39,13 @@ def image() -> None:
 
 @click.command("build")
 @click.argument("name")
-@with_em
+@with_global_options
 @option("--context", required=True, metavar="DIR", help="the folder to build (with --no-uplink: of the volume)")
 @option("--dockerfile", default="Dockerfile", show_default=True, metavar="FILE", help="its path inside the context")
 @option("--remote", metavar="FOLDER", help="where in the volume to put the context [the folder's name]")
 @option("--no-uplink", is_flag=True, help="the context is in the volume already")
 def image_build(
-    asked: GlobalOptions,
+    options: GlobalOptions,
     name: str,
     context: str,
     dockerfile: str,
@@ -64,73 +64,77 @@ def image_build(
     if no_uplink:
         if remote is not None:
             raise click.UsageError("--remote is where an uplink goes; with --no-uplink there is none")
-        run_on_em(asked, partial(_build, name=name, dockerfile=dockerfile, folder=RemotePath(context), bases=()))
+        run_on_em(options, partial(_build, name=name, dockerfile=dockerfile, folder=RemotePath(context), bases=()))
     else:
-        here = Path(context)
-        folder = RemotePath(here.resolve().name if remote is None else remote)
-        run_on_em(asked, partial(_send_and_build, name=name, context=here, dockerfile=dockerfile, folder=folder))
+        local = Path(context)
+        folder = RemotePath(local.resolve().name if remote is None else remote)
+        run_on_em(options, partial(_send_and_build, name=name, directory=local, dockerfile=dockerfile, folder=folder))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What a context comes to: `exclude` are gitignore patterns for the uplink."""
+class _BuildPlan:
+    """A checked build context. `bases`: images in FROM lines; `exclude`: gitignore patterns for the uplink."""
 
     bases: Sequence[str]
-    faults: Sequence[str]
+    problems: Sequence[str]
     exclude: Sequence[str]
 
 
 async def _send_and_build(
-    at: CommandContext, *, name: str, context: Path, dockerfile: str, folder: RemotePath
+    context: CommandContext, *, name: str, directory: Path, dockerfile: str, folder: RemotePath
 ) -> ExitCode:
-    plan = await to_thread.run_sync(_plan, context, dockerfile)
-    for fault in plan.faults:
-        at.out.error(fault)
-    if plan.faults:
+    plan = await to_thread.run_sync(_plan_build, directory, dockerfile)
+    for problem in plan.problems:
+        context.output.error(problem)
+    if plan.problems:
         return ExitCode.USAGE
     if plan.bases:
-        at.out.say(f"FROM {', '.join(plan.bases)}: the EM builds without a network, so this must be onboard already")
-    # Imported here: the engine and what it draws with are of no use to a context that is refused.
+        context.output.info(
+            f"FROM {', '.join(plan.bases)}: the EM builds without a network, so this must be onboard already"
+        )
+    # Imported here: a context that is refused needs neither the engine nor a progress display.
     from emasync.cli.transfer_runner import uplink_all
 
-    await uplink_all(at, [f"{context}/"], folder, exclude=plan.exclude)
-    return await _build(at, name=name, dockerfile=dockerfile, folder=folder, bases=plan.bases)
+    await uplink_all(context, [f"{directory}/"], folder, exclude=plan.exclude)
+    return await _build(context, name=name, dockerfile=dockerfile, folder=folder, bases=plan.bases)
 
 
 async def _build(
-    at: CommandContext, *, name: str, dockerfile: str, folder: RemotePath, bases: Sequence[str]
+    context: CommandContext, *, name: str, dockerfile: str, folder: RemotePath, bases: Sequence[str]
 ) -> ExitCode:
-    at.out.say(f"building {name} on the EM; this may take minutes")
+    context.output.info(f"building {name} on the EM; this may take minutes")
     try:
-        await at.em.images.build(name, dockerfile=folder / dockerfile, context=folder or ".")
+        await context.em.images.build(name, dockerfile=folder / dockerfile, context=folder or ".")
     except BuildFailedError as error:
-        if at.out.as_json:
-            at.out.result("build_log", "", lines=list(error.log_tail))
+        if context.output.as_json:
+            context.output.result("build_log", "", lines=list(error.log_tail))
         raise
-    at.out.result("built", f"built {name}", image=name, context=folder, bases=list(bases))
-    at.out.say(f"next: emasync pod run {name} --wait")
+    context.output.result("built", f"built {name}", image=name, context=folder, bases=list(bases))
+    context.output.info(f"next: emasync pod run {name} --wait")
     return ExitCode.DONE
 
 
-def _plan(context: Path, dockerfile: str) -> _Plan:
-    """Reads the disk: run it in a thread."""
-    from emasync.cli.dockerfile import build_faults, excluded, read_dockerfile
+def _plan_build(context: Path, dockerfile: str) -> _BuildPlan:
+    """Check the build context. Reads the disk: run it in a thread."""
+    from emasync.cli.dockerfile import build_problems, dockerignore_patterns, read_dockerfile
     from emasync.transfer.planning.filters import Filters
     from emasync.transfer.planning.scan import scan
 
     if not context.is_dir():
-        return _Plan(bases=(), faults=[f"{context} is no folder of this machine; give --context DIR"], exclude=())
-    names = [one.relative for one in scan([f"{context}/"]).found]
+        return _BuildPlan(
+            bases=(), problems=[f"{context} is no folder of this machine; give --context DIR"], exclude=()
+        )
+    names = [file.relative for file in scan([f"{context}/"]).found]
     if dockerfile not in names:
         why = f"no {dockerfile} in {context} (--dockerfile is a path inside the context)"
-        return _Plan(bases=(), faults=[why], exclude=())
-    recipe = read_dockerfile((context / dockerfile).read_text(encoding="utf-8", errors="replace"))
+        return _BuildPlan(bases=(), problems=[why], exclude=())
+    parsed = read_dockerfile((context / dockerfile).read_text(encoding="utf-8", errors="replace"))
     ignore = _ignore_lines(context, dockerfile)
-    exclude = excluded(names, ignore, keep={dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"})
+    exclude = dockerignore_patterns(names, ignore, keep={dockerfile, ".dockerignore", f"{dockerfile}.dockerignore"})
     filters = Filters(exclude=tuple(exclude))
-    return _Plan(
-        bases=recipe.bases,
-        faults=build_faults(recipe, [name for name in names if filters.takes(name)]),
+    return _BuildPlan(
+        bases=parsed.bases,
+        problems=build_problems(parsed, [name for name in names if filters.takes(name)]),
         exclude=exclude,
     )
 
@@ -145,9 +149,9 @@ def _ignore_lines(context: Path, dockerfile: str) -> list[str]:
 
 @click.command("load")
 @click.argument("tar")
-@with_em
+@with_global_options
 @option("--image", required=True, metavar="NAME", help="what the image in the tar is called")
-def image_load(asked: GlobalOptions, tar: str, image: str) -> None:
+def image_load(options: GlobalOptions, tar: str, image: str) -> None:
     """Load an image from TAR, a file that is in the volume already.
 
     The image must be tagged with your user name in front (client1-echo-test): any other loads, and can never be run.
@@ -157,24 +161,27 @@ def image_load(asked: GlobalOptions, tar: str, image: str) -> None:
     emasync image load echo-test.tar --image client1-echo-test
     emasync image load images/echo-test.tar --image echo-test --json
     """
-    run_on_em(asked, partial(_load, tar=tar, image=image))
+    run_on_em(options, partial(_load, tar=tar, image=image))
 
 
-async def _load(at: CommandContext, *, tar: str, image: str) -> ExitCode:
-    await load_and_look(at, tar, image=image)
-    at.out.result("loaded", f"loaded {image} from {tar}", image=image, tar=tar)
-    at.out.say(f"next: emasync pod run {image} --wait")
+async def _load(context: CommandContext, *, tar: str, image: str) -> ExitCode:
+    await load_and_verify(context, tar, image=image)
+    context.output.result("loaded", f"loaded {image} from {tar}", image=image, tar=tar)
+    context.output.info(f"next: emasync pod run {image} --wait")
     return ExitCode.DONE
 
 
-async def load_and_look(at: CommandContext, tar: str, *, image: str) -> None:
+async def load_and_verify(context: CommandContext, tar: str, *, image: str) -> None:
     """Load `tar` of the volume as `image`; ImageLoadError also where the EM took it and does not list it."""
-    at.out.say(f"loading {image} from {tar} on the EM; this may take minutes")
-    await at.em.images.load(image, tarfile=tar)
-    username = at.em.username
+    context.output.info(f"loading {image} from {tar} on the EM; this may take minutes")
+    await context.em.images.load(image, tarfile=tar)
+    username = context.em.username
     wanted = full_name(image, username=username)
     # A registry in front of a listed name says nothing against it.
-    listed = {full_name(one.name.rpartition("/")[2], username=username) for one in await at.em.images.list()}
+    listed = {
+        full_name(listed_image.name.rpartition("/")[2], username=username)
+        for listed_image in await context.em.images.list()
+    }
     if wanted.rpartition("/")[2] not in listed and wanted not in listed:
         raise ImageLoadError(
             f"the EM took {tar}, but {wanted} is not among your images: its tag in the tar is another one; "
@@ -184,21 +191,21 @@ async def load_and_look(at: CommandContext, tar: str, *, image: str) -> None:
 
 
 @click.command("ls")
-@with_em
-def image_ls(asked: GlobalOptions) -> None:
+@with_global_options
+def image_ls(options: GlobalOptions) -> None:
     """List the images you may run, one a line.
 
     \b
     emasync image ls
     emasync image ls --json | jq -r 'select(.type == "image").name'
     """
-    run_on_em(asked, _ls)
+    run_on_em(options, _ls)
 
 
-async def _ls(at: CommandContext) -> ExitCode:
-    images = await at.em.images.list()
-    for image in sorted(images, key=lambda one: one.name):
-        at.out.result("image", escape_name(image.name), name=image.name)
+async def _ls(context: CommandContext) -> ExitCode:
+    images = await context.em.images.list()
+    for image in sorted(images, key=lambda image: image.name):
+        context.output.result("image", escape_name(image.name), name=image.name)
     if not images:
-        at.out.say(f"no images of {at.em.username}; next: emasync image build NAME --context DIR")
+        context.output.info(f"no images of {context.em.username}; next: emasync image build NAME --context DIR")
     return ExitCode.DONE

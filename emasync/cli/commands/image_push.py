@@ -13,13 +13,13 @@ from pathlib import Path
 import click
 from anyio import to_thread
 
-from emasync.cli.commands.image import load_and_look
-from emasync.cli.docker_archive import check_image, full_name, read_image_tar
+from emasync.cli.commands.image import load_and_verify
+from emasync.cli.docker_archive import check_image, full_name, read_archive
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.options import GlobalOptions, option, with_global_options
 from emasync.cli.remote_selection import removal_command
 from emasync.cli.runner import CommandContext, run_on_em
-from emasync.cli.settings import settings_of
+from emasync.cli.settings import client_settings
 from emasync.config import Settings
 from emasync.errors import EMError, ImageLoadError
 from emasync.model import RemotePath, safe
@@ -27,13 +27,13 @@ from emasync.model import RemotePath, safe
 
 @click.command("push")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@with_em
+@with_global_options
 @option("--image", required=True, metavar="NAME", help="what the image is called, with or without your prefix")
 @option("--to", "folder", default="", metavar="FOLDER", help="where in the volume to put the tar [its root]")
 @option("--rm-tar", is_flag=True, help="delete the tar from the volume once it is loaded")
 @option("--force", is_flag=True, help="send it in spite of what the checks say")
 def image_push(
-    asked: GlobalOptions,
+    options: GlobalOptions,
     file: Path,
     image: str,
     folder: str,
@@ -49,19 +49,19 @@ def image_push(
     emasync image push echo-test.tar --image echo-test
     emasync image push echo-test.tar --image client1-echo-test --to images --rm-tar
     """
-    settings = _settings(asked, at_least=file.stat().st_size if force else 0)
+    settings = _settings(options, at_least=file.stat().st_size if force else 0)
     work = partial(_push, file=file, image=image, folder=RemotePath(folder), rm_tar=rm_tar, force=force)
-    run_on_em(asked, work, settings=settings)
+    run_on_em(options, work, settings=settings)
 
 
-def _settings(asked: GlobalOptions, *, at_least: int) -> Settings:
-    settings = settings_of(asked)
+def _settings(options: GlobalOptions, *, at_least: int) -> Settings:
+    settings = client_settings(options)
     limits = replace(settings.limits, uplink_call=max(settings.limits.uplink_call, at_least))
     return replace(settings, limits=limits)
 
 
 async def _push(
-    at: CommandContext,
+    context: CommandContext,
     *,
     file: Path,
     image: str,
@@ -69,55 +69,55 @@ async def _push(
     rm_tar: bool,
     force: bool,
 ) -> ExitCode:
-    name, refused = await _checked(at, file, image=image, force=force)
+    name, refused = await _checked(context, file, image=image, force=force)
     if refused is not ExitCode.DONE:
         return refused
     from emasync.cli.transfer_runner import uplink_all  # what is refused needs no engine
 
-    await uplink_all(at, [str(file)], folder)
+    await uplink_all(context, [str(file)], folder)
     tar = folder / file.name
     try:
-        await load_and_look(at, tar, image=name)
+        await load_and_verify(context, tar, image=name)
     except ImageLoadError:
-        at.out.say(
+        context.output.info(
             f"the tar stays in the volume; to load it again: emasync image load {shlex.quote(tar)} --image {name}"
         )
         raise
-    removed = rm_tar and await _remove(at, tar)
-    at.out.result("pushed", f"pushed {name}", image=name, tar=tar, removed=removed)
-    at.out.say(f"next: emasync pod run {name} --wait")
+    removed = rm_tar and await _remove(context, tar)
+    context.output.result("pushed", f"pushed {name}", image=name, tar=tar, removed=removed)
+    context.output.info(f"next: emasync pod run {name} --wait")
     return ExitCode.DONE
 
 
-async def _checked(at: CommandContext, file: Path, *, image: str, force: bool) -> tuple[str, ExitCode]:
-    """What to load the image as, and the code to end with before anything is sent."""
-    name, code = full_name(image, username=at.em.username), ExitCode.USAGE
-    faults: list[str] = []
+async def _checked(context: CommandContext, file: Path, *, image: str, force: bool) -> tuple[str, ExitCode]:
+    """Check the archive: the name to load it as, and the exit code (DONE where it can be sent)."""
+    name, code = full_name(image, username=context.em.username), ExitCode.USAGE
+    problems: list[str] = []
     try:
-        images = await to_thread.run_sync(read_image_tar, file)
-        faults += check_image(images, wanted=image, username=at.em.username, file=file).faults
+        images = await to_thread.run_sync(read_archive, file)
+        problems += check_image(images, wanted=image, username=context.em.username, file=file).problems
     except ValueError as broken:
-        faults.append(str(broken))
-    limit, size = at.em.settings.limits.uplink_call, file.stat().st_size  # noqa: ASYNC240 - one stat
+        problems.append(str(broken))
+    limit, size = context.em.settings.limits.uplink_call, file.stat().st_size  # noqa: ASYNC240 - one stat
     if size > limit:
         code = ExitCode.TOO_LARGE
-        faults.append(
+        problems.append(
             f"{file} has {size} bytes, one uplink call takes {limit}: make the image smaller; "
             f"where the EM takes more, add --force"
         )
-    for fault in faults:
+    for problem in problems:
         if force:
-            at.out.say(f"warning: {fault}")
+            context.output.info(f"warning: {problem}")
         else:
-            at.out.error(fault)
-    return name, code if faults and not force else ExitCode.DONE
+            context.output.error(problem)
+    return name, code if problems and not force else ExitCode.DONE
 
 
-async def _remove(at: CommandContext, tar: RemotePath) -> bool:
-    """The image is there, so that a tar which will not go is no failure."""
+async def _remove(context: CommandContext, tar: RemotePath) -> bool:
+    """Delete the tar; a failure is only printed, since the image is loaded."""
     try:
-        await at.em.files.delete(tar)
+        await context.em.files.delete(tar)
     except EMError as error:
-        at.out.say(f"could not delete {tar}: {safe(error)}; next: {removal_command(tar)}")
+        context.output.info(f"could not delete {tar}: {safe(error)}; next: {removal_command(tar)}")
         return False
     return True

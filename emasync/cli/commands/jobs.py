@@ -12,17 +12,17 @@ import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode, exit_code
-from emasync.cli.job_store import JobStore, Record, Resumed, resume_command, why_not_rebuilt, why_not_resumable
+from emasync.cli.job_store import JobRecord, JobStore, Resumed, resume_command, why_not_repeatable, why_not_resumable
 from emasync.cli.lazy_group import LazyGroup
 from emasync.cli.options import option
-from emasync.cli.output import Out, size
-from emasync.cli.runner import finish
+from emasync.cli.output import Output, size
+from emasync.cli.runner import run_and_exit
 from emasync.cli.transfer_options import identity_variables
 from emasync.config import default_state_dir
 from emasync.transfer.state.journal import open_journal
-from emasync.transfer.state.schema import Tally
+from emasync.transfer.state.schema import Tally as JournalTotal
 
-_VERBS = {
+_COMMANDS = {
     "ls": ("jobs:jobs_ls", "list the transfers of the last 30 days"),
     "resume": ("jobs:jobs_resume", "go on with one that was interrupted, or failed"),
     "rm": ("jobs:jobs_rm", "forget transfers and their journals"),
@@ -30,7 +30,7 @@ _VERBS = {
 }
 
 
-@click.command("jobs", cls=LazyGroup, verbs=_VERBS)
+@click.command("jobs", cls=LazyGroup, lazy_commands=_COMMANDS)
 def jobs() -> None:
     """Transfers of this machine, and what became of them.
 
@@ -40,7 +40,7 @@ def jobs() -> None:
     """
 
 
-def job_log() -> JobStore:
+def job_store() -> JobStore:
     """The records of this user. ValueError where none are kept."""
     folder = default_state_dir()
     if folder is None:
@@ -57,31 +57,31 @@ def jobs_ls(*, as_json: bool) -> None:
     emasync jobs ls
     emasync jobs ls --json
     """
-    out = Out(as_json=as_json, quiet=False)
+    output = Output(as_json=as_json, quiet=False)
 
     def work() -> ExitCode:
-        records = job_log().all()
-        for one in records:
-            text = f"{one.id}  {begun(one)}  {state_text(one):16}  {one.command}"
-            out.result("job", text, **job_fields(one))
+        records = job_store().all()
+        for record in records:
+            text = f"{record.id}  {begun(record)}  {state_text(record):16}  {record.command}"
+            output.result("job", text, **job_fields(record))
         if not records:
-            out.say("no transfers in the last 30 days")
+            output.info("no transfers in the last 30 days")
         return ExitCode.DONE
 
-    finish(out, work)
+    run_and_exit(output, work)
 
 
-def begun(record: Record) -> str:
-    """When it began, in local time."""
+def begun(record: JobRecord) -> str:
+    """When the job began, in local time."""
     return datetime.fromtimestamp(record.started).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def state_text(record: Record) -> str:
+def state_text(record: JobRecord) -> str:
     """``failed (code 6)``."""
     return f"{record.state} (code {record.code})" if record.code and record.state == "failed" else record.state
 
 
-def job_fields(record: Record) -> dict[str, Any]:
+def job_fields(record: JobRecord) -> dict[str, Any]:
     """A job, as its JSON line has it."""
     return {**asdict(record), "command": record.command}
 
@@ -98,22 +98,22 @@ def jobs_show(*, job: str, as_json: bool) -> None:
     emasync jobs show 3f9c
     emasync jobs show 3f9c --json
     """
-    out = Out(as_json=as_json, quiet=False)
-    finish(out, lambda: _show(out, job))
+    output = Output(as_json=as_json, quiet=False)
+    run_and_exit(output, lambda: _show(output, job))
 
 
-def _show(out: Out, job: str) -> ExitCode:
-    log = job_log()
-    record = log.find(job)
-    journal = log.journal(record.id)
-    tallies: list[Tally] = []
+def _show(output: Output, job: str) -> ExitCode:
+    store = job_store()
+    record = store.find(job)
+    journal = store.journal(record.id)
+    totals: list[JournalTotal] = []
     held = record.state == "running"
     if journal.exists() and not held:
         try:
-            tallies = anyio.run(_tallies, journal)
+            totals = anyio.run(_read_totals, journal)
         except BlockingIOError:
             held = True
-    files = [{"state": str(one.state), "files": one.files, "bytes": one.bytes} for one in tallies]
+    files = [{"state": str(total.state), "files": total.files, "bytes": total.bytes} for total in totals]
     volume = f", volume {record.volume}" if record.volume else ""
     lines = [
         f"job      {record.id}",
@@ -122,18 +122,18 @@ def _show(out: Out, job: str) -> ExitCode:
         f"EM       {record.url} as {record.username}{volume}",
         f"began    {begun(record)}",
         f"state    {state_text(record)}",
-        *(f"files    {one.files} {one.state}, {size(one.bytes)}" for one in tallies),
+        *(f"files    {total.files} {total.state}, {size(total.bytes)}" for total in totals),
     ]
     if held:
         lines.append("files    being moved now: the running transfer has the journal")
     elif record.state != "done":
-        reason = why_not_resumable(log, record)
+        reason = why_not_resumable(store, record)
         lines.append(f"next     {resume_command(record) if reason is None else f'nothing to resume: {reason}'}")
-    out.result("job", lines, **job_fields(record), journal=files)
+    output.result("job", lines, **job_fields(record), journal=files)
     return ExitCode.DONE
 
 
-async def _tallies(journal: Path) -> list[Tally]:
+async def _read_totals(journal: Path) -> list[JournalTotal]:
     async with open_journal(journal) as opened:
         return await opened.summary()
 
@@ -151,23 +151,23 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
     emasync jobs resume 3f9c
     emasync jobs resume 3f9c --workers 2 --json
     """
-    out = Out(as_json="--json" in flags, quiet="-q" in flags)
+    output = Output(as_json="--json" in flags, quiet="-q" in flags)
     try:
-        record = job_log().find(job)
+        record = job_store().find(job)
         if record.state == "running":
             raise ValueError(f"{record.id} is still running (process {record.pid})")
-        if (reason := why_not_rebuilt(record)) is not None:
+        if (reason := why_not_repeatable(record)) is not None:
             raise ValueError(f"{record.id} cannot be resumed: {reason}")
-        if "--delete" in record.flags and (reason := why_not_resumable(job_log(), record)) is not None:
+        if "--delete" in record.flags and (reason := why_not_resumable(job_store(), record)) is not None:
             # nothing was begun: perhaps since its deletions were not agreed to
             raise ValueError(f"{record.id} cannot be resumed: {reason}; to begin it anew: {record.command}")
         os.chdir(record.cwd)
     except (OSError, ValueError, LookupError) as error:
-        out.error(error)
-        out.exit(exit_code(error))
+        output.error(error)
+        output.exit(exit_code(error))
         raise SystemExit(int(exit_code(error))) from None
     _name_em(record)
-    out.say(f"in {record.cwd}: {record.command}")
+    output.info(f"in {record.cwd}: {record.command}")
     context = click.get_current_context().find_root()
     root = command = context.command
     for word in record.words:
@@ -177,7 +177,7 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
     root.main(args=record.argv(flags), prog_name="emasync", obj=Resumed(job=record.id))
 
 
-def _name_em(record: Record) -> None:
+def _name_em(record: JobRecord) -> None:
     """The EM of the record, whatever the environment says now."""
     os.environ["EMASYNC_URL"], os.environ["EMASYNC_USERNAME"] = record.url, record.username
     if record.volume is None:
@@ -199,17 +199,17 @@ def jobs_rm(*, jobs: tuple[str, ...], done: bool, as_json: bool) -> None:
     """
     if not jobs and not done:
         raise click.UsageError("name a job, or give --done; `emasync jobs ls` shows them")
-    out = Out(as_json=as_json, quiet=False)
+    output = Output(as_json=as_json, quiet=False)
 
     def work() -> ExitCode:
-        log = job_log()
-        found = {one.id: one for one in map(log.find, jobs)}
-        found |= {one.id: one for one in log.all() if done and one.state == "done"}
+        store = job_store()
+        found = {one.id: one for one in map(store.find, jobs)}
+        found |= {one.id: one for one in store.all() if done and one.state == "done"}
         if running := [one.id for one in found.values() if one.state == "running"]:
             raise ValueError(f"still running: {', '.join(running)}; end it first, nothing was forgotten")
         for one in found.values():
-            log.remove(one)
-            out.result("forgotten", f"forgotten: {one.id}", id=one.id)
+            store.remove(one)
+            output.result("forgotten", f"forgotten: {one.id}", id=one.id)
         return ExitCode.DONE
 
-    finish(out, work)
+    run_and_exit(output, work)

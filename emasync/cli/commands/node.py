@@ -6,13 +6,15 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, with_em
+from emasync.cli.options import GlobalOptions, with_global_options
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import NotFoundError
 from emasync.model import safe
 
 
-@click.command("node", cls=LazyGroup, verbs={"ls": ("node:node_ls", "list the EM's nodes and whether they are up")})
+@click.command(
+    "node", cls=LazyGroup, lazy_commands={"ls": ("node:node_ls", "list the EM's nodes and whether they are up")}
+)
 def node() -> None:
     """The EM's nodes: the processors on which pods run.
 
@@ -26,20 +28,20 @@ _WORDS = {True: "ready", False: "not ready", None: "unknown"}
 
 
 @click.command("ls")
-@with_em
-def node_ls(asked: GlobalOptions) -> None:
+@with_global_options
+def node_ls(options: GlobalOptions) -> None:
     """List the EM's nodes and whether they are up. EMs of the seed generation have no such list (exit code 3).
 
     \b
     emasync node ls
     emasync node ls --json | jq -r 'select(.ready) | .name'
     """
-    run_on_em(asked, _node_ls)
+    run_on_em(options, _node_ls)
 
 
-async def _node_ls(at: CommandContext) -> ExitCode:
+async def _node_ls(context: CommandContext) -> ExitCode:
     try:
-        nodes = await at.em.nodes()
+        nodes = await context.em.nodes()
     except NotFoundError as error:
         raise NotFoundError(
             "this EM does not list its nodes (an early generation); `emasync pod run --node FPGA|GPU|MPU` names one",
@@ -49,5 +51,5 @@ async def _node_ls(at: CommandContext) -> ExitCode:
     names = [safe(node.name) for node in nodes]
     width = max(map(len, names), default=0)
     for node, name in zip(nodes, names, strict=True):
-        at.out.result("node", f"{name:<{width}}  {_WORDS[node.ready]}", name=node.name, ready=node.ready)
+        context.output.result("node", f"{name:<{width}}  {_WORDS[node.ready]}", name=node.name, ready=node.ready)
     return ExitCode.DONE

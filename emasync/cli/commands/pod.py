@@ -9,14 +9,14 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, Seconds, option, with_em
-from emasync.cli.output import Out
-from emasync.cli.pod_run_store import forget_run, recall_run
+from emasync.cli.options import GlobalOptions, Seconds, option, with_global_options
+from emasync.cli.output import Output
+from emasync.cli.pod_run_store import load_run, remove_run
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import NotFoundError, PodFailedError
 from emasync.model import PodPhase, PodRun, PodStatus
 
-_VERBS = {
+_COMMANDS = {
     "run": ("pod_run:pod_run", "have the EM run an image; --wait follows it to its end"),
     "status": ("pod:pod_status", "how the pod fares now"),
     "wait": ("pod:pod_wait", "wait for the pod's end; the exit code says how it ended"),
@@ -24,7 +24,7 @@ _VERBS = {
 }
 
 
-@click.command("pod", cls=LazyGroup, verbs=_VERBS)
+@click.command("pod", cls=LazyGroup, lazy_commands=_COMMANDS)
 def pod() -> None:
     """Run a pod, watch it, wait for it.
 
@@ -34,7 +34,7 @@ def pod() -> None:
     """
 
 
-class _Interval(Seconds):
+class Interval(Seconds):
     """A duration of more than nothing."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -44,8 +44,8 @@ class _Interval(Seconds):
         return found
 
 
-with_interval = option("--interval", type=_Interval(), default="2s", show_default=True, help="between two looks")
-"""Give a verb the flag ``--interval``, in seconds."""
+with_interval = option("--interval", type=Interval(), default="2s", show_default=True, help="between two looks")
+"""Give a command the option ``--interval``, in seconds."""
 
 
 def status_text(status: PodStatus) -> str:
@@ -78,40 +78,40 @@ def status_fields(status: PodStatus) -> dict[str, Any]:
     }
 
 
-def tell_awaited(out: Out, run: PodRun) -> None:
-    """Which run a verb waits for, and which status it does not take for that run's."""
-    out.say(f"waiting for the end of {run.description}")
+def print_awaited(output: Output, run: PodRun) -> None:
+    """Print which run the command waits for, and which status may still be that of the run before."""
+    output.info(f"waiting for the end of {run.description}")
     if run.before is None:
-        out.say("what ran before it could not be seen: an end that nothing else came before may be the earlier run's")
+        output.info(
+            "what ran before it could not be seen: an end that nothing else came before may be the earlier run's"
+        )
     elif run.before.ended:
-        out.say(f"before it: {status_text(run.before)}; while the EM shows just that, it may be the earlier run's")
+        output.info(f"the status before it: {status_text(run.before)}; while that stays, it may be the earlier run's")
 
 
 @click.command("status")
-@with_em
-def pod_status(asked: GlobalOptions) -> None:
+@with_global_options
+def pod_status(options: GlobalOptions) -> None:
     """How the pod fares now. The exit code is 0 however it fares; `emasync pod wait` judges.
 
     \b
     emasync pod status
     emasync pod status --volume pod-a --json | jq -r 'select(.type == "pod").phase'
     """
-    run_on_em(asked, _status)
+    run_on_em(options, _status)
 
 
-async def _status(at: CommandContext) -> ExitCode:
-    from emasync.cli.commands.pod import status_fields, status_text
-
-    status = await at.em.pods.status()
-    at.out.result("pod", status_text(status), **status_fields(status))
+async def _status(context: CommandContext) -> ExitCode:
+    status = await context.em.pods.status()
+    _print_status(context, status)
     return ExitCode.DONE
 
 
 @click.command("wait")
-@with_em
+@with_global_options
 @option("--timeout", type=Seconds(), help="give up after this long [never]; the pod goes on")
 @with_interval
-def pod_wait(asked: GlobalOptions, timeout: float | None, interval: float) -> None:
+def pod_wait(options: GlobalOptions, timeout: float | None, interval: float) -> None:
     """Wait for the pod's end, and print how it ended.
 
     That is the end of the run that `emasync pod run` on this machine asked for last, not of a run before it; without
@@ -122,39 +122,44 @@ def pod_wait(asked: GlobalOptions, timeout: float | None, interval: float) -> No
     emasync pod wait
     emasync pod wait --timeout 10m && emasync down results/
     """
-    run_on_em(asked, partial(_wait, timeout_s=timeout, interval_s=interval))
+    run_on_em(options, partial(_wait, timeout_s=timeout, interval_s=interval))
 
 
-async def _wait(at: CommandContext, *, timeout_s: float | None, interval_s: float) -> ExitCode:
-    at.resume = "emasync pod wait"
-    run = await recall_run(at)
-    if run is not None:
-        tell_awaited(at.out, run)
-    elif (await at.em.pods.status()).phase is PodPhase.NONE:
+async def _wait(context: CommandContext, *, timeout_s: float | None, interval_s: float) -> ExitCode:
+    context.resume = "emasync pod wait"
+    run = await _load_awaited_run(context)
+    if run is None and (await context.em.pods.status()).phase is PodPhase.NONE:
         raise NotFoundError("there is no pod to wait for; next: emasync pod run IMAGE")
-    else:
-        at.out.say("no run of this machine is remembered: waiting for the end of whatever pod the EM shows")
-    watch = at.em.pods.watch(run, interval=interval_s)
+    if run is None:
+        context.output.info("no run of this machine is known: waiting for the end of whatever pod the EM shows")
+    watch = context.em.pods.watch(run, interval=interval_s)
     try:
         status = await watch.end(timeout_s=timeout_s)
     except PodFailedError as error:
-        _tell(at, error.pod)
+        _print_status(context, error.pod)
         if not watch.doubtful:
-            await forget_run(at, run)
+            await remove_run(context, run)
         raise
-    _tell(at, status)
-    await forget_run(at, run)
+    _print_status(context, status)
+    await remove_run(context, run)
     return ExitCode.DONE
 
 
-def _tell(at: CommandContext, status: PodStatus) -> None:
-    at.out.result("pod", status_text(status), **status_fields(status))
+async def _load_awaited_run(context: CommandContext) -> PodRun | None:
+    run = await load_run(context)
+    if run is not None:
+        print_awaited(context.output, run)
+    return run
+
+
+def _print_status(context: CommandContext, status: PodStatus) -> None:
+    context.output.result("pod", status_text(status), **status_fields(status))
 
 
 @click.command("watch")
-@with_em
+@with_global_options
 @with_interval
-def pod_watch(asked: GlobalOptions, interval: float) -> None:
+def pod_watch(options: GlobalOptions, interval: float) -> None:
     """Print the pod's status now and whenever it changes, until it has ended or can never start.
 
     That is the pod of the run that `emasync pod run` on this machine asked for last; without such a run, whatever pod
@@ -165,22 +170,20 @@ def pod_watch(asked: GlobalOptions, interval: float) -> None:
     emasync pod watch
     emasync pod watch --interval 10s --json
     """
-    run_on_em(asked, partial(_watch, interval_s=interval))
+    run_on_em(options, partial(_watch, interval_s=interval))
 
 
-async def _watch(at: CommandContext, *, interval_s: float) -> ExitCode:
-    at.resume = "emasync pod watch"
-    run = await recall_run(at)
-    if run is not None:
-        tell_awaited(at.out, run)
-    watch = at.em.pods.watch(run, interval=interval_s)
+async def _watch(context: CommandContext, *, interval_s: float) -> ExitCode:
+    context.resume = "emasync pod watch"
+    run = await _load_awaited_run(context)
+    watch = context.em.pods.watch(run, interval=interval_s)
     seen = False
     async for status in watch:
-        at.out.result("pod", status_text(status), **status_fields(status))
+        _print_status(context, status)
         if status.phase is PodPhase.NONE and not seen:
-            at.out.say("waiting for one; next: emasync pod run IMAGE")
+            context.output.info("waiting for one; next: emasync pod run IMAGE")
         seen = seen or status.phase is not PodPhase.NONE
     if not watch.doubtful:
-        await forget_run(at, run)
+        await remove_run(context, run)
     watch.result()
     return ExitCode.DONE

@@ -13,10 +13,10 @@ import click
 
 from emasync.api.pod_watch import PodWatch
 from emasync.cli import pod_capture
-from emasync.cli.commands.pod import status_fields, status_text, tell_awaited, with_interval
+from emasync.cli.commands.pod import Interval, print_awaited, status_fields, status_text
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.options import GlobalOptions, option, with_em
-from emasync.cli.pod_run_store import forget_run, keep_run
+from emasync.cli.options import GlobalOptions, declare, with_global_options, with_options
+from emasync.cli.pod_run_store import remove_run, save_run
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import AuthError, EMError, UnknownOutcomeError
 from emasync.model import Node, PodPhase, PodRun, PodStatus
@@ -51,64 +51,57 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """The pod that is asked for. `max_duration` in minutes; `capture` is the folder in the volume, or None."""
-
-    image: str
-    node: Node
-    max_duration: int
-    command: str | None
-    args: tuple[str, ...]
-    envs: dict[str, str]
-    ports: tuple[int, ...]
-    at: datetime | None
-    replace: bool
-    wait: bool
-    interval_s: float
-    capture: str | None
-    into: Path
-
-
 _NODES = click.Choice([node.value for node in Node], case_sensitive=False)
 _PORT = click.IntRange(1, 65535)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRunOptions:
+    """The options of ``pod run``, as given. `max_duration` is in minutes."""
+
+    node: str = declare("--node", type=_NODES, default="FPGA", show_default=True, help="the processor to run it on")
+    max_duration: int = declare(
+        "--max-duration", type=click.IntRange(1), default=1, show_default=True, metavar="MIN", help="then it is stopped"
+    )
+    command: str | None = declare("--command", metavar="COMMAND", help="run this instead of the image's own command")
+    args: tuple[str, ...] = declare(
+        "--arg", "args", multiple=True, metavar="A", help="an argument; may be given again (later EMs, or --capture)"
+    )
+    envs: tuple[tuple[str, str], ...] = declare(
+        "--env", "envs", type=Pair(), multiple=True, help="an environment variable; may be given again (later EMs)"
+    )
+    ports: tuple[int, ...] = declare(
+        "--port", "ports", type=_PORT, multiple=True, help="a port to open; may be given again (later EMs)"
+    )
+    at: datetime | None = declare(  # noqa: RUF009 - a dataclass field
+        "--at", type=Moment(), metavar="TIME", help="start then: ISO 8601 with an offset (2026-01-05T10:00+00:00)"
+    )
+    replace: bool = declare("--replace", is_flag=True, help="stop a pod of yours that is running")
+    wait: bool = declare("--wait", is_flag=True, help="follow it to its end, and end as it ends")
+    interval: float = declare("--interval", type=Interval(), default="2s", show_default=True, help="between two looks")
+    capture: bool = declare(
+        "--capture", is_flag=True, help="bring down what --command prints, and its exit code; waits"
+    )
+    into: Path | None = declare(  # noqa: RUF009
+        "--into",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="with --capture: where to [./IMAGE-capture-...]",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Capture:
+    """Where the command's output goes: a folder of the volume, and the local directory for its download."""
+
+    folder: str
+    into: Path
+
+
 @click.command("run")
 @click.argument("image")
-@with_em
-@option("--node", type=_NODES, default="FPGA", show_default=True, help="the processor to run it on")
-@option(
-    "--max-duration", type=click.IntRange(1), default=1, show_default=True, metavar="MIN", help="then it is stopped"
-)
-@option("--command", metavar="COMMAND", help="run this instead of the image's own command")
-@option("--arg", "args", multiple=True, metavar="A", help="an argument; may be given again (later EMs, or --capture)")
-@option("--env", "envs", type=Pair(), multiple=True, help="an environment variable; may be given again (later EMs)")
-@option("--port", "ports", type=_PORT, multiple=True, help="a port to open; may be given again (later EMs)")
-@option("--at", type=Moment(), metavar="TIME", help="start then: ISO 8601 with an offset (2026-01-05T10:00+00:00)")
-@option("--replace", is_flag=True, help="stop a pod of yours that is running")
-@option("--wait", is_flag=True, help="follow it to its end, and end as it ends")
-@with_interval
-@option("--capture", is_flag=True, help="bring down what --command prints, and its exit code; waits")
-@option(
-    "--into", type=click.Path(file_okay=False, path_type=Path), help="with --capture: where to [./IMAGE-capture-...]"
-)
-def pod_run(
-    asked: GlobalOptions,
-    image: str,
-    node: str,
-    max_duration: int,
-    command: str | None,
-    args: tuple[str, ...],
-    envs: tuple[tuple[str, str], ...],
-    ports: tuple[int, ...],
-    at: datetime | None,
-    replace: bool,  # noqa: FBT001 - click passes flags by name
-    wait: bool,  # noqa: FBT001
-    interval: float,
-    capture: bool,  # noqa: FBT001
-    into: Path | None,
-) -> None:
+@with_global_options
+@with_options(PodRunOptions, name="pod")
+def pod_run(options: GlobalOptions, *, image: str, pod: PodRunOptions) -> None:
     """Have the EM run IMAGE as your pod. Your pod before it is stopped, which needs --replace while it runs.
 
     With --wait exit code 21 is a pod that cannot start, 22 one that ended badly, 12 one that vanished or whose end
@@ -118,150 +111,154 @@ def pod_run(
     emasync pod run echo-test --node GPU --max-duration 5 --wait
     emasync pod run echo-test --command 'python3 /data/job.py' --capture --into out
     """
-    if capture and not command:
+    if pod.capture and not pod.command:
         raise click.UsageError("--capture wraps a command: give --command (that of the image is not known here)")
-    if into is not None and not capture:
+    if pod.into is not None and not pod.capture:
         raise click.UsageError("--into is where --capture puts what it brings down: add --capture")
-    run_id = secrets.token_hex(4)
-    wish = Wish(
-        image=image,
-        node=Node(node.upper()),
-        max_duration=max_duration,
-        command=command,
-        args=args,
-        envs=dict(envs),
-        ports=ports,
-        at=at,
-        replace=replace,
-        wait=wait or capture,
-        interval_s=interval,
-        capture=f"emasync-capture-{run_id}" if capture else None,
-        into=into or Path(f"{_file_name(image)}-capture-{run_id}"),
-    )
-    run_on_em(asked, partial(_run, wish=wish))
+    capture = None
+    if pod.capture:
+        run_id = secrets.token_hex(4)
+        into = pod.into or Path(f"{_file_name(image)}-capture-{run_id}")
+        capture = _Capture(folder=f"emasync-capture-{run_id}", into=into)
+    run_on_em(options, partial(_run, image=image, pod=pod, capture=capture))
 
 
-async def _run(at: CommandContext, *, wish: Wish) -> ExitCode:
-    before = None if wish.replace else await _look_before(at)
-    at.resume = "emasync pod status"  # it may have been scheduled
-    run = await _schedule(at, wish, before)
-    if not wish.wait:
-        when = wish.at and wish.at.isoformat()
-        text = (
-            f"scheduled {wish.image} on {wish.node}{f' at {when}' if when else ''}, for at most {wish.max_duration} min"
+async def _run(context: CommandContext, *, image: str, pod: PodRunOptions, capture: _Capture | None) -> ExitCode:
+    before = None if pod.replace else await _check_no_pod_runs(context)
+    context.resume = "emasync pod status"  # the run may have been scheduled
+    run = await _schedule(context, image, pod, capture, before)
+    if pod.wait or capture is not None:
+        return await _wait(context, run, capture, interval_s=pod.interval)
+    when = pod.at and pod.at.isoformat()
+    text = f"scheduled {image} on {pod.node}{f' at {when}' if when else ''}, for at most {pod.max_duration} min"
+    fields = {"image": image, "node": pod.node, "max_duration": pod.max_duration, "at": when}
+    context.output.result("scheduled", text, **fields, run=run.as_dict())
+    context.output.info("scheduled says nothing of success; next: emasync pod wait")
+    return ExitCode.DONE
+
+
+async def _check_no_pod_runs(context: CommandContext) -> PodStatus:
+    """The pod's status; ValueError where a run would stop a running pod, EMError where the status is unavailable."""
+    try:
+        before = await context.em.pods.status()
+    except AuthError:
+        raise
+    except EMError:
+        context.output.info(
+            "the status of your pod is not known, and a run stops a pod that is running; --replace runs it anyway"
         )
-        fields = {"image": wish.image, "node": str(wish.node), "max_duration": wish.max_duration, "at": when}
-        at.out.result("scheduled", text, **fields, run=run.as_dict())
-        at.out.say("scheduled says nothing of success; next: emasync pod wait")
-        return ExitCode.DONE
-    at.resume = "emasync pod wait" + (f" && emasync down {wish.capture}/" if wish.capture else "")
-    at.out.say(f"scheduled {wish.image} on {wish.node}; Ctrl-C leaves it running on the EM")
-    tell_awaited(at.out, run)
-    watch = at.em.pods.watch(run, interval=wish.interval_s)
-    final = await _follow(at, wish, watch)
+        raise
+    if _is_live(before):
+        running = f"a pod of {context.em.username} is {status_text(before)}"
+        raise ValueError(f"{running}; running another would stop it: wait for it (emasync pod wait), or add --replace")
+    return before
+
+
+async def _schedule(
+    context: CommandContext, image: str, pod: PodRunOptions, capture: _Capture | None, before: PodStatus | None
+) -> PodRun:
+    command, args = pod.command, pod.args
+    if capture is not None:
+        command, args = pod_capture.wrapped(command or "", args=args, folder=capture.folder), ()
+    try:
+        run = await context.em.pods.run(
+            image,
+            node=Node(pod.node),
+            max_duration=pod.max_duration,
+            command=command,
+            scheduled_time=pod.at,
+            args=args or None,
+            envs=dict(pod.envs) or None,
+            ports=pod.ports or None,
+            before=before,
+        )
+    except UnknownOutcomeError:
+        if (possible_run := context.em.pods.last_run) is not None:
+            await save_run(context, possible_run)
+        raise
+    await save_run(context, run)
+    if pod.replace:
+        _print_replaced(context, run.before)
+    return run
+
+
+def _print_replaced(context: CommandContext, before: PodStatus | None) -> None:
+    if before is None:
+        context.output.info("the status before the run is not known; if a pod of yours was running, it is stopped")
+    elif _is_live(before):
+        context.output.info(f"a pod of {context.em.username} was {status_text(before)}; it is stopped")
+
+
+def _is_live(status: PodStatus) -> bool:
+    """Whether a pod runs or may still start."""
+    return status.phase in (PodPhase.WAITING, PodPhase.RUNNING) and not status.dead_end
+
+
+async def _wait(context: CommandContext, run: PodRun, capture: _Capture | None, *, interval_s: float) -> ExitCode:
+    """Follow `run` to its end, and download what was captured. Raises what `PodWatch.result` raises of the end."""
+    download = f"emasync down {capture.folder}/" if capture is not None else None
+    context.resume = "emasync pod wait" + (f" && {download}" if download else "")
+    context.output.info(f"scheduled {run.image} on {run.node}; Ctrl-C leaves it running on the EM")
+    print_awaited(context.output, run)
+    watch = context.em.pods.watch(run, interval=interval_s)
+    try:
+        final = await _follow(context, watch, print_end=capture is None)
+    except UnknownOutcomeError:
+        _print_captured_remains(context, download)
+        raise
     if not watch.doubtful:
-        await forget_run(at, run)
-    if wish.capture is not None and final is not None and final.phase is PodPhase.TERMINATED:
-        return await _captured(at, wish.capture, wish.into, watch)
-    if wish.capture is not None and final is not None and not final.dead_end:
-        at.out.say(f"what the command printed may be on the EM; next: emasync down {wish.capture}/")
+        await remove_run(context, run)
+    if capture is not None and final is not None and final.phase is PodPhase.TERMINATED:
+        return await _download_captured(context, capture, watch)
+    if final is not None and not final.dead_end:
+        _print_captured_remains(context, download)
     watch.result()
     return ExitCode.DONE
 
 
-async def _schedule(at: CommandContext, wish: Wish, before: PodStatus | None) -> PodRun:
-    command, args = wish.command, wish.args
-    if wish.capture is not None:
-        command, args = pod_capture.wrapped(command or "", args=args, folder=wish.capture), ()
-    try:
-        run = await at.em.pods.run(
-            wish.image,
-            node=wish.node,
-            max_duration=wish.max_duration,
-            command=command,
-            scheduled_time=wish.at,
-            args=args or None,
-            envs=wish.envs or None,
-            ports=wish.ports or None,
-            before=before,
-        )
-    except UnknownOutcomeError:
-        if (run_asked_for := at.em.pods.last_run) is not None:
-            await keep_run(at, run_asked_for)
-        raise
-    await keep_run(at, run)
-    if wish.replace:
-        _tell_replaced(at, run.before)
-    return run
+def _print_captured_remains(context: CommandContext, download: str | None) -> None:
+    if download is not None:
+        context.output.info(f"the command's output may be on the EM; next: {download}")
 
 
-async def _look_before(at: CommandContext) -> PodStatus:
-    """What runs now; ValueError where another run would stop it, or where that cannot be seen."""
-    try:
-        before = await at.em.pods.status()
-    except AuthError:
-        raise
-    except EMError:
-        at.out.say("it cannot be seen whether a pod of yours runs, which another would stop; --replace runs it anyway")
-        raise
-    if _is_live(before):
-        told = f"a pod of {at.em.username} is {status_text(before)}"
-        raise ValueError(f"{told}; running another would stop it: wait for it (emasync pod wait), or add --replace")
-    return before
-
-
-def _tell_replaced(at: CommandContext, before: PodStatus | None) -> None:
-    if before is None:
-        at.out.say("what ran before could not be seen; if a pod of yours ran, it is stopped")
-    elif _is_live(before):
-        at.out.say(f"a pod of {at.em.username} was {status_text(before)}; it is stopped")
-
-
-def _is_live(status: PodStatus) -> bool:
-    """Whether a pod runs or is about to; one that can never start is nobody's loss."""
-    return status.phase in (PodPhase.WAITING, PodPhase.RUNNING) and not status.dead_end
-
-
-async def _follow(at: CommandContext, wish: Wish, watch: PodWatch) -> PodStatus | None:
-    """Tell every change; the last status. Changes are results in JSON only, where the end is one of them."""
+async def _follow(context: CommandContext, watch: PodWatch, *, print_end: bool) -> PodStatus | None:
+    """Print every change, and return the last status. On stdout: all changes as JSON, as text the end only."""
     final = None
     try:
         async for status in watch:
             final = status
-            if at.out.as_json:
-                at.out.result("pod", "", **status_fields(status))
-            at.out.say(status_text(status))
+            if context.output.as_json:
+                context.output.result("pod", "", **status_fields(status))
+            context.output.info(status_text(status))
     except UnknownOutcomeError:
-        if wish.capture is not None:
-            at.out.say(f"what the command printed may be on the EM; next: emasync down {wish.capture}/")
         raise
     except BaseException:
-        at.out.say("no longer following it: the pod goes on running on the EM")
+        context.output.info("the pod is no longer followed; it goes on running on the EM")
         raise
-    if final is not None and not at.out.as_json and wish.capture is None:
-        at.out.result("pod", status_text(final))
+    if final is not None and print_end and not context.output.as_json:
+        context.output.result("pod", status_text(final))
     return final
 
 
-async def _captured(at: CommandContext, folder: str, into: Path, watch: PodWatch) -> ExitCode:
+async def _download_captured(context: CommandContext, capture: _Capture, watch: PodWatch) -> ExitCode:
     try:
-        found = await pod_capture.bring_down(at, folder, into=into)
+        captured = await pod_capture.download_captured(context, capture.folder, into=capture.into)
     except (EMError, OSError):
-        at.out.say(f"what the command printed is still on the EM; next: emasync down {folder}/")
+        context.output.info(f"the command's output is still on the EM; next: emasync down {capture.folder}/")
         raise
-    if found is None:
+    if captured is None:
         watch.result()
-        at.out.error("nothing was captured: --capture needs /bin/sh in the image, and the volume at /data")
+        context.output.error("nothing was captured: --capture needs /bin/sh in the image, and the volume at /data")
         return ExitCode.POD_FAILED
-    pod_capture.show(at, found)
+    pod_capture.print_captured(context, captured)
     watch.result()
-    if found.exit_code != 0:
-        ended = "without an exit code" if found.exit_code is None else f"with exit code {found.exit_code}"
-        at.out.error(f"the command ended {ended}")
+    if captured.exit_code != 0:
+        end = "without an exit code" if captured.exit_code is None else f"with exit code {captured.exit_code}"
+        context.output.error(f"the command ended {end}")
         return ExitCode.POD_FAILED
     return ExitCode.DONE
 
 
 def _file_name(image: str) -> str:
-    """An image's name as part of a local folder's."""
+    """The name of `image` as a part of a local directory's name."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", image.rpartition("/")[2]).lstrip(".-") or "pod"

@@ -35,7 +35,7 @@ def simulator(
     port: int,
     users: tuple[str, ...],
     generation: Generation,
-    exclusive: bool,  # noqa: FBT001 - click hands flags over by position of nothing, by name
+    exclusive: bool,  # noqa: FBT001 - click passes flags by name
     hold: float,
     latency: float,
     bandwidth: float | None,
@@ -45,15 +45,15 @@ def simulator(
     root: Path | None,
     quiet: bool,  # noqa: FBT001
 ) -> None:
-    """Serve an EM in a box on 127.0.0.1, until Ctrl-C.
+    """Serve a simulated EM on 127.0.0.1, until Ctrl-C.
 
     \b
     emasync simulator --port 8700 --user client1:secret --exclusive
     emasync simulator --generation pvc --latency 0.2 --root /tmp/em
     """
-    accounts = dict(_account(text) for text in users or ("client1:secret",))
-    box = Simulator(
-        users=accounts,
+    passwords = dict(_user_and_password(text) for text in users or ("client1:secret",))
+    server = Simulator(
+        users=passwords,
         port=port,
         generation=generation,
         exclusive=exclusive,
@@ -65,60 +65,62 @@ def simulator(
         pod_run=pod_run,
         root=root,
     )
-    box.behaviour(IMAGE, partial(process, run_s=pod_run))  # so that `emasync demo` finds its pod at work here too
+    server.behaviour(IMAGE, partial(process, run_s=pod_run))  # `emasync demo` runs this image here too
     try:
-        anyio.run(_serve, box, next(iter(accounts)), quiet)
+        anyio.run(_serve, server, next(iter(passwords)), quiet)
     except OSError as error:
-        raise click.ClickException(_why(error, port=port)) from None
+        raise click.ClickException(_start_error(error, port=port)) from None
 
 
-def _why(error: OSError, *, port: int) -> str:
-    said = os.strerror(error.errno).lower() if error.errno else str(error)
+def _start_error(error: OSError, *, port: int) -> str:
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if error.filename is not None:
-        return f"cannot keep volumes at {safe(error.filename)}: {said}"
-    return f"cannot serve on port {port}: {said}; try --port 0"
+        return f"cannot keep volumes at {safe(error.filename)}: {reason}"
+    return f"cannot serve on port {port}: {reason}; try --port 0"
 
 
-def _account(text: str) -> tuple[str, str]:
+def _user_and_password(text: str) -> tuple[str, str]:
     name, colon, password = text.partition(":")
     if not (name and colon and password):
         raise click.BadParameter("a user is NAME:PASSWORD, for example client1:secret", param_hint="--user")
     return name, password
 
 
-async def _serve(box: Simulator, user: str, quiet: bool) -> None:  # noqa: FBT001 - anyio.run passes by position
+async def _serve(server: Simulator, user: str, quiet: bool) -> None:  # noqa: FBT001 - anyio.run passes by position
     with anyio.open_signal_receiver(*ending_signals()) as signals:
-        async with box, anyio.create_task_group() as tasks:
-            volume = f"an EM at {box.url}, volume of {user} at {box.volume(user)}"
-            print(f"{volume}\nexport EMASYNC_URL={box.url} EMASYNC_USERNAME={user} EMASYNC_PASSWORD=...", flush=True)
+        async with server, anyio.create_task_group() as tasks:
+            volume = f"an EM at {server.url}, volume of {user} at {server.volume(user)}"
+            print(f"{volume}\nexport EMASYNC_URL={server.url} EMASYNC_USERNAME={user} EMASYNC_PASSWORD=...", flush=True)
             if not quiet:
-                tasks.start_soon(_log, box)
+                tasks.start_soon(_log, server)
             async for _ in signals:
                 break
             tasks.cancel_scope.cancel()
 
 
-async def _log(box: Simulator) -> None:
-    """A line per request that has ended, in the order they began; the last ones when it is cancelled."""
-    told = 0
+async def _log(server: Simulator) -> None:
+    """Print a line per finished request, in the order of their begin; the last ones when it is cancelled."""
+    printed = 0
     with contextlib.suppress(OSError):
         try:
             while True:
                 await anyio.sleep(0.2)
-                told = _tell(box, told)
+                printed = _print_requests(server, printed)
         finally:
-            _tell(box, told)
+            _print_requests(server, printed)
 
 
-def _tell(box: Simulator, told: int) -> int:
-    while told < len(box.requests) and (box.requests[told].status or box.requests[told].seconds):
-        one = box.requests[told]
-        fault = f"  [{one.fault}]" if one.fault else ""
+def _print_requests(server: Simulator, printed: int) -> int:
+    """Print the finished requests after the first `printed` ones; returns how many are printed now."""
+    for request in server.requests[printed:]:
+        if not (request.status or request.seconds):
+            break
+        fault = f"  [{request.fault}]" if request.fault else ""
         print(
-            f"{one.status or '---'} {one.method:4} {safe(one.path):24} {safe(one.user or '-'):10} "
-            f"in {one.bytes_in:>10} out {one.bytes_out:>10} {one.seconds:7.3f} s{fault}",
+            f"{request.status or '---'} {request.method:4} {safe(request.path):24} {safe(request.user or '-'):10} "
+            f"in {request.bytes_in:>10} out {request.bytes_out:>10} {request.seconds:7.3f} s{fault}",
             file=sys.stderr,
             flush=True,
         )
-        told += 1
-    return told
+        printed += 1
+    return printed

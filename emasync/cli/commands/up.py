@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.options import GlobalOptions, option, with_em
+from emasync.cli.options import GlobalOptions, declare, with_global_options, with_options
 from emasync.cli.plan_output import (
     PlanLine,
-    check_plan_flags,
+    PlanOptions,
     copy_action,
+    print_plan,
+    print_saved_plan,
     read_plan,
     save_plan,
-    tell_plan,
-    tell_saved,
-    with_plan_flags,
+    with_plan_options,
 )
 from emasync.cli.remote_selection import paths_or_globs, with_glob
 from emasync.cli.runner import CommandContext, run_on_em
-from emasync.cli.transfer_options import TransferFlags, with_transfer_flags
-from emasync.cli.transfer_runner import move
+from emasync.cli.transfer_options import TransferOptions, with_transfer_options
+from emasync.cli.transfer_runner import run_transfer
 from emasync.model import Glob, Overwrite
 from emasync.transfer.planning.plan import UplinkItem, UplinkPlan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkOptions:
+    """The options of ``up`` of its own, as given."""
+
+    to: str = declare("--to", default="", metavar="FOLDER", help="folder of the volume [its root]")
+    overwrite: Overwrite | None = declare(  # noqa: RUF009 - a dataclass field
+        "--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are there already [replace]"
+    )
+
+
 @click.command("up")
 @click.argument("sources", nargs=-1)
-@option("--to", default="", metavar="FOLDER", help="folder of the volume [its root]")
-@option("--overwrite", type=click.Choice(get_args(Overwrite)), help="files that are there already [replace]")
+@with_options(UplinkOptions, name="uplink")
 @with_glob
-@with_plan_flags
-@with_em
-@with_transfer_flags
+@with_plan_options
+@with_global_options
+@with_transfer_options
 def up(
-    asked: GlobalOptions,
+    options: GlobalOptions,
     *,
-    wishes: TransferFlags,
+    uplink: UplinkOptions,
+    plan: PlanOptions,
+    transfer: TransferOptions,
     sources: tuple[str, ...],
-    to: str,
-    overwrite: Overwrite | None,
     glob: bool,
-    plan: str | None,
-    apply: str | None,
 ) -> None:
     """Send files and folders to the volume, verified.
 
@@ -59,51 +67,48 @@ def up(
     emasync up data --exclude '*.tmp' --dry-run
     emasync up data --to run-8 --plan run-8.plan && emasync up --apply run-8.plan
     """
-    check_plan_flags(sources, what="SOURCES", plan=plan, apply=apply, dry_run=wishes.dry_run)
-    if apply is not None and (to or glob or wishes.include or wishes.exclude):
+    plan.check(sources, what="SOURCES", dry_run=transfer.dry_run)
+    if plan.apply is not None and (uplink.to or glob or transfer.include or transfer.exclude):
         raise click.UsageError("--apply takes all from its file: leave out --to, --glob, --include and --exclude")
-    wanted = paths_or_globs(sources, glob=glob)
-    if apply is not None:
-        verb = partial(_apply, wishes=wishes, file=apply, overwrite=overwrite)
-    elif wishes.dry_run or plan is not None:
-        verb = partial(_plan, wishes=wishes, sources=wanted, to=to, overwrite=overwrite or "replace", file=plan)
+    selected = paths_or_globs(sources, glob=glob)
+    if plan.apply is not None:
+        work = partial(_apply, file=plan.apply, uplink=uplink, transfer=transfer)
+    elif transfer.dry_run or plan.plan is not None:
+        work = partial(_plan, sources=selected, uplink=uplink, transfer=transfer, file=plan.plan)
     else:
-        verb = partial(_up, wishes=wishes, sources=wanted, to=to, overwrite=overwrite)
-    run_on_em(asked, verb, settings=wishes.settings(asked))
+        work = partial(_up, sources=selected, uplink=uplink, transfer=transfer)
+    run_on_em(options, work, settings=transfer.settings(options))
 
 
 async def _up(
-    at: CommandContext, *, wishes: TransferFlags, sources: list[str | Glob], to: str, overwrite: Overwrite | None
+    context: CommandContext, *, sources: list[str | Glob], uplink: UplinkOptions, transfer: TransferOptions
 ) -> ExitCode:
-    begin = partial(at.em.uplink, sources, to, overwrite=overwrite, **wishes.keywords)
-    return await move(at, wishes, begin, title="uplink")
+    start = partial(context.em.uplink, sources, uplink.to, overwrite=uplink.overwrite, **transfer.keywords)
+    return await run_transfer(context, transfer, start, title="uplink")
 
 
-async def _apply(at: CommandContext, *, wishes: TransferFlags, file: str, overwrite: Overwrite | None) -> ExitCode:
+async def _apply(context: CommandContext, *, file: str, uplink: UplinkOptions, transfer: TransferOptions) -> ExitCode:
     plan = read_plan(file, UplinkPlan)
-    begin = partial(at.em.apply, plan, overwrite=overwrite, **wishes.moving)
-    return await move(at, wishes, begin, title="uplink")
+    start = partial(context.em.apply, plan, overwrite=uplink.overwrite, **transfer.apply_keywords)
+    return await run_transfer(context, transfer, start, title="uplink")
 
 
 async def _plan(
-    at: CommandContext,
+    context: CommandContext,
     *,
-    wishes: TransferFlags,
     sources: list[str | Glob],
-    to: str,
-    overwrite: Overwrite,
+    uplink: UplinkOptions,
+    transfer: TransferOptions,
     file: str | None,
 ) -> ExitCode:
-    plan = await at.em.plan_uplink(sources, to, include=wishes.include, exclude=wishes.exclude)
+    plan = await context.em.plan_uplink(sources, uplink.to, include=transfer.include, exclude=transfer.exclude)
     if file is not None:
         save_plan(plan, file)
-        return tell_saved(at, plan, file)
-    tree = await at.em.files.list()
+        return print_saved_plan(context, plan, file)
+    tree, overwrite = await context.em.files.list(), uplink.overwrite or "replace"
 
     def line(item: UplinkItem) -> PlanLine:
-        there = item.remote in tree
-        action, reason = copy_action(there=there, overwrite=overwrite, where="on the EM")
+        action, reason = copy_action(exists=item.remote in tree, overwrite=overwrite, where="on the EM")
         return PlanLine(action=action, path=item.remote, reason=reason, bytes=item.fingerprint.size, local=item.local)
 
-    lines = [line(item) for item in plan.items]
-    return tell_plan(at, lines, refused=plan.refused, notes=plan.notes)
+    return print_plan(context, [line(item) for item in plan.items], refused=plan.refused, notes=plan.notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Literal, Protocol
 
@@ -41,58 +41,73 @@ class ComparedFile:
     tag: int | None = None
 
 
-def compare(
-    local: Iterable[ComparedFile],
-    tree: FileTree,
-    *,
-    direction: Direction,
-    folder: str = "",
-    tags_confirmed: bool = False,
-    known: Callable[[RemotePath], bool | None] | None = None,
-    unknown: Literal["keep", "copy"] = "keep",
-    delete: bool = False,
-    max_delete: int | None = None,
-    filters: Filters | None = None,
-) -> SyncDecisions:
-    """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the source.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How the two sides of a sync are compared, and what may be deleted.
 
     Files of the same size are told apart by content tag if `tags_confirmed` (the server was seen to compute tags as
-    `emasync.wire.content_tag` does) and both have one. Otherwise `known(path)` decides: True, what we last moved is
-    still on both sides; False, one side has changed since; None, never moved. For None `unknown` decides: `keep`
-    trusts the size (the reason says so), `copy` does not.
+    `emasync.wire.content_tag` does) and both have one. Otherwise `known(path)` decides: True, the file that was last
+    moved is still on both sides; False, one side has changed since; None, never moved. For None `unknown` decides:
+    `keep` trusts the size (the reason says so), `copy` does not.
 
-    Files that only the target has are deleted if `delete`, but for those of which the listing does not know whether the
-    source has them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted.
-    The caller deletes last, only if nothing failed or was refused (what a scan could not read looks deleted). What
-    `filters` leave out is no part of either side. A file here against a folder there, and on a downlink a name that is
-    unsafe or one that this disk may merge with another, is a conflict.
+    Files that only the target has are deleted if `delete`, except where the listing does not say whether the source has
+    them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted. What
+    `filters` leave out is no part of either side. `folder` is the synced folder in the listing.
     """
-    filters, top = filters or Filters(), RemotePath(folder)
-    takes = None if filters.take_all else filters.takes
-    local_files, listed_files = _LocalFiles(local, takes=takes), _ListedFiles(tree, top, takes=takes)
-    conflicts = _conflicts(local_files, listed_files, direction=direction)
-    decisions = SyncDecisions()
-    for path in sorted(chain(local_files, (path for path in listed_files if path not in local_files))):
-        local_file, listed_file = local_files.get(path), listed_files.get(path)
-        source = local_file if direction is Direction.UPLINK else listed_file
-        action: SyncAction
-        unlisted = tree.unknown_above(top / path) if listed_file is None else None
-        if path in conflicts:
-            action, reason = "conflict", conflicts[path]
-        elif unlisted is not None:
-            action, reason = _not_listed(unlisted, direction=direction)
-        elif source is None:
-            action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
-        elif local_file is None or listed_file is None:
-            action, reason = "copy", SyncReason.NEW
-        else:
-            action, reason = _compare(
-                local_file, listed_file, tags_confirmed=tags_confirmed, known=known, unknown=unknown
-            )
-        size = (source.size or 0) if source is not None and action == "copy" else 0
-        compared = unlisted is None and reason not in (SyncReason.UNKNOWN_CONTENT, SyncReason.NO_SIZE)
-        decisions.append(path, action, reason, size=size, compared=compared)
-    return _within_limit(decisions, max_delete)
+
+    direction: Direction
+    folder: str = ""
+    tags_confirmed: bool = False
+    known: Callable[[RemotePath], bool | None] | None = None
+    unknown: Literal["keep", "copy"] = "keep"
+    delete: bool = False
+    max_delete: int | None = None
+    filters: Filters = field(default_factory=Filters)
+
+    def decide(self, local: Iterable[ComparedFile], tree: FileTree) -> SyncDecisions:
+        """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the
+        source.
+
+        A file on one side against a folder on the other is a conflict, and on a downlink a name that is unsafe, or that
+        this disk may merge with another. The caller deletes last, only if nothing failed or was rejected (what a scan
+        could not read looks deleted).
+        """
+        folder, takes = RemotePath(self.folder), None if self.filters.take_all else self.filters.takes
+        local_files, listed_files = _LocalFiles(local, takes=takes), _ListedFiles(tree, folder, takes=takes)
+        conflicts = _conflicts(local_files, listed_files, direction=self.direction)
+        decisions = SyncDecisions()
+        for path in sorted(chain(local_files, (path for path in listed_files if path not in local_files))):
+            local_file, listed_file = local_files.get(path), listed_files.get(path)
+            source = local_file if self.direction is Direction.UPLINK else listed_file
+            action: SyncAction
+            unlisted = tree.unknown_above(folder / path) if listed_file is None else None
+            if path in conflicts:
+                action, reason = "conflict", conflicts[path]
+            elif unlisted is not None:
+                action, reason = _not_listed(unlisted, direction=self.direction)
+            elif source is None:
+                action, reason = ("delete", _EXTRA) if self.delete else ("keep", f"{_EXTRA}; delete was not asked for")
+            elif local_file is None or listed_file is None:
+                action, reason = "copy", SyncReason.NEW
+            else:
+                action, reason = self._compare(local_file, listed_file)
+            size = (source.size or 0) if source is not None and action == "copy" else 0
+            compared = unlisted is None and reason not in (SyncReason.UNKNOWN_CONTENT, SyncReason.NO_SIZE)
+            decisions.append(path, action, reason, size=size, compared=compared)
+        return _within_limit(decisions, self.max_delete)
+
+    def _compare(self, local: FileEntry, listed: FileEntry) -> tuple[Literal["copy", "keep"], str]:
+        if listed.size is None:
+            return "copy", SyncReason.NO_SIZE
+        if local.size != listed.size:
+            return "copy", SyncReason.SIZE_DIFFERS
+        if self.tags_confirmed and local.content_tag is not None and listed.content_tag is not None:
+            same = local.content_tag == listed.content_tag
+            return ("keep", SyncReason.SAME_CONTENT) if same else ("copy", SyncReason.CONTENT_DIFFERS)
+        unchanged = self.known(local.path) if self.known is not None else None
+        if unchanged is None:
+            return self.unknown, SyncReason.UNKNOWN_CONTENT
+        return ("keep", SyncReason.UNCHANGED_SINCE) if unchanged else ("copy", SyncReason.CHANGED_SINCE)
 
 
 Takes = Callable[[RemotePath], bool]
@@ -153,27 +168,6 @@ def _not_listed(folder: RemotePath, *, direction: Direction) -> tuple[Literal["c
     where = safe(folder) if folder else "the volume"
     action: Literal["copy", "keep"] = "copy" if direction is Direction.UPLINK else "keep"
     return action, f"the listing does not give the contents of {where}"
-
-
-def _compare(
-    local_file: FileEntry,
-    listed_file: FileEntry,
-    *,
-    tags_confirmed: bool,
-    known: Callable[[RemotePath], bool | None] | None,
-    unknown: Literal["keep", "copy"],
-) -> tuple[Literal["copy", "keep"], str]:
-    if listed_file.size is None:
-        return "copy", SyncReason.NO_SIZE
-    if local_file.size != listed_file.size:
-        return "copy", SyncReason.SIZE_DIFFERS
-    if tags_confirmed and local_file.content_tag is not None and listed_file.content_tag is not None:
-        same = local_file.content_tag == listed_file.content_tag
-        return ("keep", SyncReason.SAME_CONTENT) if same else ("copy", SyncReason.CONTENT_DIFFERS)
-    unchanged = known(local_file.path) if known is not None else None
-    if unchanged is None:
-        return unknown, SyncReason.UNKNOWN_CONTENT
-    return ("keep", SyncReason.UNCHANGED_SINCE) if unchanged else ("copy", SyncReason.CHANGED_SINCE)
 
 
 def _conflicts(local_files: _Side, listed_files: _Side, *, direction: Direction) -> dict[RemotePath, str]:

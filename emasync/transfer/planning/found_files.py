@@ -61,7 +61,7 @@ class FoundLog:
         return self.directories[self._folder_of[position]]
 
     def fingerprint(self, position: int) -> Fingerprint:
-        """What tells that it was not touched."""
+        """Its fingerprint, which shows whether it was changed."""
         begin = position * Fingerprint.WIDTH
         return Fingerprint.packed(bytes(self._prints[begin : begin + Fingerprint.WIDTH]))
 

@@ -1,8 +1,8 @@
 """What a transfer will do, as values: printable before, savable, and applied later by the engine.
 
-Owns: the nouns of a plan, their sums, and local paths as text (`prefix`). May import model, errors and the fingerprint
-of a local file.
-Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `selection`, their JSON in `saved_plan`.
+Items, requests and plans with their sums; local paths as text (`prefix`); paths that cannot exist side by side. Pure:
+no I/O, no event loop. May import model, errors and the fingerprint of a local file. Plans are made in `packing` and
+`selection`, and written as JSON in `plan_file`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class DownlinkItem:
 class RejectedFile:
     """A file (or folder, or source) that will not be moved; `error` says why.
 
-    `remote` is its place on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
+    `remote` is its path on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
     file here: as found for an uplink, relative to the destination for a downlink, None where there is none.
     """
 
@@ -266,8 +266,9 @@ class Hashes:
     def suspects(self, others: Iterable[str] = ()) -> Iterator[int]:
         """The positions of the texts that may be there twice, or may be among `others`."""
         ordered = sorted(self._hashes)
-        telling = {one for one, other in pairwise(ordered) if one == other} | {hash(other) for other in others}
-        return (position for position, one in enumerate(self._hashes) if one in telling)
+        repeated = {first for first, second in pairwise(ordered) if first == second}
+        suspect = repeated | {hash(other) for other in others}
+        return (position for position, number in enumerate(self._hashes) if number in suspect)
 
 
 def check_no_parent(path: RemotePath) -> None:
@@ -277,8 +278,8 @@ def check_no_parent(path: RemotePath) -> None:
 
 
 def prefix(folder: Path) -> str:
-    """What stands before a name in the text of its path in `folder`: "" for the current one, else it ends in a slash.
-    As text a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""
+    """The text of `folder` to which a name can be appended: "" for the current folder, else it ends in a slash. As text
+    a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""
     text = str(folder)
     return "" if text == "." else text if text.endswith("/") else f"{text}/"
 

@@ -1,6 +1,6 @@
-"""A plan as JSON lines, to be looked at, kept, and applied another day.
+"""A plan as JSON lines: to read, to keep, and to apply later.
 
-Owns: that format. One line for the sums, then one a call (uplink) or a file (downlink), a refusal and a note.
+One line for the sums, then one for each call (uplink) or file (downlink), each rejected file and each note.
 May import model, errors and the plan. Pure: reads and writes strings, not files. Fields are only ever added.
 """
 

@@ -1,6 +1,6 @@
 """The local side of an uplink: which files the sources mean, and what state each is in.
 
-Owns: walking folders, local globs, links and everything that is no file. May import model, errors, disk, filters.
+Walks folders, expands local globs, follows links, rejects what is no file. May import model, errors, disk, filters.
 Synchronous I/O (scandir, stat, and reading `.emignore`): run `scan` in a file thread. Reads no file's contents.
 """
 

@@ -50,10 +50,10 @@ class ItemState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One file, one way, between one volume and one place on this machine.
+    """One file in one direction, between one volume and one local path.
 
     `scope` says which EM, user and volume (see `journal_scope`); `local` is absolute, so that the same file is found
-    again from another working folder. ValueError otherwise, and for a scope with a password in its URL.
+    again from another working folder. ValueError otherwise, and for a scope with login data in its URL.
     """
 
     scope: str

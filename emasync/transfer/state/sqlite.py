@@ -1,4 +1,4 @@
-"""SQLite files of ours: made privately, recognised, served by one thread each with group commit, errors in words.
+"""SQLite files of emasync: created privately, recognised, served by one thread each, with group commit.
 
 May import nothing of emasync. Knows no tables. The thread's queue holds at most one job per waiting caller, so callers
 bound it. Functions outside `Database` block, and are called on its thread.
@@ -36,7 +36,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """Whose file it is: SQLite's application id, our schema version, and whether it holds nothing yet."""
+    """Which program made the file: SQLite's application id, our schema version, and whether it is empty."""
 
     application_id: int
     version: int
@@ -85,7 +85,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def explained(error: sqlite3.Error, path: Path) -> OSError | ValueError:
-    """`error` as the user should see it: BlockingIOError for a file in use, ValueError for one that is not (or no
+    """`error` as a user should see it: BlockingIOError for a file in use, ValueError for one that is not (or no
     longer) a database of ours, else OSError with the nearest errno."""
     code = _code(error)
     if code in _BUSY:
@@ -141,9 +141,9 @@ class _Write:
 
 
 class Database:
-    """Runs jobs on the connection's thread, in the order in which they were handed in.
+    """Runs jobs on the connection's thread, in the order in which they were queued.
 
-    Cancelling a waiter stops the waiting, not the job: what was handed in is still done before the database closes.
+    Cancelling a waiter stops the waiting, not the job: a queued job is still done before the database closes.
     An sqlite3.Error reaches the waiter as OSError or ValueError that names the file.
     """
 
@@ -160,7 +160,7 @@ class Database:
         self._ended = _promise()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns. It sees every write handed in before."""
+        """What `work` returns. It sees every write that was queued before."""
         answer: Future[T] = Future()
         answer.set_running_or_notify_cancel()
 
@@ -168,7 +168,7 @@ class Database:
             try:
                 result = work(connection)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the waiter gets it
-                answer.set_exception(self._told(error))
+                answer.set_exception(self._explained(error))
             else:
                 answer.set_result(result)
 
@@ -201,7 +201,7 @@ class Database:
             try:
                 connection = connect()
             except Exception as error:  # noqa: BLE001 -- whoever opens gets it
-                self._opened.set_exception(self._told(error))
+                self._opened.set_exception(self._explained(error))
                 return
             self._opened.set_result(None)
             try:
@@ -212,21 +212,21 @@ class Database:
             self._ended.set_result(None)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
-        left: _Read | _Write | None = None
+        next_job: _Read | _Write | None = None
         while self._serving:
-            job = left or self._jobs.get()
-            left = None
+            job = next_job or self._jobs.get()
+            next_job = None
             if isinstance(job, _Read):
                 job.run(connection)
             else:
-                group, left = self._gather(job)
+                group, next_job = self._gather(job)
                 self._commit(connection, group)
 
     def _gather(self, first: _Write) -> tuple[list[_Write], _Read | None]:
         """The writes that go with `first`, and the read that ended the waiting, if one did."""
         group, rows, until = [first], first.rows, self._clock() + self._grouping.window_s
         while True:
-            # What is queued already comes along for nothing; enough rows only end the waiting for more.
+            # What is queued already joins without waiting; enough rows only end the wait for more.
             wait = max(0.0, until - self._clock()) if rows < self._grouping.rows else 0.0
             try:
                 job = self._jobs.get(timeout=wait)
@@ -247,7 +247,7 @@ class Database:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some errors
                 connection.execute("ROLLBACK")
             if len(group) == 1:
-                group[0].answer.set_exception(self._told(error))
+                group[0].answer.set_exception(self._explained(error))
             else:  # one by one, so that only the one at fault fails
                 for job in group:
                     self._commit(connection, [job])
@@ -256,12 +256,12 @@ class Database:
             for job in group:
                 job.answer.set_result(None)
 
-    def _told(self, error: Exception) -> Exception:
+    def _explained(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
-        told = explained(error, self._path)
-        told.__cause__ = error
-        return told
+        shown = explained(error, self._path)
+        shown.__cause__ = error
+        return shown
 
 
 @asynccontextmanager
@@ -275,7 +275,7 @@ async def open_database(
     """Start a thread, call `connect` on it and serve jobs until the block ends; then finish what is queued and close.
 
     Cancellation, while it opens too, waits for the close: neither thread nor handle is left. Only a disk that has not
-    answered for 5 s is left to the daemon thread. Raises what `connect` raises, as `Database` tells it.
+    answered for 5 s is left to the daemon thread. Raises what `connect` raises, explained as in `Database`.
     """
     database = Database(path, grouping=grouping or Grouping(), clock=clock)
     thread = threading.Thread(target=database._main, args=(connect,), name=f"emasync {path.name}", daemon=True)

@@ -143,7 +143,7 @@ class TransferJournal:
 async def open_transfer_journal(
     asked: str | Path | OptionalJournal | None, *, scope: str, direction: Direction, on_lost: Callable[[OSError], None]
 ) -> AsyncIterator[TransferJournal]:
-    """The journal that was asked for. A path must be usable; an OptionalJournal may be lost, and `on_lost` is told."""
+    """The journal that was asked for. A path must be usable; an OptionalJournal may be lost (`on_lost`)."""
     async with AsyncExitStack() as stack:
         journal = None
         if isinstance(asked, OptionalJournal):

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from rich.console import Console
 
-from emasync.cli.display import Display, PlainDisplay, RichDisplay, display, failure
+from emasync.cli.display import Display, PlainDisplay, RichDisplay, open_display, print_failure
 from emasync.cli.output import size
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Event, Forwarding, Noted, Planned, Progress, Retrying, Settled
@@ -65,38 +65,41 @@ def test_plain_lines_for_steps_results_notes_and_sums() -> None:
 
 
 def test_a_plain_transfer_tells_its_plan_and_then_one_line_every_five_seconds() -> None:
-    # Sabotage: forget told_at in PlainDisplay.transfer.
+    # Sabotage: leave line_every_s out of PlainDisplay.transfer.
     out, time = io.StringIO(), _Time()
-    with PlainDisplay(out, clock=time).transfer("uplink") as take:
-        take(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
+    with PlainDisplay(out, clock=time).transfer("uplink") as on_event:
+        on_event(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
         for moved in (100, 200, 300):
-            take(Progress(direction=UP, path=A, bytes=moved, size=1000))
+            on_event(Progress(direction=UP, path=A, bytes=moved, size=1000))
         time.now += 5.0
-        take(_done(A, 1000))
-        take(Progress(direction=UP, path=B, bytes=500, size=2000))
+        on_event(_done(A, 1000))
+        on_event(Progress(direction=UP, path=B, bytes=500, size=2000))
         time.now += 4.9
-        take(Progress(direction=UP, path=B, bytes=900, size=2000))
+        on_event(Progress(direction=UP, path=B, bytes=900, size=2000))
 
-    assert out.getvalue() == "  plan: 2 files, 3.0 kB, 1 calls\n  uplink: 1 of 2 files, 1.0 kB of 3.0 kB\n"
+    assert (
+        out.getvalue()
+        == "  plan: 2 files, 3.0 kB, 1 calls\n  uplink: 1 of 2 files, 1.0 kB of 3.0 kB, 200 B/s, 0:10 to go\n"
+    )
 
 
 def test_bytes_of_a_file_that_is_sent_again_count_once() -> None:
-    # Sabotage: add event.bytes in _Tally.take without taking off what the file had.
+    # Sabotage: add event.bytes in ProgressStats.handle without taking off what the file had.
     out, time = io.StringIO(), _Time()
-    with PlainDisplay(out, clock=time).transfer("uplink") as take:
-        take(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
-        take(Progress(direction=UP, path=A, bytes=900, size=1000))
-        take(Retrying(direction=UP, paths=(A,), reason="the connection broke"))
-        take(Progress(direction=UP, path=A, bytes=0, size=1000))
-        take(Progress(direction=UP, path=A, bytes=1000, size=1000))
-        take(_done(A, 1000))
+    with PlainDisplay(out, clock=time).transfer("uplink") as on_event:
+        on_event(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
+        on_event(Progress(direction=UP, path=A, bytes=900, size=1000))
+        on_event(Retrying(direction=UP, paths=(A,), reason="the connection broke"))
+        on_event(Progress(direction=UP, path=A, bytes=0, size=1000))
+        on_event(Progress(direction=UP, path=A, bytes=1000, size=1000))
+        on_event(_done(A, 1000))
         time.now += 5.0
-        take(Noted(text="a note"))
+        on_event(Noted(text="a note"))
 
     assert out.getvalue().splitlines()[1:] == [
         "  again: 1 files, the connection broke",
         "  a note",
-        "  uplink: 1 of 2 files, 1.0 kB of 3.0 kB",
+        "  uplink: 1 of 2 files, 1.0 kB of 3.0 kB, 200 B/s, 0:10 to go",
     ]
 
 
@@ -106,36 +109,37 @@ def _rich(*, live: bool = False) -> tuple[Display, io.StringIO]:
     return RichDisplay(console, live=live), out
 
 
-def test_a_bar_says_that_files_are_on_the_ground_while_they_are_on_their_way_to_the_em() -> None:
+def test_a_bar_says_that_files_are_sent_while_the_em_is_storing_them() -> None:
     shown, out = _rich()
-    with shown.transfer("uplink") as take:
-        take(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
-        take(Progress(direction=UP, path=A, bytes=1000, size=1000))
-        take(Forwarding(paths=(A, B), bytes=3000))
+    with shown.transfer("uplink") as on_event:
+        on_event(Planned(direction=UP, files=2, bytes=3000, calls=1, refused=0))
+        on_event(Progress(direction=UP, path=A, bytes=1000, size=1000))
+        on_event(Forwarding(paths=(A, B), bytes=3000))
     waiting = out.getvalue()
-    with shown.transfer("uplink") as take:
-        take(Planned(direction=UP, files=1, bytes=1000, calls=1, refused=0))
-        take(Forwarding(paths=(A,), bytes=1000))
-        take(_done(A, 1000))
+    with shown.transfer("uplink") as on_event:
+        on_event(Planned(direction=UP, files=1, bytes=1000, calls=1, refused=0))
+        on_event(Forwarding(paths=(A,), bytes=1000))
+        on_event(_done(A, 1000))
 
-    assert "2 files on the ground, going to the EM" in waiting
+    assert "2 files sent, the EM is storing them" in waiting
     assert "1/1 files" in out.getvalue().removeprefix(waiting)
 
 
 def test_a_live_bar_is_cleared_away_and_gives_the_cursor_back_also_after_an_error() -> None:
     shown, out = _rich(live=True)
-    with pytest.raises(ValueError, match="broken"), shown.transfer("uplink") as take:
-        take(Planned(direction=UP, files=1, bytes=1000, calls=1, refused=0))
+    with pytest.raises(ValueError, match="broken"), shown.transfer("uplink") as on_event:
+        on_event(Planned(direction=UP, files=1, bytes=1000, calls=1, refused=0))
         raise ValueError("broken")
 
-    assert out.getvalue().count("\x1b[?25l") == out.getvalue().count("\x1b[?25h") == 1
+    assert out.getvalue().count("\x1b[?25l") == 1
+    assert "\x1b[?25l" not in out.getvalue().rpartition("\x1b[?25h")[2]
     assert out.getvalue().endswith("\x1b[2K")  # its line is erased
 
 
 def _transfer(shown: Display, title: str, *events: Event) -> None:
-    with shown.transfer(title) as take:
+    with shown.transfer(title) as on_event:
         for event in events:
-            take(event)
+            on_event(event)
 
 
 _PLAN = Planned(direction=UP, files=1, bytes=10, calls=1, refused=0)
@@ -171,10 +175,10 @@ def test_hostile_text_is_made_harmless_wherever_it_is_shown(kind: str, tell: Cal
 def test_a_stream_that_is_no_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", io.StringIO())
 
-    assert isinstance(display(), PlainDisplay)
+    assert isinstance(open_display(), PlainDisplay)
 
 
 def test_a_failure_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    failure("no luck")
+    print_failure("no luck")
 
     assert capsys.readouterr() == ("", "✗ no luck\n")

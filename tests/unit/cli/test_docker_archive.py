@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from emasync.cli.docker_archive import check_image, full_name, read_image_tar
+from emasync.cli.docker_archive import check_image, full_name, read_archive
 from tests.cli.image_tars import save_image
 
 
 def check(file: Path, wanted: str = "echo") -> tuple[str, ...]:
-    return check_image(read_image_tar(file), wanted=wanted, username="client1", file=file).faults
+    return check_image(read_archive(file), wanted=wanted, username="client1", file=file).problems
 
 
 @pytest.mark.parametrize("oci", [False, True])
@@ -19,7 +19,7 @@ def check(file: Path, wanted: str = "echo") -> tuple[str, ...]:
 def test_a_tar_of_docker_save_is_read_in_both_layouts_and_compressed(tmp_path: Path, oci: bool, mode: str) -> None:
     file = save_image(tmp_path / "echo.tar", "client1-echo:latest", oci=oci, mode=mode)
 
-    (image,) = read_image_tar(file)
+    (image,) = read_archive(file)
 
     assert (image.tags, image.architecture, image.os) == (("client1-echo:latest",), "arm64", "linux")
     assert check(file) == ()
@@ -37,7 +37,7 @@ def test_a_tag_without_the_users_prefix_is_a_fault_with_the_command_that_mends_i
 
 def test_an_image_without_a_tag_is_named_by_its_id(tmp_path: Path) -> None:
     file = save_image(tmp_path / "echo.tar")
-    (image,) = read_image_tar(file)
+    (image,) = read_archive(file)
 
     assert f"docker tag {image.id} client1-echo" in check(file)[0]
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_image_tar_is_refused(tmp_path: Path, content: bytes |
         file.write_bytes(content)
 
     with pytest.raises(ValueError, match=said):
-        read_image_tar(file)
+        read_archive(file)
 
 
 def test_a_tar_that_is_cut_is_refused(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_tar_that_is_cut_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-40])
 
     with pytest.raises(ValueError, match=r"is no tar|no usable"):
-        read_image_tar(file)
+        read_archive(file)
 
 
 def test_the_prefix_is_put_on_once() -> None:

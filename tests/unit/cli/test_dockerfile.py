@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from emasync.cli.dockerfile import build_faults, excluded, read_dockerfile
+from emasync.cli.dockerfile import build_problems, dockerignore_patterns, read_dockerfile
 from emasync.model import RemotePath
 from emasync.transfer.planning.filters import Filters
 
 
 def faults(text: str, *names: str) -> list[str]:
-    return build_faults(read_dockerfile(text), names)
+    return build_problems(read_dockerfile(text), names)
 
 
 def sent(names: list[str], *ignore: str) -> list[str]:
-    patterns = excluded(names, ignore, keep={"Dockerfile", ".dockerignore"})
+    patterns = dockerignore_patterns(names, ignore, keep={"Dockerfile", ".dockerignore"})
     return [name for name in names if Filters(exclude=tuple(patterns)).takes(RemotePath(name))]
 
 
@@ -77,4 +77,4 @@ def test_a_dockerignore_is_read_as_docker_reads_it() -> None:
 def test_a_folder_of_which_nothing_stays_is_one_pattern() -> None:
     names = [f"node_modules/m{index}/x.js" for index in range(500)] + ["Dockerfile"]
 
-    assert excluded(names, ["node_modules"], keep={"Dockerfile"}) == ["/node_modules/"]
+    assert dockerignore_patterns(names, ["node_modules"], keep={"Dockerfile"}) == ["/node_modules/"]

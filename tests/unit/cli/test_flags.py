@@ -1,4 +1,4 @@
-"""What the verbs make of their arguments, without a process for each."""
+"""What the commands make of their arguments, without a process for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emasync.cli import emasync
         ("simulator", ["--port", "--user", "--generation", "--exclusive", "--root", "--quiet", "--pod-run"]),
     ],
 )
-def test_each_verb_explains_its_flags(verb: str, flags: list[str]) -> None:
+def test_each_command_explains_its_flags(verb: str, flags: list[str]) -> None:
     result = CliRunner().invoke(emasync, [verb, "--help"], prog_name="emasync")
 
     assert result.exit_code == 0
@@ -76,8 +76,8 @@ def _never(*_: Sequence[object]) -> None:
     raise AssertionError("it has begun")
 
 
-# Sabotage: give any verb an option like `--password TEXT`, or `config set` the key `password`: argv is for all to see.
-def test_no_option_or_argument_of_any_verb_takes_a_password_or_a_token() -> None:
+# Sabotage: give a command an option like `--password TEXT`, or `config set` the key `password`: argv is for all to see.
+def test_no_option_or_argument_of_any_command_takes_a_password_or_a_token() -> None:
     assert isinstance(emasync, click.Group)
     seen = 0
     for words, verb in _verbs(emasync, ()):

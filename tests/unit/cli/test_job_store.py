@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from emasync.cli.job_store import JobStore, Record, job_id
+from emasync.cli.job_store import JobRecord, JobStore, job_id
 
 DAY = 86400.0
 
 
-def _record(job: str = "0123456789") -> Record:
-    return Record(
+def _record(job: str = "0123456789") -> JobRecord:
+    return JobRecord(
         id=job,
         words=("sync", "up"),
         flags=("--delete",),

@@ -1,4 +1,4 @@
-"""What a verb prints: a text is one line, a list is several, and a name stays whole and harmless."""
+"""What a command prints: a text is one line, a list is several, and a name stays whole and harmless."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emasync import Direction, Outcome, OutcomeState, RemotePath
-from emasync.cli.output import Out, Report, escape_name
+from emasync.cli.output import Output, ReportFile, escape_name
 
 HOSTILE = "a\nb\rc\x1b[2Jd\u202ee\x85f\u2028g\th\x08i\x7fj"
 _ESCAPED = r"a\x0ab\x0dc\x1b[2Jd\u202ee\x85f\u2028g\x09h\x08i\x7fj"
@@ -17,17 +17,17 @@ _ESCAPED = r"a\x0ab\x0dc\x1b[2Jd\u202ee\x85f\u2028g\x09h\x08i\x7fj"
 
 def printed(*, as_json: bool, text: str | list[str] = "", **fields: object) -> str:
     stdout = io.StringIO()
-    Out(as_json=as_json, quiet=False, stdout=stdout).result("kind", text, **fields)
+    Output(as_json=as_json, quiet=False, stdout=stdout).result("kind", text, **fields)
     return stdout.getvalue()
 
 
 def test_a_text_is_one_line_whatever_it_holds() -> None:
-    # Sabotage: `for line in text.split("\n")` in Out.result.
+    # Sabotage: `for line in text.split("\n")` in Output.result.
     assert printed(as_json=False, text=HOSTILE) == f"{_ESCAPED}\n"
 
 
 def test_a_list_is_a_line_for_each_of_its_texts() -> None:
-    # Sabotage: "\n".join(text) in Out.result.
+    # Sabotage: "\n".join(text) in Output.result.
     assert printed(as_json=False, text=["one", HOSTILE]) == f"one\n{_ESCAPED}\n"
 
 
@@ -47,7 +47,7 @@ def test_json_keeps_the_name_in_printable_ascii() -> None:
 
 def test_a_report_file_keeps_the_name_in_printable_ascii(tmp_path: Path) -> None:
     # Sabotage: ensure_ascii=False in _json_line.
-    report = Report(tmp_path / "r.jsonl")
+    report = ReportFile(tmp_path / "r.jsonl")
     outcome = Outcome(
         path=RemotePath(HOSTILE), place=HOSTILE, direction=Direction.DOWNLINK, state=OutcomeState.SKIPPED, reason="none"
     )
@@ -58,8 +58,8 @@ def test_a_report_file_keeps_the_name_in_printable_ascii(tmp_path: Path) -> None
     assert line[:-1].isprintable()
 
 
-@pytest.mark.parametrize("tell", ["say", "warn", "error"])
+@pytest.mark.parametrize("tell", ["info", "warn", "error"])
 def test_what_goes_to_stderr_is_one_line_too(tell: str, capsys: pytest.CaptureFixture[str]) -> None:
     # Sabotage: print(text) in place of print(safe(text)) in the method.
-    getattr(Out(as_json=False, quiet=False), tell)(HOSTILE)
+    getattr(Output(as_json=False, quiet=False), tell)(HOSTILE)
     assert capsys.readouterr().err.removeprefix("emasync: ") == f"{_ESCAPED}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emasync import FileEntry, FileTree, Glob, NotFoundError, RemotePath, UnsafePathError
-from emasync.cli.remote_selection import choose, choose_removals, removal_command
+from emasync.cli.remote_selection import removal_command, select, select_removals
 
 
 def listing(*paths: str, folders: tuple[str, ...] = ()) -> FileTree:
@@ -13,7 +13,7 @@ def listing(*paths: str, folders: tuple[str, ...] = ()) -> FileTree:
 
 
 def removed(tree: FileTree, *asked: str | Glob, literal: bool = False) -> list[str]:
-    return [f"{one.path}/" if one.is_folder else one.path for one in choose_removals(tree, asked, literal=literal)]
+    return [f"{one.path}/" if one.is_folder else one.path for one in select_removals(tree, asked, literal=literal)]
 
 
 TREE = listing("run1.log", "run*.log", "a?b", "axb", "d/x", "d/e/y", "d2/z", folders=("d", "d/e", "d2", "empty"))
@@ -38,7 +38,7 @@ TREE = listing("run1.log", "run*.log", "a?b", "axb", "d/x", "d/e/y", "d2/z", fol
     ],
 )
 def test_a_removal_takes_what_its_paths_say(asked: list[str | Glob], expected: list[str]) -> None:
-    # Sabotage: take `choose` for `_chosen` in choose_removals: run*.log is one file then.
+    # Sabotage: take `select` for `_chosen` in select_removals: run*.log is one file then.
     assert removed(TREE, *asked) == expected
 
 
@@ -81,7 +81,7 @@ def test_the_whole_volume_is_never_meant(path: str, literal: bool) -> None:
     ],
 )
 def test_a_file_or_a_pattern_named_as_a_folder_is_misuse(asked: str | Glob, why: str) -> None:
-    # Sabotage: drop the `means_contents` of choose_named, or either one of _chosen.
+    # Sabotage: drop the `means_contents` of select_named, or either one of _chosen.
     with pytest.raises(ValueError, match=why):
         removed(TREE, asked)
 
@@ -105,13 +105,13 @@ def test_a_listed_name_that_the_em_may_take_for_another_is_refused(tree: FileTre
         removed(tree, asked)
 
 
-def test_verbs_that_only_look_take_an_exact_name_first_and_folders_with_or_without_a_slash() -> None:
-    # Sabotage: look for patterns first in `choose`.
-    assert [one.path for one in choose(TREE, "run*.log")] == ["run*.log"]
-    assert [one.path for one in choose(TREE, Glob("run?.log"))] == ["run1.log", "run*.log"]
-    assert [one.is_folder for path in ("d", "d/", "") for one in choose(TREE, path)] == [True, True, True]
+def test_commands_that_only_look_take_an_exact_name_first_and_folders_with_or_without_a_slash() -> None:
+    # Sabotage: look for patterns first in `select`.
+    assert [one.path for one in select(TREE, "run*.log")] == ["run*.log"]
+    assert [one.path for one in select(TREE, Glob("run?.log"))] == ["run1.log", "run*.log"]
+    assert [one.is_folder for path in ("d", "d/", "") for one in select(TREE, path)] == [True, True, True]
     with pytest.raises(ValueError, match="is a file, not a folder"):
-        choose(TREE, "run1.log/")
+        select(TREE, "run1.log/")
 
 
 def test_the_command_in_a_message_removes_the_one_file() -> None:

@@ -51,7 +51,7 @@ async def test_a_durable_save_flushes_the_file_then_places_it_then_flushes_the_f
     assert journal.steps == ["fsync folder", "fsync file", "place", "fsync folder"]  # first the destination's own entry
 
 
-# Sabotage: no `_flush_entry` in _make_root; or no `entries.flush` in open_directory.
+# Sabotage: no `_flush_entry` in _make_root; or no `flushed.flush` in open_directory.
 async def test_a_durable_save_flushes_the_entries_of_new_folders(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ async def test_a_flush_that_fails_fails_all_that_wait_for_it_and_the_next_one_tr
     assert tree(dest) == {"first", "new/", "new/c"}
 
 
-# Sabotage: `fsync_folder(parent)` for `entries.flush(...)` in `_flush_entry`: each thread flushes for itself.
+# Sabotage: `fsync_directory(parent_fd)` for `flushed.flush(...)` in `_flush_entry`: each thread flushes for itself.
 async def test_a_destination_that_many_threads_make_at_once_is_flushed_once(
     dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

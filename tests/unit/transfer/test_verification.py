@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
-from emasync.transfer.verification import TagCompatibility, TagState, Verdict, verify_sent
+from emasync.transfer.verification import SentFile, TagCompatibility, TagState, Verdict, verify_sent
 
 UNKNOWN, CONFIRMED, INCOMPATIBLE = TagState.UNKNOWN, TagState.CONFIRMED, TagState.INCOMPATIBLE
 NO = None
@@ -38,7 +38,8 @@ def verdict(
 ) -> Verdict:
     tree = FileTree([] if listed is None else [listed], folders=["d"], unknown_folders=unknown_folders)
     tags = tags_of(state)
-    return verify_sent(PATH, tree, size=10, tag=tag, counted=counted, tags=tags, verify=verify, resent=resent)
+    sent = SentFile(path=PATH, size=10, tag=tag, acknowledged=counted, resent=resent)
+    return verify_sent(sent, tree, tags=tags, verify=verify)
 
 
 # Sent: 10 bytes with tag 7. `how` None: not arrived.
@@ -75,7 +76,8 @@ ROWS: list[tuple[FileEntry | None, TagState, Verify, bool, Verified | None]] = [
 def test_a_sent_file_is_judged_by_what_is_listed(
     listed: FileEntry | None, state: TagState, verify: Verify, counted: bool, how: Verified | None
 ) -> None:
-    # Sabotage: drop `or not counted`, or `if not counted`: an old file of that size passes for the lost one.
+    # Sabotage: drop `or not file.acknowledged`, or `if not file.acknowledged`: an old file of that size
+    # passes for the lost one.
     found = verdict(listed, state, verify=verify, counted=counted)
     assert found.arrived is (how is not None)
     assert found.listed
@@ -85,7 +87,8 @@ def test_a_sent_file_is_judged_by_what_is_listed(
         assert found.mismatch_reason
 
 
-# Sabotage: leave `resent` out of `_compare_tags`: sent for ever; or `counted`: an older file passes for the lost one.
+# Sabotage: leave `resent` out of `_compare_tags`: sent for ever; or `acknowledged`: an older file passes for
+# the lost one.
 @pytest.mark.parametrize(
     ("state", "counted", "how"),
     [

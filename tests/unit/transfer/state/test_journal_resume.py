@@ -112,7 +112,7 @@ def test_what_the_journal_does_not_know_is_moved() -> None:
 
 
 def test_a_row_of_the_other_direction_is_misuse() -> None:
-    with pytest.raises(ValueError, match="says nothing of a downlink"):
+    with pytest.raises(ValueError, match="direction uplink, the file of downlink"):
         resume_action(row_of(UP), direction=DOWN, current=Facts(), listed=entry(), tags=SURE)
 
 
