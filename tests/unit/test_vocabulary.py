@@ -79,7 +79,6 @@ RETIRED_NAMES = {
     "Turn": "AdmissionDecision",
     "Verbs": "LazyGroup",
     "account": "stats, user",
-    "before": "directory",
     "box": "simulator",
     "caller": "pipeline",
     "ending": "result, summary",
@@ -93,8 +92,6 @@ RETIRED_NAMES = {
 """Whole identifiers, leading underscores apart."""
 
 EXEMPT = {
-    ("api/pods.py", "before"): "public: the status before the run",
-    ("model/pods.py", "before"): "public: the status before the run",
     ("model/outcome.py", "place"): "public: the local path of an outcome as text",
     ("transfer/planning/scan.py", "link"): "a symbolic link",
 }
