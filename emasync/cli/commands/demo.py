@@ -125,7 +125,7 @@ async def _em(display: Display) -> AsyncIterator[tuple[Client, str]]:
             yield em, "embedded simulator"
 
 
-async def _job(
+async def _job(  # noqa: PLR0913 - what the flags decided, each used once
     em: Client, name: str, display: Display, *, files: int, base: str, replace: bool, clean_up: anyio.CancelScope
 ) -> ExitCode:
     summary = DemoSummary(em=name, began=time.monotonic())
@@ -157,7 +157,7 @@ async def _refuse_to_disturb(em: Client, name: str, *, replace: bool) -> None:
         )
 
 
-async def _work(
+async def _work(  # noqa: PLR0913 - what the steps before it made, each used once
     em: Client, display: Display, summary: DemoSummary, samples: Samples, *, folder: str, here: Path
 ) -> None:
     display.step(f"Uplink {samples.count} files ({size(samples.bytes)}) to {folder}/")

@@ -61,7 +61,7 @@ class DownlinkOptions:
 @with_plan_options
 @with_global_options
 @with_transfer_options
-def down(
+def down(  # noqa: PLR0913 - click: one parameter for each flag
     options: GlobalOptions,
     *,
     downlink: DownlinkOptions,

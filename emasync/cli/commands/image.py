@@ -44,7 +44,7 @@ def image() -> None:
 @option("--dockerfile", default="Dockerfile", show_default=True, metavar="FILE", help="its path inside the context")
 @option("--remote", metavar="FOLDER", help="where in the volume to put the context [the folder's name]")
 @option("--no-uplink", is_flag=True, help="the context is in the volume already")
-def image_build(
+def image_build(  # noqa: PLR0913 - click: one parameter for each flag
     options: GlobalOptions,
     name: str,
     context: str,

@@ -32,7 +32,7 @@ from emasync.model import RemotePath, safe
 @option("--to", "folder", default="", metavar="FOLDER", help="where in the volume to put the tar [its root]")
 @option("--rm-tar", is_flag=True, help="delete the tar from the volume once it is loaded")
 @option("--force", is_flag=True, help="send it in spite of what the checks say")
-def image_push(
+def image_push(  # noqa: PLR0913 - click: one parameter for each flag
     options: GlobalOptions,
     file: Path,
     image: str,
@@ -60,7 +60,7 @@ def _settings(options: GlobalOptions, *, at_least: int) -> Settings:
     return replace(settings, limits=limits)
 
 
-async def _push(
+async def _push(  # noqa: PLR0913 - what the flags decided, each used once
     context: CommandContext,
     *,
     file: Path,

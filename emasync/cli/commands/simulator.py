@@ -31,7 +31,7 @@ from emasync.simulator import Generation, Simulator
 @click.option("--pod-run", type=click.FloatRange(min=0), default=5.0, show_default=True, help="seconds")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="keep volumes here [a temporary folder]")
 @click.option("-q", "--quiet", is_flag=True, help="no line per request")
-def simulator(
+def simulator(  # noqa: PLR0913 - click: one parameter for each flag
     port: int,
     users: tuple[str, ...],
     generation: Generation,

@@ -45,7 +45,7 @@ class UplinkOptions:
 @with_plan_options
 @with_global_options
 @with_transfer_options
-def up(
+def up(  # noqa: PLR0913 - click: one parameter for each flag
     options: GlobalOptions,
     *,
     uplink: UplinkOptions,
