@@ -128,7 +128,7 @@ async def test_an_uplink_whose_tag_differs_is_sent_once_more_and_then_noted(
 ) -> None:
     monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(3))
-    monkeypatch.setattr("emasync.transfer.tag_probe._LARGEST", 4)  # nothing can be found out by reading
+    monkeypatch.setattr("emasync.transfer.tag_probe._MAX_SIZE", 4)  # nothing can be found out by reading
     source = write(tmp_path / "source", {"a.bin": b"content", "b.bin": b"content of b"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         report = await em.uplink(f"{source}/")
