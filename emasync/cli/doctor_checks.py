@@ -15,11 +15,11 @@ from typing import Any
 
 import anyio
 
-from emasync.api.files import Content, verify_content
 from emasync.cli.output import escape_name, size
 from emasync.cli.unretried_client import Answer, UnretriedClient
 from emasync.config import Limits
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
+from emasync.http.response import FileContent
 from emasync.model import FileEntry, FileTree, Token
 from emasync.wire import requests
 from emasync.wire.content_tag import content_tag
@@ -230,12 +230,12 @@ class _Checks:
     async def _read(self, entry: FileEntry) -> bytes:
         token = await self._em.token()
         async with self._em.transport.send(requests.downlink(self._volume, entry.path), token=token.access) as reply:
-            content = Content(reply, Limits(), expected_size=entry.size)
+            content = FileContent(reply, Limits(), expected_size=entry.size)
             parts = []
             while chunk := await content.receive():
                 parts.append(chunk)
         data = b"".join(parts)
-        verify_content(content, hashlib.sha256(data).hexdigest())
+        content.verify(hashlib.sha256(data).hexdigest())
         return data
 
     async def concurrency(self) -> Finding:

@@ -57,7 +57,7 @@ def save_plan(plan: UplinkPlan | DownlinkPlan, file: str) -> None:
     if isinstance(plan, UplinkPlan):
         cwd = Path.cwd()
         calls = (
-            replace(call, items=tuple(replace(item, before=prefix(cwd / item.before)) for item in call.items))
+            replace(call, items=tuple(replace(item, directory=prefix(cwd / item.directory)) for item in call.items))
             for call in plan.calls
         )
         plan = replace(plan, calls=tuple(calls))

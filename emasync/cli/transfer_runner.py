@@ -22,7 +22,7 @@ from emasync.cli.summary import print_summary, report_code
 from emasync.cli.transfer_options import CommandLine, TransferOptions, command_line
 from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying
-from emasync.transfer.ledger import OptionalJournal, journal_lost
+from emasync.transfer.state.transfer_journal import OptionalJournal, journal_lost
 from emasync.transfer.transfer import Transfer
 
 Confirm = Callable[[SyncSummary], Awaitable[bool]]

@@ -1,7 +1,7 @@
-"""`TempFile`: one file on its way to its final name.
+"""`AtomicFile`: a temporary file that gets its final name in one step, whole or not at all.
 
-Owns: the temporary file, and the step that puts it in place whole or not at all. Hashes nothing.
-Synchronous: every method runs in a file thread. May import errors, model, and its room. Knows nothing of asyncio.
+Also removes files: those that a sync deletes, and temporary files that a killed process left. Computes no hashes.
+Synchronous: everything runs in a file thread. Must not import asyncio, the writer or the reader.
 """
 
 from __future__ import annotations
@@ -13,267 +13,354 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emasync.disk.directory import RootGuard, open_folder, resolves_to
-from emasync.disk.entries import fsync_folder
+from emasync.disk.directory import RootGuard, find_directory, fsync_directory, open_directory, resolves_to
 from emasync.disk.fingerprint import Fingerprint
-from emasync.disk.safe_paths import TEMP_PREFIX
+from emasync.disk.safe_paths import TEMP_PREFIX, local_parts
 from emasync.errors import TargetChangedError, UnsafePathError
-from emasync.model import Overwrite, safe
+from emasync.model import Overwrite, RemotePath, safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_TOO_YOUNG_S = 0.1  # a temporary file is locked microseconds after it was made; until then it looks abandoned
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    """A condition for replacing or removing a file: what is there still has this fingerprint (None: nothing was there,
-    so nothing may be replaced)."""
+    """A condition for replacing or removing a file: the file at the path still has this fingerprint.
+
+    None means that no file was there, so none may be replaced.
+    """
 
     fingerprint: Fingerprint | None
 
-    def check(self, folder: int, name: str, *, path: Path) -> bool:
-        """Whether there is a file `name` in the opened `folder`; TargetChangedError if it is another one than seen."""
+    def check(self, directory_fd: int, name: str, *, path: Path) -> bool:
+        """Whether a file `name` is in the opened directory; TargetChangedError if its fingerprint differs."""
         try:
-            found = Fingerprint.of(os.stat(name, dir_fd=folder))
+            found = Fingerprint.of(os.stat(name, dir_fd=directory_fd))
         except FileNotFoundError:
             return False
         if found != self.fingerprint:
-            raise self.changed(path)
+            raise self.change_error(path)
         return True
 
-    def changed(self, path: Path) -> TargetChangedError:
-        """The error for a file at `path` that is not the one that was seen."""
+    def change_error(self, path: Path) -> TargetChangedError:
+        """The error for a file at `path` that appeared or changed."""
         what = "appeared" if self.fingerprint is None else "changed"
         return TargetChangedError(f"{safe(path)} {what} here since it was compared; it was kept as it is")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where a file is to be, and how: `parts` are names that `local_parts` has passed, `mode` its final mode bits.
-    `unchanged`: replace only what is still as it was."""
+class WriteTarget:
+    """Where a file is to be written, and how: at `path` below `root`.
+
+    `durable`: the file and its name are on the disk once it is committed. `root_guard` is that of the transfer. With
+    `unchanged` a file is replaced only if it is as it was, whatever `overwrite` says. UnsafePathError for a path that
+    is not allowed on this machine.
+    """
 
     root: Path
-    parts: tuple[str, ...]
+    path: RemotePath
     overwrite: Overwrite
     durable: bool
-    mode: int
-    pin: RootGuard | None = None
+    root_guard: RootGuard | None = None
     unchanged: Unchanged | None = None
+    parts: tuple[str, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", local_parts(self.path))
 
     @property
-    def path(self) -> Path:
-        """The final path."""
+    def local_path(self) -> Path:
+        """The final path on this machine."""
         return self.root.joinpath(*self.parts)
 
 
-def temp_name() -> str:
-    """A name nobody can guess or has planted; new for every attempt."""
+def temporary_name() -> str:
+    """A random name, so that nobody can plant a link at it; a new one for every attempt."""
     return f"{TEMP_PREFIX}{secrets.token_hex(8)}.part"
 
 
-class TempFile(io.FileIO):
-    """A new private file (0600) in the folder of `target`, which is made where it is missing.
+class AtomicFile(io.FileIO):
+    """A new private file (0600) in the directory of `target`, which is made where it is missing.
 
-    Whoever made it must `discard` it in the end, published or not. One lock is around every method: a write whose
-    caller was cancelled still ends in its thread, and `discard` and `publish` wait for it instead of racing it.
-    Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may not be (over)written.
+    The caller must `discard` it in the end, published or not. One lock guards every method: a write whose caller was
+    cancelled still runs to its end in its thread, and `discard` and `publish` wait for it.
+    `mode` are its final mode bits. Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may
+    not be written or replaced.
     """
 
-    def __init__(self, target: Target, *, new_name: Callable[[], str] = temp_name) -> None:
+    def __init__(self, target: WriteTarget, *, mode: int, new_name: Callable[[], str] = temporary_name) -> None:
         self.target = target
         self.size = 0
+        self._mode = mode
         self._lock = threading.Lock()
-        self._whole = True  # every write so far went through
-        self._moved = False
-        self.found: os.stat_result | None = None  # the whole file, closed, just before it got its final name
-        self._folder: int | None = open_folder(target.root, target.parts[:-1], durable=target.durable, pin=target.pin)
+        self._writes_complete = True
+        self._published = False
+        self.published_stat: os.stat_result | None = None  # of the whole file, closed, just before it was renamed
+        self._directory_fd: int | None = open_directory(
+            target.root, target.parts[:-1], durable=target.durable, root_guard=target.root_guard
+        )
         try:
-            with _naming(target):
-                self._refuse_occupied(self._folder)
-                self._temp = new_name()
-                super().__init__(_create(self._folder, self._temp), "wb")
+            with _with_final_path(target):
+                self._refuse_occupied(self._directory_fd)
+                self._temporary_name = new_name()
+                super().__init__(_create(self._directory_fd, self._temporary_name), "wb")
         except BaseException:
-            os.close(self._folder)
+            os.close(self._directory_fd)
             raise
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """All of `data` to the file. After an error, ENOSPC for one, it can only be discarded."""
+        """Write all of `data`. After an error (ENOSPC for one) the file can only be discarded."""
         view = memoryview(data).cast("B")
-        with self._lock, _naming(self.target):
+        with self._lock, _with_final_path(self.target):
             self._check_open()
-            self._check_whole()
-            self._whole, done = False, 0
+            self._check_writes_complete()
+            self._writes_complete, done = False, 0
             while done < len(view):
                 done += os.write(self.fileno(), view[done:])
             self.size += done
-            self._whole = True
+            self._writes_complete = True
         return done
 
     def check_space(self, size: int) -> None:
-        """OSError (ENOSPC) if the file system says that it has less than `size` bytes free for us."""
+        """OSError (ENOSPC) if the file system reports fewer than `size` bytes free for this user."""
         with self._lock:
-            room = os.fstatvfs(self._check_open())
-        free = room.f_bavail * room.f_frsize
-        if room.f_blocks and size > free:  # no blocks at all: a file system without a limit
+            space = os.fstatvfs(self._check_open())
+        free = space.f_bavail * space.f_frsize
+        if space.f_blocks and size > free:  # no blocks at all: a file system without a limit
             raise OSError(
                 errno.ENOSPC,
                 f"not enough space: the file has {size} bytes, {free} are free",
-                os.fspath(self.target.path),
+                os.fspath(self.target.local_path),
             )
 
-    def publish(self, *, flush_folder: bool = True) -> Path:
-        """Put the file at its final name. Before that name changes the bytes are on the disk, if `durable`.
-
-        With `flush_folder` off the new name itself may be lost in a power cut until the caller flushes the folder.
-        """
-        with self._lock, _naming(self.target):
-            folder = self._check_open()
-            self._check_whole()
-            os.fchmod(self.fileno(), self.target.mode)
+    def publish(self) -> Path:
+        """Give the file its final name. If `durable`, its bytes are on the disk before that, and the name after it."""
+        with self._lock, _with_final_path(self.target):
+            directory_fd = self._check_open()
+            self._check_writes_complete()
+            os.fchmod(self.fileno(), self._mode)
             if self.target.durable:
                 os.fsync(self.fileno())
             written = os.fstat(self.fileno())
-            held = os.dup(self.fileno())  # its lock, which keeps a sweep away until the file has its final name
+            # A second descriptor keeps the lock, so that no `sweep` removes the file before it is renamed.
+            locked_fd = os.dup(self.fileno())
             try:
                 super().close()  # before the rename: network file systems report late write errors here
-                self._check_unswapped(folder, written)
-                self._move(folder)
+                self._check_not_swapped(directory_fd, written)
+                self._move(directory_fd)
             finally:
-                with suppress(OSError):  # what was written was flushed by the first close
-                    os.close(held)
-            if self.target.durable and flush_folder:
-                fsync_folder(folder)
-        return self.target.path
+                with suppress(OSError):  # the first close has flushed all data
+                    os.close(locked_fd)
+            if self.target.durable:
+                fsync_directory(directory_fd)
+        return self.target.local_path
 
     def discard(self) -> None:
-        """Close all, and remove the temporary file if it was not published. May be called again."""
+        """Close the file, and remove it if it was not published. May be called again."""
         with self._lock:
-            if (folder := self._folder) is None:
+            if (directory_fd := self._directory_fd) is None:
                 return
-            self._folder = None
-            with _naming(self.target), ExitStack() as left:  # last in, first out, whatever fails
-                left.callback(os.close, folder)
-                if not self._moved:
-                    left.callback(self._remove, folder)
-                left.callback(super().close)
+            self._directory_fd = None
+            with _with_final_path(self.target), ExitStack() as cleanup:  # last in, first out, whatever fails
+                cleanup.callback(os.close, directory_fd)
+                if not self._published:
+                    cleanup.callback(self._remove, directory_fd)
+                cleanup.callback(super().close)
 
-    def _remove(self, folder: int) -> None:
-        with suppress(FileNotFoundError):  # somebody tidied up before us
-            os.unlink(self._temp, dir_fd=folder)
+    def _remove(self, directory_fd: int) -> None:
+        with suppress(FileNotFoundError):  # another process has removed it
+            os.unlink(self._temporary_name, dir_fd=directory_fd)
 
     def _check_open(self) -> int:
-        if self._folder is None or self.closed:
+        if self._directory_fd is None or self.closed:
             raise ValueError("this file is already published or discarded")
-        return self._folder
+        return self._directory_fd
 
-    def _check_whole(self) -> None:
-        if not self._whole:
+    def _check_writes_complete(self) -> None:
+        if not self._writes_complete:
             raise ValueError("a write has failed: this file can only be discarded")
 
-    def _refuse_occupied(self, folder: int) -> None:
-        # Before a byte is fetched; `_move` is what makes it certain.
+    def _refuse_occupied(self, directory_fd: int) -> None:
+        # An early check, before a byte is fetched; `_move` makes certain.
         try:
-            found = os.stat(self.target.parts[-1], dir_fd=folder, follow_symlinks=False)
+            found = os.stat(self.target.parts[-1], dir_fd=directory_fd, follow_symlinks=False)
         except FileNotFoundError:
             return
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "a folder is in the way of the file", self.target.parts[-1])
         if self.target.unchanged is not None:
-            self.target.unchanged.check(folder, self.target.parts[-1], path=self.target.path)
+            self.target.unchanged.check(directory_fd, self.target.parts[-1], path=self.target.local_path)
         elif self.target.overwrite != "replace":
-            raise _exists()
+            raise _exists_error()
 
-    def _check_unswapped(self, folder: int, written: os.stat_result) -> None:
+    def _check_not_swapped(self, directory_fd: int, written: os.stat_result) -> None:
         try:
-            self.found = os.stat(self._temp, dir_fd=folder, follow_symlinks=False)
-            swapped = not os.path.samestat(written, self.found)
+            self.published_stat = os.stat(self._temporary_name, dir_fd=directory_fd, follow_symlinks=False)
+            swapped = not os.path.samestat(written, self.published_stat)
         except FileNotFoundError:
             swapped = True
         if swapped:
             what = "the temporary file was removed or replaced"
-        elif not resolves_to(self.target.root, self.target.parts[:-1], folder):
+        elif not resolves_to(self.target.root, self.target.parts[:-1], directory_fd):
             what = "a folder on the way was moved or replaced"
         else:
             return
-        raise UnsafePathError(f"cannot save {safe(self.target.path)}: {what} meanwhile", name=self._temp, reason=what)
+        raise UnsafePathError(
+            f"cannot save {safe(self.target.local_path)}: {what} meanwhile", name=self._temporary_name, reason=what
+        )
 
-    def _move(self, folder: int) -> None:
+    def _move(self, directory_fd: int) -> None:
         name, unchanged = self.target.parts[-1], self.target.unchanged
         if unchanged is None:
             replace = self.target.overwrite == "replace"
-        else:  # looked at as late as can be: nothing can be renamed on condition
-            replace = unchanged.check(folder, name, path=self.target.path)
+        else:  # checked as late as possible, because no rename depends on a condition
+            replace = unchanged.check(directory_fd, name, path=self.target.local_path)
         if replace:
-            os.rename(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(self._temporary_name, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
         else:
             try:
-                self._move_to_free_name(folder, name)
+                self._link_to_free_name(directory_fd, name)
             except FileExistsError:
                 if unchanged is None:
                     raise
-                raise unchanged.changed(self.target.path) from None
-        self._moved = True
+                raise unchanged.change_error(self.target.local_path) from None
+        self._published = True
 
-    def _move_to_free_name(self, folder: int, name: str) -> None:
+    def _link_to_free_name(self, directory_fd: int, name: str) -> None:
         try:
-            os.link(self._temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(self._temporary_name, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd, follow_symlinks=False)
         except FileExistsError:
-            raise _exists() from None
+            raise _exists_error() from None
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                 raise
-            _rename_noreplace(folder, self._temp, name)
+            _rename_noreplace(directory_fd, self._temporary_name, name)
         else:
-            with suppress(OSError):  # the file is in place: whatever keeps its other name there, it has not failed
-                os.unlink(self._temp, dir_fd=folder)
+            with suppress(OSError):  # the file is in place: that its other name stays is no failure
+                os.unlink(self._temporary_name, dir_fd=directory_fd)
 
 
 @contextmanager
-def _naming(target: Target) -> Iterator[None]:
-    """OSErrors that pass say the final path instead of nothing, or a name relative to a descriptor."""
+def _with_final_path(target: WriteTarget) -> Iterator[None]:
+    """Put the final path into OSErrors, which else name no file, or one relative to a descriptor."""
     try:
         yield
     except OSError as error:
-        error.filename = os.fspath(target.path)
-        del error.filename2  # set to None it would be printed
+        error.filename = os.fspath(target.local_path)
+        del error.filename2  # if set to None, it is printed
         raise
 
 
-def _create(folder: int, name: str) -> int:
+def _create(directory_fd: int, name: str) -> int:
     try:
-        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-    except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory_fd)
+    except FileExistsError:  # not the FileExistsError that callers take for "the target exists"
         what = "is taken by something that emasync did not make"
         raise UnsafePathError(f"the temporary name {name} {what}", name=name, reason=what) from None
-    with suppress(OSError):  # a file system without locks: then nobody sweeps, either
-        fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says "in use" to `sweep`; ends with this process
-    return made
+    with suppress(OSError):  # a file system without locks: there `sweep` removes nothing, either
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `sweep` that the file is in use; ends with this process
+    return fd
 
 
-def _exists() -> FileExistsError:
+def _exists_error() -> FileExistsError:
     return FileExistsError(errno.EEXIST, "the file exists, and overwriting it was not asked for")
 
 
-def _rename_noreplace(folder: int, old: str, new: str) -> None:
-    """For file systems without hard links (FAT, exFAT): Linux can rename without replacing, Python does not say how."""
+def _rename_noreplace(directory_fd: int, old: str, new: str) -> None:
+    """Rename without replacing, for file systems without hard links (FAT, exFAT); Python has no call for it."""
     import ctypes
 
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     flag_noreplace = 1
     if rename is None:
         code = errno.ENOTSUP
-    elif rename(folder, os.fsencode(old), folder, os.fsencode(new), flag_noreplace) == 0:
+    elif rename(directory_fd, os.fsencode(old), directory_fd, os.fsencode(new), flag_noreplace) == 0:
         return
     else:
         code = ctypes.get_errno()
     if code == errno.EEXIST:
-        raise _exists()
+        raise _exists_error()
     raise OSError(
         code, f"cannot put a file in place without replacing ({os.strerror(code)}); overwrite='replace' works"
     )
+
+
+def remove_file(
+    root: Path, path: RemotePath, *, root_guard: RootGuard | None = None, unchanged: Unchanged | None = None
+) -> None:
+    """Unlink ``root/path``; a link there is removed itself. A file that is gone already is no error.
+
+    UnsafePathError for a name or directory that must not be followed, TargetChangedError if the file is not as
+    `unchanged` says, else OSError.
+    """
+    parts = local_parts(path)
+    try:
+        directory_fd = find_directory(root, parts[:-1], root_guard=root_guard)
+    except FileNotFoundError:
+        return
+    try:
+        if unchanged is not None and not unchanged.check(directory_fd, parts[-1], path=root.joinpath(*parts)):
+            os.stat(
+                parts[-1], dir_fd=directory_fd, follow_symlinks=False
+            )  # FileNotFoundError: the file is gone already
+            raise unchanged.change_error(root.joinpath(*parts))  # a link to nowhere appeared
+        os.unlink(parts[-1], dir_fd=directory_fd)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        error.filename = os.fspath(root.joinpath(*parts))
+        raise
+    finally:
+        os.close(directory_fd)
+
+
+def sweep(root: Path, directories: Iterable[str]) -> int:
+    """Remove abandoned temporary files directly in `directories` (``a/b`` below `root`); returns how many there were.
+
+    A temporary file is abandoned when its lock can be taken: the process that made it, on any machine, has ended. What
+    cannot be examined or removed is left, and so is everything behind a symbolic link below `root`. A directory that is
+    missing is no error.
+    """
+    return sum(_sweep_directory(root, directory) for directory in directories)
+
+
+def _sweep_directory(root: Path, below: str) -> int:
+    try:
+        directory_fd = find_directory(root, tuple(below.split("/")) if below else ())
+    except (OSError, UnsafePathError):
+        return 0
+    try:
+        with os.scandir(directory_fd) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(TEMP_PREFIX)]
+        return sum(_remove_abandoned(directory_fd, name) for name in names if name.endswith(".part"))
+    except OSError:
+        return 0
+    finally:
+        os.close(directory_fd)
+
+
+def _remove_abandoned(directory_fd: int, name: str) -> bool:
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory_fd)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < _TOO_YOUNG_S:
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(name, dir_fd=directory_fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True

@@ -1,7 +1,7 @@
-"""Folders below a destination, opened so that no symbolic link can lead a write elsewhere. POSIX only.
+"""Directories below a destination, opened by file descriptors so that no symbolic link can lead a write elsewhere.
 
-Owns: walking and making folders by file descriptors, and flushing them. Synchronous: runs in a file thread.
-May import errors and model. Knows nothing of the files that are put there.
+Makes and flushes directories, and looks for a file in one. POSIX only, synchronous: runs in a file thread.
+Must not import the writer or the reader; knows nothing of how files are written.
 """
 
 from __future__ import annotations
@@ -11,38 +11,100 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
-from emasync.disk.entries import FlushedEntries, fsync_folder
+from emasync.disk.safe_paths import local_parts
 from emasync.errors import UnsafePathError, is_out_of_files
-from emasync.model import safe
+from emasync.model import RemotePath, safe
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_CANNOT_FLUSH = (errno.EINVAL, errno.EROFS)  # a file system that flushes no directories, or that never changes
+
+
+class FlushedEntries:
+    """Which directories have their entry in the parent directory on the disk for certain.
+
+    A file is on the disk only if the entries of the directories above it are. That a directory exists does not prove
+    that: another thread, another process, or a killed run may have made it without flushing its parent. So each parent
+    is flushed once, whoever made the directory, and all threads that need this wait for the same fsync.
+
+    Memory: a number for each directory. An fsync that failed is not remembered: the next caller tries again.
+    """
+
+    __slots__ = ("_flushed", "_lock", "_running")
+
+    def __init__(self) -> None:
+        self._flushed: set[int] = set()
+        self._running: dict[int, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def flush(self, parent_fd: int, directory_fd: int) -> None:
+        """Return once an fsync of the parent has ended that began with the directory in it. OSError if it failed."""
+        found = os.fstat(directory_fd)
+        key = found.st_dev << 64 | found.st_ino
+        with self._lock:
+            if key in self._flushed:
+                return
+            running = self._running.get(key)
+            own: Future[None] = Future()
+            if running is None:
+                self._running[key] = own
+        if running is not None:
+            failure = running.exception()
+            if isinstance(failure, OSError):
+                raise OSError(failure.errno, failure.strerror)  # a new one: each caller names its own file in it
+            return
+        self._fsync(parent_fd, key, own)
+
+    def _fsync(self, parent_fd: int, key: int, own: Future[None]) -> None:
+        try:
+            fsync_directory(parent_fd)
+        except OSError as error:
+            with self._lock:
+                del self._running[key]
+            own.set_exception(error)
+            raise
+        with self._lock:
+            del self._running[key]
+            self._flushed.add(key)
+        own.set_result(None)
+
+
+def fsync_directory(directory_fd: int) -> None:
+    """fsync of a directory: the names in it survive a power cut. Does nothing where directories cannot be flushed."""
+    try:
+        os.fsync(directory_fd)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
 
 
 class RootGuard:
-    """Which folder a destination is, from its first opening on: a path that leads elsewhere later is not followed. And
-    which folders in it are on the disk for certain: one transfer has one Pin."""
+    """Remembers which directory a destination was when it was first opened, and refuses another one at the same path.
 
-    __slots__ = ("_known", "_lock", "entries")
+    It also remembers which directories below it are flushed (`flushed`). One transfer has one guard.
+    """
+
+    __slots__ = ("_known", "_lock", "flushed")
 
     def __init__(self) -> None:
         self._known: os.stat_result | None = None
         self._lock = threading.Lock()
-        self.entries = FlushedEntries()
+        self.flushed = FlushedEntries()
 
     @property
     def known(self) -> bool:
-        """Whether it was opened before."""
+        """Whether the destination was opened before."""
         return self._known is not None
 
     def set(self, root: Path) -> None:
-        """Let it be the folder that `root` is now. OSError where it is none."""
+        """Remember the directory that `root` is now. OSError where it is none."""
         os.close(self.open(root))
 
     def open(self, root: Path) -> int:
-        """A descriptor of `root`. UnsafePathError if that is another folder than before."""
-        opened = os.open(root, _FOLDER)
+        """A descriptor of `root`. UnsafePathError if that is another directory than before."""
+        opened = os.open(root, _DIRECTORY)
         found = os.fstat(opened)
         with self._lock:
             self._known = self._known or found
@@ -57,55 +119,55 @@ def _moved(root: Path) -> UnsafePathError:
     return UnsafePathError(f"cannot go on in {safe(root)}: {what} meanwhile", name=os.fspath(root), reason=what)
 
 
-def open_folder(root: Path, parts: Sequence[str], *, durable: bool, pin: RootGuard | None = None) -> int:
-    """A descriptor of ``root/parts``, to be closed by the caller; folders that are missing are made.
+def open_directory(root: Path, parts: Sequence[str], *, durable: bool, root_guard: RootGuard | None = None) -> int:
+    """A descriptor of the directory ``root/parts``, to be closed by the caller; missing directories are made.
 
-    `root` is the user's word and may be or pass symbolic links; below it a link is an UnsafePathError, even one that
-    is planted while this runs. `durable`: when this returns, the entry of each of these folders in its parent is on the
-    disk, that of `root` too, whoever made them; a folder is made only in one of which that is true.
+    `root` is chosen by the user and may be, or pass, symbolic links; below it a link is an UnsafePathError, even one
+    that is planted while this runs. `durable`: when this returns, the entries of all these directories in their parents
+    are on the disk, that of `root` too, whoever made them; a directory is made only in one of which that is true.
     """
-    pin = pin or RootGuard()
-    entries = pin.entries if durable else None
-    known = pin.known  # asked first: another worker may make it and pin it between our miss and the question
+    root_guard = root_guard or RootGuard()
+    flushed = root_guard.flushed if durable else None
+    known = root_guard.known  # read first: another worker may make and open the root just after our open failed
     try:
-        current = pin.open(root)
+        current = root_guard.open(root)
     except FileNotFoundError:
         if known:
             raise _moved(root) from None
-        _make_root(root, entries)
-        current = pin.open(root)
-    done = 0
+        _make_root(root, flushed)
+        current = root_guard.open(root)
+    entered = 0
     try:
-        if entries is not None:
-            _flush_entry(current, entries)
+        if flushed is not None:
+            _flush_entry(current, flushed)
         for part in parts:
             inner = _enter(current, part, make=True)
             try:
-                if entries is not None:
-                    entries.flush(current, inner)
+                if flushed is not None:
+                    flushed.flush(current, inner)
             except BaseException:
                 os.close(inner)
                 raise
             os.close(current)
             current = inner
-            done += 1
+            entered += 1
     except BaseException as error:
         os.close(current)
         if isinstance(error, OSError):
-            error.filename = os.fspath(root.joinpath(*parts[: done + 1]))
+            error.filename = os.fspath(root.joinpath(*parts[: entered + 1]))
         raise
     return current
 
 
-def find_folder(root: Path, parts: Sequence[str], *, pin: RootGuard | None = None) -> int:
-    """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no such folder.
+def find_directory(root: Path, parts: Sequence[str], *, root_guard: RootGuard | None = None) -> int:
+    """A descriptor of ``root/parts`` as it is now, to be closed by the caller; OSError where there is no directory.
 
-    As in `open_folder` a link below `root` is an UnsafePathError.
+    As in `open_directory` a link below `root` is an UnsafePathError.
     """
-    pin = pin or RootGuard()
-    known = pin.known
+    root_guard = root_guard or RootGuard()
+    known = root_guard.known
     try:
-        current = pin.open(root)
+        current = root_guard.open(root)
     except FileNotFoundError:
         if known:
             raise _moved(root) from None
@@ -121,52 +183,61 @@ def find_folder(root: Path, parts: Sequence[str], *, pin: RootGuard | None = Non
     return current
 
 
-def resolves_to(root: Path, parts: Sequence[str], folder: int) -> bool:
-    """Whether ``root/parts`` still is the folder that `folder` was opened as. OSError where no file can be opened."""
+def resolves_to(root: Path, parts: Sequence[str], directory_fd: int) -> bool:
+    """Whether ``root/parts`` still is the directory that was opened as `directory_fd`. OSError where this process can
+    open no more files."""
     try:
-        current = find_folder(root, parts)
+        current = find_directory(root, parts)
     except (OSError, UnsafePathError) as error:
         if is_out_of_files(error):
-            raise  # says nothing of the folder
+            raise  # says nothing of the directory
         return False
     try:
-        return os.path.samestat(os.fstat(current), os.fstat(folder))
+        return os.path.samestat(os.fstat(current), os.fstat(directory_fd))
     finally:
         os.close(current)
 
 
-def flush_folder(folder: Path) -> None:
-    """fsync of a folder: the names in it (new, renamed) survive a power cut from here on."""
-    descriptor = os.open(folder, _FOLDER)
+def is_there(root: Path, path: RemotePath) -> bool:
+    """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `open_directory`."""
+    *parents, name = local_parts(path)
     try:
-        fsync_folder(descriptor)
-    finally:
-        os.close(descriptor)
+        directory_fd = find_directory(root, parents)
+        try:
+            os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+        finally:
+            os.close(directory_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        error.filename = os.fspath(root / path)
+        raise
+    return True
 
 
-def _enter(folder: int, part: str, *, make: bool) -> int:
-    flags = _FOLDER | os.O_NOFOLLOW
+def _enter(directory_fd: int, part: str, *, make: bool) -> int:
+    flags = _DIRECTORY | os.O_NOFOLLOW
     try:
-        return os.open(part, flags, dir_fd=folder)
+        return os.open(part, flags, dir_fd=directory_fd)
     except FileNotFoundError:
         if not make:
             raise
     except OSError as error:
-        raise _in_the_way(folder, part, error) from None
+        raise _error_for_obstacle(directory_fd, part, error) from None
     try:
-        os.mkdir(part, dir_fd=folder)
+        os.mkdir(part, dir_fd=directory_fd)
     except FileExistsError:
         pass  # another worker made it in between
     try:
-        return os.open(part, flags, dir_fd=folder)
+        return os.open(part, flags, dir_fd=directory_fd)
     except OSError as error:
-        raise _in_the_way(folder, part, error) from None
+        raise _error_for_obstacle(directory_fd, part, error) from None
 
 
-def _in_the_way(folder: int, part: str, error: OSError) -> Exception:
-    # Linux says ENOTDIR, others ELOOP, for a link where a folder was wanted: ask what it is.
+def _error_for_obstacle(directory_fd: int, part: str, error: OSError) -> Exception:
+    # Linux says ENOTDIR, others ELOOP, for a link where a directory was wanted: examine it.
     try:
-        is_link = stat.S_ISLNK(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode)
+        is_link = stat.S_ISLNK(os.stat(part, dir_fd=directory_fd, follow_symlinks=False).st_mode)
     except OSError:
         return error
     if is_link:
@@ -181,31 +252,33 @@ def _in_the_way(folder: int, part: str, error: OSError) -> Exception:
     return error
 
 
-def _make_root(root: Path, entries: FlushedEntries | None) -> None:
-    """Make `root` from the top down, each folder in one whose own entry is on the disk already (`entries`): a run that
-    is killed leaves at most the last folder in doubt, and `_flush_entry` ends that doubt in the next run."""
-    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-    for folder in reversed(missing):
-        if entries is not None:
-            above = os.open(folder.parent, _FOLDER)
+def _make_root(root: Path, flushed: FlushedEntries | None) -> None:
+    """Make `root` from the top down, each directory in one whose own entry is on the disk already (`flushed`).
+
+    So a run that is killed leaves at most the last directory unflushed, and `_flush_entry` flushes it in the next run.
+    """
+    missing = [directory for directory in (root, *root.parents) if not directory.exists()]
+    for directory in reversed(missing):
+        if flushed is not None:
+            parent_fd = os.open(directory.parent, _DIRECTORY)
             try:
-                _flush_entry(above, entries)
+                _flush_entry(parent_fd, flushed)
             finally:
-                os.close(above)
+                os.close(parent_fd)
         try:
-            folder.mkdir(exist_ok=True)
-        except FileExistsError:  # not the FileExistsError that callers take for "the target is there"
+            directory.mkdir(exist_ok=True)
+        except FileExistsError:  # not the FileExistsError that callers take for "the target exists"
             what = "a file, or a link that leads nowhere, is in the way"
-            raise NotADirectoryError(errno.ENOTDIR, what, folder) from None
+            raise NotADirectoryError(errno.ENOTDIR, what, directory) from None
 
 
-def _flush_entry(folder: int, entries: FlushedEntries) -> None:
-    """Flush the folder that `folder` lies in, if it may be read: the user can have a right to this one only."""
+def _flush_entry(directory_fd: int, flushed: FlushedEntries) -> None:
+    """Flush the parent of the directory, if this user may read the parent."""
     try:
-        parent = os.open("..", _FOLDER, dir_fd=folder)
+        parent_fd = os.open("..", _DIRECTORY, dir_fd=directory_fd)
     except PermissionError:
         return
     try:
-        entries.flush(parent, folder)
+        flushed.flush(parent_fd, directory_fd)
     finally:
-        os.close(parent)
+        os.close(parent_fd)

@@ -1,28 +1,28 @@
 """`FileExecutor`: the few threads in which all file work of one client is done.
 
-Owns: handing a call to a thread, how many busy ones run at once, and waiting for them whatever happens to the caller.
-Imports only its room.
-Knows nothing of what is done there. The queue is bounded by the callers: each waits for one call (a reader also has
-one ahead, and one for its tag).
+Runs a call in a thread, bounds how many that use the processor run at once, and waits for calls even when the caller
+is cancelled. Must not import other modules of emasync. The queue is bounded by the callers: each waits for one call (a
+reader has one more that reads ahead, and one that computes the content tag).
 """
 
 from __future__ import annotations
 
 import asyncio
+import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar, TypeVarTuple
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from emasync.disk.umask import new_file_mode
-
 _BUSY = 2
-_SLOW_S, _WAITING = 0.02, 8  # a call has mostly waited if it took so long, and so many times its processor time
+_SLOW_S, _WAITING = 0.02, 8  # a call has mostly waited if it took longer than that, and than 8 times its processor time
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,10 +30,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class FileExecutor:
-    """At most `size` threads, started when first needed. Use it as ``async with FileExecutor(size=4) as threads``.
+    """At most `size` threads, started when first needed. Use it as ``async with FileExecutor(size=4) as executor``.
 
-    They are daemons: the standard library's pool would be joined at interpreter exit, so one call stuck in the kernel
-    (a dead network mount) would keep the process alive for ever.
+    They are daemon threads: the standard library's pool is joined at interpreter exit, so one call that hangs in the
+    kernel (a dead network mount) would keep the process alive for ever.
     """
 
     def __init__(self, *, size: int = 4) -> None:
@@ -43,27 +43,27 @@ class FileExecutor:
         self._pool = _DaemonPool(size)
         self._busy = anyio.CapacityLimiter(min(_BUSY, size))
         self.new_file_mode = new_file_mode()
-        """The mode of new files, read once: it costs as much as the rest of saving a small file."""
+        """The mode of new files, read once: that takes as long as the rest of writing a small file."""
 
     @property
-    def executor(self) -> Executor:
-        """For libraries that take one; it ends with these threads, do not shut it down."""
+    def pool(self) -> Executor:
+        """The threads as a `concurrent.futures.Executor`, for libraries that take one; it must not be shut down."""
         return self._pool
 
     async def run(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
         """``fn(*args)`` in a thread: its result or its exception.
 
-        Cancellation never abandons a call that has begun: it waits for its end. A cancelled scope then goes on with
-        the result (and is noticed by the next call); ``task.cancel()`` raises once the call has ended, and the result
-        is lost, so a call that acquires something must leave it where its owner's cleanup finds it.
+        Cancellation never abandons a call that has begun: `run` waits for its end. In a cancelled scope `run` then
+        returns the result, and the next await raises. After ``task.cancel()`` it raises once the call has ended, and
+        the result is lost: a call that acquires something must store it where the cleanup of its owner finds it.
         """
         await checkpoint_if_cancelled()  # a shield alone would let a loop of calls outlive its cancelled scope
-        return await finish(self.start(fn, *args))
+        return await wait_uncancelled(self.start(fn, *args))
 
     async def run_busy(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
-        """`run`, for what keeps the processor busy more than it waits: two at a time, as more would only wrestle for
-        the interpreter's lock (2,000 small files took twice as long to read in sixteen threads). From the first call
-        on that has mostly waited (a disk that is cold, or far away) as many run as there are threads.
+        """`run`, for calls that use the processor more than they wait: two at a time, because more would compete for
+        the interpreter lock (2,000 small files took twice as long to read in sixteen threads). Once a call has mostly
+        waited (for a cold or remote disk) as many run as there are threads.
         """
 
         def timed() -> T:
@@ -83,11 +83,11 @@ class FileExecutor:
                     self._busy.total_tokens = self._size
 
     def start(self, fn: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Begin ``fn(*args)`` without waiting; the caller must `finish` it. RuntimeError after `aclose`."""
+        """Begin ``fn(*args)``; the caller must pass the future to `wait_uncancelled`. RuntimeError after `aclose`."""
         return asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
 
     async def aclose(self, *, grace_s: float = 5.0) -> None:
-        """Take no more calls and wait up to `grace_s` seconds for those that were accepted; what is stuck is left."""
+        """Refuse new calls and wait up to `grace_s` seconds for those that were accepted; a call that hangs is left."""
         with anyio.CancelScope(shield=True):
             if ends := self._pool.stop():
                 await asyncio.wait([asyncio.wrap_future(end) for end in ends], timeout=grace_s)
@@ -99,7 +99,7 @@ class FileExecutor:
         await self.aclose()
 
 
-async def finish(job: asyncio.Future[T]) -> T:
+async def wait_uncancelled(job: asyncio.Future[T]) -> T:
     """The result of a call begun by `FileExecutor.start`; waits for its end even when cancelled, as `run` does."""
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
@@ -111,13 +111,13 @@ async def finish(job: asyncio.Future[T]) -> T:
                 cancelled = error
     if cancelled is not None:
         if not job.cancelled():
-            job.exception()  # looked at, so that nobody reports it as never retrieved
+            job.exception()  # retrieved, so that asyncio does not report it as never retrieved
         raise cancelled
     return job.result()
 
 
 class _DaemonPool(Executor):
-    """As much of a ThreadPoolExecutor as asyncio and aiofiles use, on daemon threads."""
+    """The part of ThreadPoolExecutor that asyncio and aiofiles use, on daemon threads."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -134,16 +134,16 @@ class _DaemonPool(Executor):
             if future.set_running_or_notify_cancel():
                 try:
                     result = fn(*args, **kwargs)
-                except BaseException as error:  # noqa: BLE001 - handed to whoever waits, as every executor does
+                except BaseException as error:  # noqa: BLE001 - handed to the waiting caller, as every executor does
                     future.set_exception(error)
                 else:
                     future.set_result(result)
 
         with self._lock:
             if self._stopped:
-                raise RuntimeError("the file threads are closed")
+                raise RuntimeError("the file executor is closed")
             if not self._idle.acquire(blocking=False) and len(self._ends) < self._size:
-                self._add_thread()  # before the job is queued: what is refused must not run all the same
+                self._add_thread()  # before the job is queued: a refused job must not run
             self._jobs.put(job)
         return future
 
@@ -152,7 +152,7 @@ class _DaemonPool(Executor):
         name = f"emasync-file-{len(self._ends) + 1}"
         try:
             threading.Thread(target=self._work, args=(end,), name=name, daemon=True).start()
-        except RuntimeError:  # the system gives no more threads: those that there are must do
+        except RuntimeError:  # the system allows no more threads: go on with those that exist
             if not self._ends:
                 raise
         else:
@@ -178,3 +178,17 @@ class _DaemonPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
         raise RuntimeError("FileExecutor.aclose() ends these threads")
+
+
+def new_file_mode() -> int:
+    """The mode bits of a new file of this process: 0666 less the umask, which is read without changing it."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("Umask:"):
+                return 0o666 & ~int(line.split()[1], 8)
+    except OSError:
+        pass  # no /proc: make a file and look. os.umask() would change the umask for other threads for a moment.
+    with tempfile.TemporaryDirectory(prefix="emasync-") as directory:
+        probe = Path(directory) / "probe"
+        probe.touch(mode=0o666)
+        return stat.S_IMODE(probe.stat().st_mode)

@@ -1,7 +1,7 @@
-"""Which names of the EM may become names on this machine.
+"""Which names on the EM may become file names on this machine.
 
-Owns: the refusal of names that would escape, hide, collide with ours or mean a device somewhere. Pure: no I/O.
-May import errors and model. Knows nothing of folders, files or of what is there already.
+Refuses names that would escape the destination, be invisible, collide with emasync's own files, or mean a device on
+some system. Pure: no I/O, knows nothing of existing files. Must not import other modules of disk.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from emasync.errors import UnsafePathError
 from emasync.model import RemotePath, safe
 
 TEMP_PREFIX = ".emasync-"
-"""Names that start so (in any case) are ours: temporary files and state."""
+"""Names with this prefix (in any case) are reserved for emasync: temporary files and state."""
 
-NAME_BYTES = 255
-"""The longest name in UTF-8 bytes that Linux and macOS file systems take."""
+_MAX_NAME_BYTES = 255
+"""The longest name, in UTF-8 bytes, that Linux and macOS file systems take."""
 
 _SUPERSCRIPTS = "\u00b9\u00b2\u00b3"  # Windows takes COM and LPT with a superscript 1, 2 or 3 for the device, too
 _DEVICES = frozenset(
@@ -38,14 +38,14 @@ _CATEGORIES = {
 
 
 def name_problem(name: str) -> str | None:
-    """Why `name` is refused as the name of a local file or folder, as the rest of a sentence; None if it may be used.
+    """Why `name` is refused as the name of a local file or directory, as the rest of a sentence; None if it is allowed.
 
-    The rules are those of all systems at once, so that a folder that was saved here can be copied anywhere.
+    The rules of all systems apply at once, so that a directory that was saved here can be copied anywhere.
     """
     if problem := _plain_problem(name):
         return problem
-    if len(name.encode()) > NAME_BYTES:
-        return f"is longer than {NAME_BYTES} bytes"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        return f"is longer than {_MAX_NAME_BYTES} bytes"
     folded = unicodedata.normalize("NFKC", name)
     if folded != name and (problem := _plain_problem(folded)):
         return f"reads as {safe(folded, limit=80)!r} in compatibility form (NFKC), which {problem}"
@@ -72,9 +72,9 @@ def _plain_problem(name: str) -> str | None:
 
 
 def local_parts(path: RemotePath) -> tuple[str, ...]:
-    """The names of `path` from the root down, each fit for this machine; UnsafePathError otherwise.
+    """The names of `path` from the root down; UnsafePathError if one of them is not allowed on this machine.
 
-    They are only names: `emasync.disk.open_writer` sees to it that no symbolic link among them is followed.
+    Only the names are checked: `emasync.disk.directory` ensures that no symbolic link among them is followed.
     """
     if not path.parts:
         raise UnsafePathError("the root of the volume is not a file: name a file in it", name="", reason="is empty")
@@ -91,6 +91,6 @@ def local_parts(path: RemotePath) -> tuple[str, ...]:
 
 
 def case_fold_key(path: str) -> str:
-    """What two paths have in common when a file system could take them for one (letter case, composed accents)."""
+    """A key that is equal for paths that some file system takes for the same one (letter case, composed accents)."""
     key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-    return path if key == path else key  # as a rule: no second text for each of very many files
+    return path if key == path else key  # mostly equal: then no second str is kept for each of very many files

@@ -1,15 +1,15 @@
-"""Saving what came from the EM: whole, verified by the caller, durable, and nowhere but below the destination.
+"""Writing downloaded files below a destination: streamed (`FileWriter`) or from memory (`BufferedFileWriter`).
 
-Owns: the order of a save and its end under errors and cancellation; a large file as it comes, a small one at once.
-May import model and its room.
-Knows nothing of HTTP or of what the bytes should be: it tells size and hashes, the caller compares, then commits.
+A file gets its final name when the caller commits it; without that nothing of it remains, whatever error or
+cancellation ends it. Writers report size and hashes; the caller compares them before it commits. Must not import the
+reader, and knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING
 import anyio
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from emasync.disk.atomic_file import Target, TempFile, Unchanged, temp_name
-from emasync.disk.directory import RootGuard, find_folder, flush_folder
-from emasync.disk.executor import FileExecutor, finish
-from emasync.disk.fingerprint import Fingerprint
-from emasync.disk.hashes import Hashes
-from emasync.disk.safe_paths import local_parts
-from emasync.model import Overwrite, RemotePath
+from emasync.disk.atomic_file import AtomicFile, WriteTarget
+from emasync.disk.directory import is_there
+from emasync.disk.executor import FileExecutor, wait_uncancelled
+from emasync.disk.fingerprint import Fingerprint, Hashes
+from emasync.model import RemotePath
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -33,13 +31,13 @@ if TYPE_CHECKING:
 SMALL = 1024 * 1024
 """Bytes of a file that may wait in memory until it is whole (`BufferedFileWriter`)."""
 
-_QUICK = 64 * 1024  # bytes that are hashed sooner than a thread is reached, and written sooner than room is asked for
+_INLINE = 64 * 1024  # bytes that are hashed faster than a thread is reached, and written faster than space is checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A file that is in place: its size in bytes, its SHA-256 in hex, its content tag as the EM would list it (None
-    where it was not asked for)."""
+    """A file that is in place: its size in bytes, SHA-256 in hex, content tag as the EM would list it, and fingerprint
+    (None where the file system could not be asked)."""
 
     size: int
     sha256: str
@@ -47,18 +45,18 @@ class Saved:
     facts: Fingerprint | None
 
 
-class _Hashed:
-    """What is known of a file while it is saved."""
+class _HashedFile:
+    """The hashes and the fingerprint of a file that is being written."""
 
-    def __init__(self, hashes: Hashes) -> None:
-        self._hashes = hashes
-        self._found: os.stat_result | None = None
+    def __init__(self) -> None:
+        self._hashes = Hashes()
+        self._published_stat: os.stat_result | None = None
 
     @property
     def facts(self) -> Fingerprint | None:
-        """What the file system says of the file that was put in place, once `commit` has returned. Its name may lead to
-        another one by then."""
-        return None if self._found is None else Fingerprint.of(self._found)
+        """The fingerprint of the file that was put in place; None before `commit` has returned. Another file may be at
+        its path by then."""
+        return None if self._published_stat is None else Fingerprint.of(self._published_stat)
 
     @property
     def sha256(self) -> str:
@@ -67,139 +65,113 @@ class _Hashed:
 
     @property
     def tag(self) -> int | None:
-        """The content tag of the whole file, once `finish` has returned; None if `with_tag` was off."""
+        """The content tag of the whole file, once `finish` has returned."""
         return self._hashes.tag
 
 
-class FileWriter(_Hashed):
-    """One file being saved as it comes; see `open_writer`."""
+class FileWriter(_HashedFile):
+    """Writes one file while it arrives; see `open_writer`."""
 
-    def __init__(self, threads: FileExecutor, temp: TempFile, hashes: Hashes) -> None:
-        super().__init__(hashes)
-        self._threads = threads
-        self._temp = temp
-        self._hashing: list[asyncio.Future[None]] = []  # of what was written last
-        # aiofiles runs our TempFile in our threads.
-        self._file = AsyncFileIO(temp, asyncio.get_running_loop(), threads.executor)
+    def __init__(self, executor: FileExecutor, atomic_file: AtomicFile) -> None:
+        super().__init__()
+        self._executor = executor
+        self._atomic_file = atomic_file
+        self._hashing: list[asyncio.Future[None]] = []  # of the data written last
+        self._async_file = AsyncFileIO(atomic_file, asyncio.get_running_loop(), executor.pool)
 
     @property
     def path(self) -> Path:
         """Where the file will be once committed."""
-        return self._temp.target.path
+        return self._atomic_file.target.local_path
 
     @property
     def size(self) -> int:
         """Bytes written so far."""
-        return self._temp.size
+        return self._atomic_file.size
 
     async def check_space(self, size: int) -> None:
         """OSError (ENOSPC) if fewer than `size` bytes are free where the file goes."""
-        await self._threads.run(self._temp.check_space, size)
+        await self._executor.run(self._atomic_file.check_space, size)
 
     async def write(self, data: ReadableBuffer) -> None:
         """Append `data`; it must not change until the next `write` or `finish` returns, for it is hashed until then.
 
-        Worth a call from about 1 MiB on. OSError with the file's name (ENOSPC, EFBIG ...); after one, or after
-        cancellation, only leaving is left.
+        Efficient from about 1 MiB a call. OSError with the file's name (ENOSPC, EFBIG ...); after an error or a
+        cancellation the file cannot be committed any more.
         """
         await self.finish()  # a hash takes its data in order
-        self._hashing = [self._threads.start(update, data) for update in self._hashes.updates()]
-        # No shield: leaving `open_writer` waits for the write, because it takes the lock that the write holds in its
-        # thread.
-        await self._file.write(data)
+        self._hashing = [self._executor.start(update, data) for update in self._hashes.updates()]
+        # Not shielded: leaving `open_writer` waits for the write, because `discard` needs the lock that the write holds
+        await self._async_file.write(data)
 
     async def finish(self) -> None:
-        """Wait until what was written is hashed."""
+        """Wait until all written data is hashed."""
         for job in self._hashing:
-            await finish(job)
+            await wait_uncancelled(job)
         self._hashing = []
 
-    async def commit(self, *, flush_folder: bool = True) -> Path:
-        """Put the file at `path`; at most once, ValueError after that. Cancelled while it runs, it still ends.
+    async def commit(self) -> Path:
+        """Put the file at `path`; at most once, ValueError after that. When it is cancelled it still runs to its end.
 
-        FileExistsError if something is there meanwhile and may not be replaced; UnsafePathError if a folder on the
-        way was swapped. `flush_folder` off: the caller will call `sync_folder`, once for many files.
+        FileExistsError if a file appeared there and may not be replaced; UnsafePathError if a directory on the way was
+        swapped.
         """
         await self.finish()
-        path = await self._threads.run(lambda: self._temp.publish(flush_folder=flush_folder))
-        self._found = self._temp.found
+        path = await self._executor.run(self._atomic_file.publish)
+        self._published_stat = self._atomic_file.published_stat
         return path
 
 
 @asynccontextmanager
-async def open_writer(
-    threads: FileExecutor,
-    root: Path,
-    path: RemotePath,
-    *,
-    overwrite: Overwrite,
-    durable: bool,
-    with_tag: bool = True,
-    new_name: Callable[[], str] = temp_name,
-    pin: RootGuard | None = None,
-    unchanged: Unchanged | None = None,
-) -> AsyncIterator[FileWriter]:
-    """A `FileWriter` of `path` below `root`; both are made where missing. Nothing is at the final name before `commit`.
+async def open_writer(executor: FileExecutor, target: WriteTarget) -> AsyncIterator[FileWriter]:
+    """A `FileWriter` of `target`; missing directories are made. The final name appears with `commit` only.
 
-    Leaving without commit, by whatever way, removes the temporary file; that is done before this returns, even when
-    cancelled. Raises UnsafePathError for a name or link that must not be followed, FileExistsError if the file is
-    there and `overwrite` is not "replace", IsADirectoryError, or any other OSError with the file's name. With
-    `unchanged` that decides instead of `overwrite`: TargetChangedError if another file is there than was seen.
+    Leaving without commit removes the temporary file, and returns when that is done, even when cancelled. Raises
+    UnsafePathError for a link that must not be followed, FileExistsError if the file exists and must not be replaced,
+    TargetChangedError if it is not as `target.unchanged` says, IsADirectoryError, or any other OSError with its name.
     """
-    target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
-    owned = ExitStack()  # filled in the thread: a result that is lost to cancellation is closed all the same
-
-    def begin() -> TempFile:
-        temp = TempFile(target, new_name=new_name)
-        owned.callback(temp.discard)
-        return temp
-
-    save: FileWriter | None = None
-
-    async def leave() -> None:
-        with anyio.CancelScope(shield=True):
-            try:
-                if save is not None:
-                    await save.finish()  # nothing reads the caller's buffers any more
-            finally:
-                await threads.run(owned.close)
-
+    cleanup = ExitStack()
+    writer: FileWriter | None = None
     try:
-        save = FileWriter(threads, await threads.run(begin), Hashes(with_tag=with_tag))
-        yield save
+        writer = FileWriter(executor, await executor.run(_create, target, executor.new_file_mode, cleanup))
+        yield writer
     except BaseException as error:
         try:
-            await leave()
-        except OSError as failure:  # what was wrong before says more
+            await _close(executor, writer, cleanup)
+        except OSError as failure:  # the first error says more
             error.add_note(f"and its temporary file could not be closed or removed: {failure}")
         raise
     else:
-        await leave()
+        await _close(executor, writer, cleanup)
 
 
-class BufferedFileWriter(_Hashed):
-    """One file that waits in memory until it is whole; then `commit` is its only hop to a thread.
+def _create(target: WriteTarget, mode: int, cleanup: ExitStack) -> AtomicFile:
+    atomic_file = AtomicFile(target, mode=mode)
+    cleanup.callback(atomic_file.discard)  # in the thread: it is discarded even if cancellation loses the result
+    return atomic_file
 
-    The same choices and errors as `open_writer`, but for those of the disk, which all come with `commit`. A file that
-    has no room there is not begun: others would lack what it takes until it fails. There is nothing to clean up,
-    whenever it is dropped. The caller sees to it that the file is no larger than about `SMALL`.
+
+async def _close(executor: FileExecutor, writer: FileWriter | None, cleanup: ExitStack) -> None:
+    with anyio.CancelScope(shield=True):
+        try:
+            if writer is not None:
+                await writer.finish()  # no thread reads the caller's buffers after that
+        finally:
+            await executor.run(cleanup.close)
+
+
+class BufferedFileWriter(_HashedFile):
+    """Holds one small file in memory until `commit` writes it in a single call to a thread.
+
+    Raises the same errors as `open_writer`, those of the disk all from `commit`. A file
+    for which there is no space is not begun, because it would take space from others until it fails. Nothing needs to
+    be closed. The caller must keep the file at about `SMALL` bytes.
     """
 
-    def __init__(
-        self,
-        threads: FileExecutor,
-        root: Path,
-        path: RemotePath,
-        *,
-        overwrite: Overwrite,
-        durable: bool,
-        with_tag: bool = True,
-        pin: RootGuard | None = None,
-        unchanged: Unchanged | None = None,
-    ) -> None:
-        super().__init__(Hashes(with_tag=with_tag))
-        self._threads = threads
-        self._target = _target(threads, root, path, overwrite=overwrite, durable=durable, pin=pin, unchanged=unchanged)
+    def __init__(self, executor: FileExecutor, target: WriteTarget) -> None:
+        super().__init__()
+        self._executor = executor
+        self._target = target
         self._data = bytearray()
         self._finished = self._committed = False
 
@@ -209,89 +181,46 @@ class BufferedFileWriter(_Hashed):
         return len(self._data)
 
     async def write(self, data: ReadableBuffer) -> None:
-        """Append `data`; it is copied. ValueError after `finish`."""
+        """Append a copy of `data`. ValueError after `finish`."""
         if self._finished:
-            raise ValueError("this file is finished: what comes now would not be hashed")
+            raise ValueError("this file is finished: more data would not be hashed")
         self._data += data
 
     async def finish(self) -> None:
-        """No more comes: compute the hashes."""
+        """Compute the hashes; no more data may be written."""
         if self._finished:
             return
-        if len(self._data) <= _QUICK:
+        if len(self._data) <= _INLINE:
             self._hash()
         else:
-            await self._threads.run(self._hash)
+            await self._executor.run(self._hash)
 
     def _hash(self) -> None:
-        self._finished = True  # here, for a cancelled `finish` may or may not have come so far
+        self._finished = True  # set here, because a cancelled `finish` may not reach this
         self._hashes.update(self._data)
 
-    async def commit(self, *, flush_folder: bool = True) -> Path:
-        """As that of `FileWriter`: make the file, write it and put it in place. Cancelled while it runs, it still
-        ends."""
+    async def commit(self) -> Path:
+        """Create the file, write it and put it in place, as `FileWriter.commit`. When it is cancelled it still runs to
+        its end."""
         await self.finish()
-        return await self._threads.run(self._put, flush_folder)
+        return await self._executor.run(self._write_and_publish)
 
-    def _put(self, flush_folder: bool) -> Path:  # noqa: FBT001 - for a thread
+    def _write_and_publish(self) -> Path:
         if self._committed:
             raise ValueError("a commit of this file was tried before: it is in place, or can only be dropped")
         self._committed = True
-        temp = TempFile(self._target)
+        atomic_file = AtomicFile(self._target, mode=self._executor.new_file_mode)
         try:
-            if len(self._data) > _QUICK:  # less is written as soon as asked for
-                temp.check_space(len(self._data))
-            temp.write(self._data)
-            path = temp.publish(flush_folder=flush_folder)
-            self._found = temp.found
+            if len(self._data) > _INLINE:
+                atomic_file.check_space(len(self._data))
+            atomic_file.write(self._data)
+            path = atomic_file.publish()
+            self._published_stat = atomic_file.published_stat
             return path
         finally:
-            temp.discard()
+            atomic_file.discard()
 
 
-def _target(
-    threads: FileExecutor,
-    root: Path,
-    path: RemotePath,
-    *,
-    overwrite: Overwrite,
-    durable: bool,
-    pin: RootGuard | None,
-    unchanged: Unchanged | None,
-) -> Target:
-    return Target(
-        root=root,
-        parts=local_parts(path),
-        overwrite=overwrite,
-        durable=durable,
-        mode=threads.new_file_mode,
-        pin=pin,
-        unchanged=unchanged,
-    )
-
-
-async def exists(threads: FileExecutor, root: Path, path: RemotePath) -> bool:
+async def exists(executor: FileExecutor, root: Path, path: RemotePath) -> bool:
     """Whether something (a broken link, too) is at `path` below `root`. UnsafePathError as in `open_writer`."""
-    return await threads.run(is_there, root, path)
-
-
-def is_there(root: Path, path: RemotePath) -> bool:
-    """`exists`, for those who are in a thread already."""
-    *folders, name = local_parts(path)
-    try:
-        folder = find_folder(root, folders)
-        try:
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
-        finally:
-            os.close(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        error.filename = os.fspath(root / path)
-        raise
-    return True
-
-
-async def sync_folder(threads: FileExecutor, folder: Path) -> None:
-    """Make the names in `folder` durable, after commits with `flush_folder` off."""
-    await threads.run(flush_folder, folder)
+    return await executor.run(is_there, root, path)

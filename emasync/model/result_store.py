@@ -1,72 +1,130 @@
-"""`Outcomes`: the ends of very many files, in a sixth of the memory that as many `Outcome`s take.
+"""Packed sequences for very many files: the outcomes of a transfer (`OutcomeLog`, `Outcomes`) and a sync's decisions.
 
-Owns: how an outcome is packed, and the sequence that gives it back. Imports outcome and paths. Knows nothing of sums
-beyond size and state. What failed keeps its error, and is kept as it is.
+Each element is made anew when it is asked for, which takes a sixth of the memory of as many objects. Must not import
+anything but the values that are packed and `file_table`.
 """
 
 from __future__ import annotations
 
 import struct
+from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Final, TypeVar, overload
 
-from emasync.model.outcome import Direction, Outcome, OutcomeAction, OutcomeState, Verified
+from emasync.model.file_table import FileTable
+from emasync.model.outcome import (
+    Direction,
+    Outcome,
+    OutcomeAction,
+    OutcomeState,
+    SyncAction,
+    SyncDecision,
+    Verified,
+)
 from emasync.model.paths import RemotePath
 
-_HEAD = struct.Struct("<BBBxIddIII")  # direction, verified, flags, attempts, seconds, busy, folder, reason, path bytes
+T_co = TypeVar("T_co", covariant=True)
+
+_SHOWN: Final = 3  # elements in a repr: all of them may take a hundred megabytes
+
+_RECORD = struct.Struct(
+    "<BBBxIddIII"
+)  # direction, verified, flags, attempts, seconds, busy, folder, reason, path bytes
 _DIGEST_BYTES = 32
 _HASHED, _RENAMED, _DELETED = 1, 2, 4
 _DIRECTIONS, _STATES, _VERIFIED = tuple(Direction), tuple(OutcomeState), tuple(Verified)
 
+_ACTIONS: tuple[SyncAction, ...] = ("copy", "keep", "delete", "conflict")
+_NOT_COMPARED = len(_ACTIONS)  # is added to an action's number where the two sides could not be compared
+
+
+class LazySequence(Sequence[T_co]):
+    """Behaves like a tuple, and equals a tuple or LazySequence of equal elements, but makes elements on demand."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _element(self, position: int) -> T_co:
+        """The element at `position`, which is within bounds."""
+
+    @overload
+    def __getitem__(self, index: int) -> T_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
+        if isinstance(index, slice):
+            return tuple(self._element(position) for position in range(*index.indices(len(self))))
+        return self._element(range(len(self))[index])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LazySequence | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(left == right for left, right in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __add__(self, other: Iterable[object]) -> tuple[object, ...]:
+        return (*self, *other)
+
+    def __repr__(self) -> str:
+        if len(self) <= _SHOWN:
+            return repr(tuple(self))
+        shown = ", ".join(repr(self[position]) for position in range(_SHOWN))
+        return f"({shown}, ... {len(self) - _SHOWN} more)"
+
 
 class OutcomeLog:
-    """Outcomes as they come, appended and never changed. Memory: about 90 bytes and the path of each file, the local
-    folders and the different reasons; for a file with an error that error, and an `Outcome`."""
+    """Outcomes in the order in which they are appended; never changed.
 
-    __slots__ = ("_ends", "_packed", "_shown", "_texts", "_whole", "sizes", "states")
+    Memory: about 90 bytes and the path of each file, the local folders and the different reasons; a file with an error
+    is kept as an `Outcome`.
+    """
+
+    __slots__ = ("_ends", "_number_of_text", "_packed", "_texts", "_unpacked", "sizes", "states")
 
     def __init__(self) -> None:
         self.states = bytearray()
         self.sizes = array("Q")
         self._packed = bytearray()
         self._ends = array("Q")
-        self._texts: dict[str, int] = {}  # folders and reasons, which many files share
-        self._shown: list[str] = []
-        self._whole: dict[int, Outcome] = {}
+        self._number_of_text: dict[str, int] = {}  # folders and reasons, which many files share
+        self._texts: list[str] = []
+        self._unpacked: dict[int, Outcome] = {}
 
     def __len__(self) -> int:
         return len(self.states)
 
     def append(self, outcome: Outcome) -> None:
-        """Take one more."""
+        """Append one outcome. OverflowError, and nothing is appended, for a number that no record holds."""
         record = self._pack(outcome)
-        self.sizes.append(outcome.bytes)  # first: it is what may raise
+        self.sizes.append(outcome.bytes)  # first, because this may raise
         if record is None:
-            self._whole[len(self)] = outcome
+            self._unpacked[len(self)] = outcome
         else:
             self._packed += record
         self._ends.append(len(self._packed))
         self.states.append(_STATES.index(outcome.state))
 
     def at(self, index: int) -> Outcome:
-        """The outcome that came as that one, counted from 0."""
-        if (whole := self._whole.get(index)) is not None:
-            return whole
+        """The outcome that was appended as number `index`, from 0."""
+        if (outcome := self._unpacked.get(index)) is not None:
+            return outcome
         begin = self._ends[index - 1] if index else 0
-        direction, verified, flags, attempts, seconds, busy_s, folder, reason, length = _HEAD.unpack_from(
+        direction, verified, flags, attempts, seconds, busy_s, folder, reason, length = _RECORD.unpack_from(
             self._packed, begin
         )
-        at = begin + _HEAD.size
+        position = begin + _RECORD.size
         sha256 = None
         if flags & _HASHED:
-            sha256 = self._packed[at : at + _DIGEST_BYTES].hex()
-            at += _DIGEST_BYTES
-        path = RemotePath(_decoded(self._packed[at : at + length]))
-        name = _decoded(self._packed[at + length : self._ends[index]]) if flags & _RENAMED else path.name
+            sha256 = self._packed[position : position + _DIGEST_BYTES].hex()
+            position += _DIGEST_BYTES
+        path = RemotePath(_decoded(self._packed[position : position + length]))
+        name = _decoded(self._packed[position + length : self._ends[index]]) if flags & _RENAMED else path.name
         return Outcome(
             path=path,
-            place=self._shown[folder] + name,
+            place=self._texts[folder] + name,
             direction=_DIRECTIONS[direction],
             state=_STATES[self.states[index]],
             bytes=self.sizes[index],
@@ -75,51 +133,51 @@ class OutcomeLog:
             attempts=attempts,
             seconds=seconds,
             busy_seconds=busy_s,
-            reason=self._shown[reason] or None,
+            reason=self._texts[reason] or None,
             action=OutcomeAction.DELETE if flags & _DELETED else OutcomeAction.TRANSFER,
         )
 
     def path_at(self, index: int) -> RemotePath:
-        """The path of that outcome alone."""
-        if (whole := self._whole.get(index)) is not None:
-            return whole.path
+        """The path of the outcome number `index`."""
+        if (outcome := self._unpacked.get(index)) is not None:
+            return outcome.path
         begin = self._ends[index - 1] if index else 0
-        flags, length = self._packed[begin + 2], _HEAD.unpack_from(self._packed, begin)[-1]
-        at = begin + _HEAD.size + (_DIGEST_BYTES if flags & _HASHED else 0)
-        return RemotePath(_decoded(self._packed[at : at + length]))
+        flags, length = self._packed[begin + 2], _RECORD.unpack_from(self._packed, begin)[-1]
+        position = begin + _RECORD.size + (_DIGEST_BYTES if flags & _HASHED else 0)
+        return RemotePath(_decoded(self._packed[position : position + length]))
 
-    def _pack(self, one: Outcome) -> bytes | None:
-        """The record of `one`; None for what no record holds."""
-        digest = b"" if one.sha256 is None else _digest(one.sha256)
-        if one.error is not None or digest is None or one.reason == "" or type(one.path) is not RemotePath:
+    def _pack(self, outcome: Outcome) -> bytes | None:
+        """The record of `outcome`; None if it cannot be packed."""
+        digest = b"" if outcome.sha256 is None else _digest(outcome.sha256)
+        if outcome.error is not None or digest is None or outcome.reason == "" or type(outcome.path) is not RemotePath:
             return None
-        cut = one.place.rfind("/") + 1
-        folder, name, path = one.place[:cut], one.place[cut:], _encoded(one.path)
-        renamed = name != one.path.name
-        head = _HEAD.pack(
-            _DIRECTIONS.index(one.direction),
-            _VERIFIED.index(one.verified),
-            _HASHED * bool(digest) | _RENAMED * renamed | _DELETED * (one.action is OutcomeAction.DELETE),
-            one.attempts,
-            one.seconds,
-            one.busy_seconds,
-            self._text(folder),
-            self._text(one.reason or ""),
+        cut = outcome.place.rfind("/") + 1
+        folder, name, path = outcome.place[:cut], outcome.place[cut:], _encoded(outcome.path)
+        renamed = name != outcome.path.name
+        head = _RECORD.pack(
+            _DIRECTIONS.index(outcome.direction),
+            _VERIFIED.index(outcome.verified),
+            _HASHED * bool(digest) | _RENAMED * renamed | _DELETED * (outcome.action is OutcomeAction.DELETE),
+            outcome.attempts,
+            outcome.seconds,
+            outcome.busy_seconds,
+            self._text_number(folder),
+            self._text_number(outcome.reason or ""),
             len(path),
         )
         return b"".join((head, digest, path, _encoded(name) if renamed else b""))
 
-    def _text(self, text: str) -> int:
-        number = self._texts.setdefault(text, len(self._shown))
-        if number == len(self._shown):
-            self._shown.append(text)
+    def _text_number(self, text: str) -> int:
+        number = self._number_of_text.setdefault(text, len(self._texts))
+        if number == len(self._texts):
+            self._texts.append(text)
         return number
 
 
-class Outcomes(Sequence[Outcome]):
-    """A tuple of outcomes in all but memory: each is made anew when it is asked for. Equal to a tuple of equal ones."""
+class Outcomes(LazySequence[Outcome]):
+    """The outcomes of a log, or some of them. Behaves like a tuple and equals a tuple of equal outcomes."""
 
-    __slots__ = ("_at", "_log")
+    __slots__ = ("_log", "_positions")
 
     def __init__(self, outcomes: Iterable[Outcome] | OutcomeLog = ()) -> None:
         if not isinstance(outcomes, OutcomeLog):
@@ -128,47 +186,39 @@ class Outcomes(Sequence[Outcome]):
                 log.append(outcome)
             outcomes = log
         self._log = outcomes
-        self._at: Sequence[int] = range(len(outcomes))  # what the log takes later is not ours
+        self._positions: Sequence[int] = range(len(outcomes))  # what is appended to the log later is not part of this
 
     def of(self, state: OutcomeState) -> Outcomes:
-        """Those that ended so."""
+        """The outcomes with this state."""
         states, wanted = self._log.states, _STATES.index(state)
-        return self._part(array("L", (index for index in self._at if states[index] == wanted)))
+        return self._part(array("L", (index for index in self._positions if states[index] == wanted)))
 
     @property
     def bytes(self) -> int:
-        """Payload bytes of all."""
+        """Payload bytes of all outcomes."""
         sizes = self._log.sizes
-        return sum(sizes[index] for index in self._at)
+        return sum(sizes[index] for index in self._positions)
 
-    def _part(self, at: Sequence[int]) -> Outcomes:
+    def _part(self, positions: Sequence[int]) -> Outcomes:
         part = Outcomes(self._log)
-        part._at = at
+        part._positions = positions
         return part
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._positions)
+
+    def _element(self, position: int) -> Outcome:
+        return self._log.at(self._positions[position])
 
     @overload
     def __getitem__(self, index: int) -> Outcome: ...
     @overload
     def __getitem__(self, index: slice) -> Outcomes: ...
     def __getitem__(self, index: int | slice) -> Outcome | Outcomes:
-        return self._part(self._at[index]) if isinstance(index, slice) else self._log.at(self._at[index])
+        return self._part(self._positions[index]) if isinstance(index, slice) else super().__getitem__(index)
 
     def __iter__(self) -> Iterator[Outcome]:
-        return map(self._log.at, self._at)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Outcomes | tuple):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == yours for mine, yours in zip(self, other, strict=True))
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __add__(self, other: Iterable[Outcome]) -> tuple[Outcome, ...]:
-        return (*self, *other)
+        return map(self._log.at, self._positions)
 
     def __repr__(self) -> str:
         return repr(tuple(self))
@@ -188,3 +238,87 @@ def _encoded(text: str) -> bytes:
 
 def _decoded(data: bytearray) -> str:
     return data.decode("utf-8", "surrogatepass")
+
+
+class SyncDecisions(LazySequence[SyncDecision]):
+    """The plan of a sync, in about 30 bytes and the name of each file. Behaves like a tuple of its decisions."""
+
+    __slots__ = ("_actions", "_files", "_folders", "_reason_of", "_reasons")
+
+    def __init__(self, decisions: Iterable[SyncDecision] = ()) -> None:
+        self._files = FileTable()  # bytes as sizes
+        self._folders: dict[str, int] = {}
+        self._actions = bytearray()
+        self._reason_of = array("I")
+        self._reasons: dict[str, int] = {}
+        for decision in decisions:
+            size, compared = decision.bytes, decision.compared
+            self.append(decision.path, decision.action, decision.reason, size=size, compared=compared)
+
+    def append(self, path: RemotePath, action: SyncAction, reason: str, *, size: int, compared: bool = True) -> None:
+        """Append a decision; `size` is the number of bytes to copy."""
+        folder, _, name = path.rpartition("/")
+        if (number := self._folders.get(folder)) is None:
+            number = self._folders[folder] = self._files.new_folder(folder)
+        self._files.append(number, name, size, None, None)
+        self._actions.append(_ACTIONS.index(action) + (0 if compared else _NOT_COMPARED))
+        self._reason_of.append(self._reasons.setdefault(reason, len(self._reasons)))
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def _element(self, position: int) -> SyncDecision:
+        reason = self._reason_of[position]
+        return SyncDecision(
+            path=self._files.path(position),
+            action=_ACTIONS[self._actions[position] % _NOT_COMPARED],
+            reason=next(text for text, number in self._reasons.items() if number == reason),
+            bytes=self._files.sizes[position],
+            compared=self._actions[position] < _NOT_COMPARED,
+        )
+
+    def __iter__(self) -> Iterator[SyncDecision]:
+        reasons = list(self._reasons)  # in the order of their numbers
+        rows = zip(self._files.paths(), self._actions, self._reason_of, self._files.sizes, strict=True)
+        for path, action, reason, size in rows:
+            yield SyncDecision(
+                path=path,
+                action=_ACTIONS[action % _NOT_COMPARED],
+                reason=reasons[reason],
+                bytes=size,
+                compared=action < _NOT_COMPARED,
+            )
+
+    def copies(self, reason: str) -> int:
+        """How many files are to be copied for that reason."""
+        number = self._reasons.get(reason)
+        rows = zip(self._actions, self._reason_of, strict=True)
+        if number is None:
+            return 0
+        return sum(action % _NOT_COMPARED == 0 and reason_number == number for action, reason_number in rows)
+
+    def paths_to(self, action: SyncAction) -> _PathsWithAction:
+        """The paths of the decisions with this action."""
+        return _PathsWithAction(self, action)
+
+
+class _PathsWithAction(Container[RemotePath]):
+    """The paths of the decisions with one action: to iterate, or to test whether a path is among them."""
+
+    def __init__(self, decisions: SyncDecisions, action: SyncAction) -> None:
+        self._files, self._actions = decisions._files, decisions._actions
+        self._action = _ACTIONS.index(action)
+        self._indexed = False
+
+    def __iter__(self) -> Iterator[RemotePath]:
+        wanted, actions = self._action, self._actions
+        return (
+            path for position, path in enumerate(self._files.paths()) if actions[position] % _NOT_COMPARED == wanted
+        )
+
+    def __contains__(self, path: object) -> bool:
+        if not self._indexed:
+            self._files.index()
+            self._indexed = True
+        position = self._files.find(path) if isinstance(path, str) else -1
+        return position >= 0 and self._actions[position] % _NOT_COMPARED == self._action

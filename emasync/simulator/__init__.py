@@ -1,9 +1,6 @@
-"""An EM in a box: the whole EM API on a real socket, with pods that do something and faults on demand.
+"""A simulated EM: the whole EM API on a real socket of this machine, with pods that run coroutines and with faults.
 
-Stands beside the client and may import wire, model and errors only; needs no network but 127.0.0.1.
-
-    async with Simulator(users={"client1": "secret"}) as sim:
-        ...  # sim.url, sim.volume("client1"), sim.requests
+Needs no network but 127.0.0.1. May import wire, model and errors only.
 """
 
 from emasync.simulator.breakpoints import Breakpoint, Stage
@@ -16,11 +13,11 @@ from emasync.simulator.state import Generation
 
 __all__ = [
     "Behaviour",
+    "Breakpoint",
     "Clock",
     "Fault",
     "FaultKind",
     "FaultList",
-    "Breakpoint",
     "Generation",
     "LoggedRequest",
     "PodContext",

@@ -1,6 +1,6 @@
-"""Gates: hold requests at a known point until a test lets them go, so that no test sleeps and hopes.
+"""Breakpoints: requests pause at a known point until a test releases them, so that no test has to sleep and hope.
 
-Owns: `Breakpoint` and the list of those that are shut. May import anyio. Knows nothing of HTTP.
+Must not import anything of HTTP.
 """
 
 from __future__ import annotations
@@ -11,54 +11,58 @@ from typing import Literal
 import anyio
 
 Stage = Literal["start", "body", "answer"]
-"""Where a gate stands: ``start``: token checked, lock held, body unread; ``body``: after the first piece of a body, of
-an uplink or a downlink; ``answer``: the work is done, nothing of the answer is sent."""
+"""The point in a request at which a breakpoint pauses it. ``start``: the token is checked, the lock is held, the body
+is unread. ``body``: after the first chunk of the body of an uplink or a downlink. ``answer``: the work is done, nothing
+of the response is sent."""
 
 
 class Breakpoint:
-    """Holds every request to `endpoint` (a path or shell pattern) at `stage` until `open` is called."""
+    """Pauses every request to `endpoint` (a path or shell pattern) at `stage` until `release` is called.
+
+    Made by `Simulator.breakpoint`, which has an example. `waiting`: how many requests are paused now.
+    """
 
     def __init__(self, endpoint: str, *, stage: Stage) -> None:
         self.endpoint = endpoint.strip("/")
         self.stage = stage
         self.waiting = 0
-        self._opened = anyio.Event()
-        self._came = anyio.Event()
+        self._released = anyio.Event()
+        self._hit = anyio.Event()
 
-    async def arrived(self, count: int = 1) -> None:
-        """Return as soon as `count` requests wait here."""
+    async def wait_until_hit(self, count: int = 1) -> None:
+        """Return as soon as `count` requests are paused here."""
         while self.waiting < count:
-            await self._came.wait()
+            await self._hit.wait()
 
-    def open(self) -> None:
-        """Let all go that wait, and all that come."""
-        self._opened.set()
+    def release(self) -> None:
+        """Let all paused requests go on; later requests are not paused."""
+        self._released.set()
 
-    async def hold(self) -> None:
-        """Be one of those that wait."""
+    async def pause(self) -> None:
+        """Called for a request that has come here: return when the breakpoint is released."""
         self.waiting += 1
-        self._came.set()
-        self._came = anyio.Event()
+        self._hit.set()
+        self._hit = anyio.Event()
         try:
-            await self._opened.wait()
+            await self._released.wait()
         finally:
             self.waiting -= 1
 
 
 class Breakpoints:
-    """The gates of a simulator."""
+    """All breakpoints of one simulator."""
 
     def __init__(self) -> None:
-        self._gates: list[Breakpoint] = []
+        self._breakpoints: list[Breakpoint] = []
 
     def add(self, endpoint: str, stage: Stage) -> Breakpoint:
-        """A new, shut gate."""
-        gate = Breakpoint(endpoint, stage=stage)
-        self._gates.append(gate)
-        return gate
+        """A new breakpoint, in force at once."""
+        added = Breakpoint(endpoint, stage=stage)
+        self._breakpoints.append(added)
+        return added
 
-    async def hold(self, endpoint: str, stage: Stage) -> None:
-        """Stop at every gate that stands here."""
-        for gate in list(self._gates):
-            if gate.stage == stage and fnmatchcase(endpoint.strip("/"), gate.endpoint):
-                await gate.hold()
+    async def pause(self, endpoint: str, stage: Stage) -> None:
+        """Pause the calling request at every breakpoint set for `endpoint` and `stage`."""
+        for candidate in list(self._breakpoints):
+            if candidate.stage == stage and fnmatchcase(endpoint.strip("/"), candidate.endpoint):
+                await candidate.pause()

@@ -1,6 +1,6 @@
-"""How this EM behaves: every knob of the simulator, as one value, and the log of what was asked of it.
+"""How a simulated EM behaves, as one value, and the entries of its request log.
 
-Owns: `SimulatorConfig` and `LoggedRequest`. May import world (the generation's name). Knows nothing of HTTP.
+Must not import anything of HTTP.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ DownlinkForm = Literal["json", "raw"]
 Hold = float | Callable[[int], float]
 
 ENVELOPE = ("filename", "content", "size", "hash")
-
+"""The keys of a downlink's JSON form, in the order of the real server."""
 
 _UPLINK_BYTES: Mapping[Generation, int] = {"seed": 500_000_000, "pods": 2_000_000_000, "pvc": 2_000_000_000}
 
 
-class SimulatorOptions(TypedDict, total=False):
-    """The keywords of `Simulator` that are rules; `SimulatorConfig` has their defaults."""
+class SimulatorKeywords(TypedDict, total=False):
+    """The fields of `SimulatorConfig` as keyword arguments of `Simulator`, for type checkers only."""
 
     generation: Generation
     exclusive: bool
@@ -46,7 +46,7 @@ class SimulatorOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """See `Simulator` for what each means; bytes and seconds. ValueError for one that makes no sense."""
+    """How the EM behaves; `Simulator` documents each field. Bytes and seconds. ValueError for a senseless value."""
 
     generation: Generation = "seed"
     exclusive: bool = False
@@ -79,23 +79,23 @@ class SimulatorConfig:
             raise ValueError(f"bandwidth is bytes a second, or None for no limit, not {self.bandwidth!r}")
 
     @property
-    def later(self) -> bool:
-        """Whether it is one of the generations after the seed."""
+    def after_seed(self) -> bool:
+        """Whether the generation is one of those after the seed."""
         return self.generation != "seed"
 
     @property
     def raw_downlinks(self) -> bool:
-        """Whether a downlink is the bytes themselves and not a JSON envelope."""
-        return self.later if self.downlink_form is None else self.downlink_form == "raw"
+        """Whether a downlink's body is the file's bytes instead of a JSON envelope."""
+        return self.after_seed if self.downlink_form is None else self.downlink_form == "raw"
 
     @property
     def uplink_bytes(self) -> int:
-        """The most bytes of files that one uplink may carry."""
+        """How many bytes of files one uplink may carry."""
         return _UPLINK_BYTES[self.generation] if self.uplink_limit is None else self.uplink_limit
 
     @property
-    def base(self) -> str:
-        """The path in front of all addresses, without a slash at its end."""
+    def base_path(self) -> str:
+        """The path in front of all endpoints, without a slash at its end."""
         return self.prefix.rstrip("/")
 
     def hold_s(self, size: int) -> float:
@@ -105,12 +105,12 @@ class SimulatorConfig:
 
 @dataclass(slots=True, kw_only=True)
 class LoggedRequest:
-    """One request, logged when its headers are in; what is not known until it ends is filled in then.
+    """One request: logged when its headers have arrived, completed when it ends.
 
-    `at` is on the simulator's clock, `path` as in the API (``em/files/list``, ``auth/``). `status` 0: not answered
-    (yet, or never). `bytes_in` and `bytes_out` count body bytes; of a body that was refused, those that were taken
-    from the socket. `peer` is the client's host:port. `detail`: what it was about, by the API's words (``filepath``,
-    ``dest_path``, ``files``, ``image`` ...).
+    `at` and `seconds` are on the simulator's clock; `path` is as in the API (``em/files/list``, ``auth/``). `status` 0:
+    no response (yet, or never). `bytes_in` and `bytes_out` count body bytes; of a refused body, those that were read
+    from the socket. `peer` is the client's host:port. `detail` holds the request's fields by their names in the API
+    (``filepath``, ``dest_path``, ``files``, ``image`` ...), without passwords and tokens.
     """
 
     at: float

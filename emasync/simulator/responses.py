@@ -1,6 +1,6 @@
-"""The EM's answers: JSON, and the HTML pages of its framework and proxies.
+"""The EM's responses: its JSON, and the HTML pages of its framework and proxies.
 
-Owns: the words. May import aiohttp.web. Knows nothing of when they are due.
+Must not import state or exchange: when a response is due is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 class RefusedError(Exception):
-    """Ends a request with `response`, whatever of its body is still unread. `hard`: close without lingering."""
+    """Ends a request with `response`, however much of its body is unread. `hard`: close without lingering."""
 
     def __init__(self, response: web.Response, *, hard: bool = False) -> None:
         super().__init__(response.status)
@@ -20,16 +20,16 @@ class RefusedError(Exception):
         self.hard = hard
 
 
-class SeveredError(Exception):
-    """Ends a request without an answer, or in the middle of one; `rst`: with a reset instead of a close."""
+class ConnectionDropError(Exception):
+    """Ends a request by closing its connection, without a response or in the middle of one; `rst`: by a TCP reset."""
 
     def __init__(self, *, rst: bool) -> None:
         super().__init__("reset" if rst else "close")
         self.rst = rst
 
 
-def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """JSON."""
+def json_response(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """`body` as JSON, in ASCII."""
     return web.Response(
         body=json.dumps(body, ensure_ascii=True).encode(),
         status=status,
@@ -38,30 +38,37 @@ def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None
     )
 
 
-def page(status: int, title: str) -> web.Response:
-    """HTML."""
+def html_response(status: int, title: str) -> web.Response:
+    """A page of the framework or of a proxy."""
     html = f"<!doctype html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return web.Response(text=html, status=status, content_type="text/html")
 
 
-def error(code: str, message: str, *, status: int = 400, log_tail: list[str] | None = None) -> web.Response:
-    """The EM's own error."""
+def redirect_response(location: str, *, status: int) -> web.Response:
+    """A redirect to `location`."""
+    response = html_response(status, "Moved")
+    response.headers["Location"] = location
+    return response
+
+
+def error_response(code: str, message: str, *, status: int = 400, log_tail: list[str] | None = None) -> web.Response:
+    """An error in the EM's own form."""
     body: dict[str, Any] = {"error": code, "message": message}
-    return reply(body if log_tail is None else body | {"log_tail": log_tail}, status=status)
+    return json_response(body if log_tail is None else body | {"log_tail": log_tail}, status=status)
 
 
-def invalid(field: str, text: str) -> RefusedError:
-    """DRF's validation error for one field."""
-    return RefusedError(reply({field: [text]}, status=400))
+def validation_error(field: str, text: str) -> RefusedError:
+    """Django REST framework's validation error for one field."""
+    return RefusedError(json_response({field: [text]}, status=400))
 
 
-def busy() -> web.Response:
-    """423: another call has the EM."""
-    return reply({"detail": "The EM is busy with another request. Please try again later."}, status=423)
+def busy_response() -> web.Response:
+    """423: another request holds the EM's lock."""
+    return json_response({"detail": "The EM is busy with another request. Please try again later."}, status=423)
 
 
-def bad_token() -> web.Response:
-    """401: the token is not, or no longer, good."""
+def invalid_token_response() -> web.Response:
+    """401: the token is wrong, expired or revoked."""
     messages = [{"token_class": "AccessToken", "token_type": "access", "message": "Token is invalid or expired"}]
     body = {"detail": "Given token not valid for any token type", "code": "token_not_valid", "messages": messages}
-    return reply(body, status=401, headers={"WWW-Authenticate": 'Bearer realm="api"'})
+    return json_response(body, status=401, headers={"WWW-Authenticate": 'Bearer realm="api"'})

@@ -1,6 +1,6 @@
-"""`Simulator`: an EM in a box, on a real socket of this machine.
+"""`Simulator`: the whole EM API on a real socket of this machine. Puts the parts together, starts and ends them.
 
-Owns: putting the parts together, the folder on disk, and their end. May import every part of the simulator.
+Must not import anything of emasync but the simulator.
 """
 
 from __future__ import annotations
@@ -17,46 +17,51 @@ from typing import Self, Unpack
 
 import anyio
 import anyio.to_thread
-from aiohttp import web
 
 from emasync.simulator.breakpoints import Breakpoint, Breakpoints, Stage
 from emasync.simulator.clock import Clock, RealClock
-from emasync.simulator.config import LoggedRequest, SimulatorConfig, SimulatorOptions
-from emasync.simulator.exchange import Exchange
+from emasync.simulator.config import LoggedRequest, SimulatorConfig, SimulatorKeywords
+from emasync.simulator.exchange import ServerContext
 from emasync.simulator.faults import Fault, FaultList
-from emasync.simulator.handlers import auth_handler, files_handler, images_handler, pods_handler
-from emasync.simulator.handlers.downlink_handler import downlink
-from emasync.simulator.handlers.uplink_handler import uplink
-from emasync.simulator.pod_runner import PodRunner, write_downlink
-from emasync.simulator.pods import Behaviour, Pod, PodContext
-from emasync.simulator.server import Route, Server
+from emasync.simulator.handlers import routes
+from emasync.simulator.pod_runner import PodRunner
+from emasync.simulator.pods import Behaviour
+from emasync.simulator.server import Server
 from emasync.simulator.state import SimulatorState
 from emasync.simulator.tokens import TokenRegistry
-from emasync.simulator.volume import Volume
 
 
 class Simulator:
-    """``async with Simulator(users={"client1": "secret"}) as sim:`` serves an EM at `sim.url` until the block ends.
+    """Serves the EM API at `sim.url` from ``async with`` until the block ends.
 
-    `generation`: which API it speaks. `exclusive`: any ``em/`` call is answered 423 at once while another runs; log-ins
-    never are. `hold`: seconds, or a function of the bytes a call moves, for which each ``em/`` call keeps the EM before
-    its answer. `latency`: seconds before anything happens to a request. `bandwidth`: bytes a second of each connection,
-    both ways; None is no limit. `token_lifetime`, `refresh_lifetime` in seconds; `refresh_tokens` False gives none out.
-    `uplink_limit`: bytes of files a call may carry (None: 500 MB in the seed generation, 2 GB later); `uplink_files`:
-    how many. `pod_start`: seconds from waiting to running; `pod_run`: how long a pod without a behaviour of its own
-    runs; `pod_times` False leaves the times out of a pod's status. `list_lag`: seconds until an uplinked file shows in
-    listings. `downlink_form`: None is the generation's own; `envelope`: the keys of the JSON form in their order (only
-    ``content`` must be there). `buffering`: token and lock are looked at after the whole body came, as behind a
-    buffering proxy. `prefix`: a path in front of all addresses. `keep_alive`: seconds an idle connection stays open.
+    `generation`: which API it speaks. `exclusive`: any ``em/`` request is answered 423 at once while another runs;
+    log-ins never are. `hold`: seconds, or a function of the bytes a request moves, for which each ``em/`` request keeps
+    the EM busy before its response. `latency`: seconds before anything happens to a request. `bandwidth`: bytes a
+    second of each connection, both ways; None is no limit. `token_lifetime`, `refresh_lifetime` in seconds;
+    `refresh_tokens` False gives none out. `uplink_limit`: bytes of files an uplink may carry (None: 500 MB in the seed
+    generation, 2 GB later); `uplink_files`: how many. `pod_start`: seconds from waiting to running; `pod_run`: how long
+    a pod without a behaviour of its own runs; `pod_times` False leaves the times out of a pod's status. `list_lag`:
+    seconds until an uplinked file shows in listings. `downlink_form`: None is the generation's own; `envelope`: the
+    keys of the JSON form in their order (only ``content`` must be there). `buffering`: token and lock are checked after
+    the whole body came, as behind a buffering proxy. `prefix`: a path in front of all endpoints. `keep_alive`: seconds
+    an idle connection stays open.
 
-    `faults` as in `Fault`, `seed` their randomness. `root`: a folder that stays; None is a temporary one, removed at
-    the end. `port`: 0 takes a free one. `clock`: a `VirtualClock` makes hours pass at once. `downlink_filename` may
-    be set at any time, to have downlinks tell another file name.
+    `faults`: see `Fault`; `seed` of their randomness. `root`: a folder that stays; None is a temporary one, removed at
+    the end. `port`: 0 takes a free one. `clock`: a `VirtualClock` makes hours pass at once. Attributes: `requests`, the
+    log, a list that only grows; `faults`, a `FaultList` that may be changed at any time; `downlink_filename`, the name
+    that downlinks announce instead of the file's own (None: the file's own), which may be set at any time.
 
-    It listens on 127.0.0.1 only and touches nothing outside its folder. Leaving cancels all requests and pods.
+    It listens on 127.0.0.1 only and writes nothing outside its folder. ValueError for a senseless keyword; entering
+    raises OSError when the port is taken. Leaving cancels all requests and pods.
+
+    >>> async with Simulator(users={"client1": "secret"}, faults=[Fault("busy_before", times=1)]) as sim:
+    ...     async with Client(sim.url, username="client1", password="secret") as em:
+    ...         tree = await em.files.list()
+    ...     [(request.path, request.status) for request in sim.requests]
+    [('auth/', 200), ('em/files/list', 423), ('em/files/list', 200)]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the public signature
         self,
         users: Mapping[str, str],
         *,
@@ -65,9 +70,9 @@ class Simulator:
         root: Path | None = None,
         port: int = 0,
         clock: Clock | None = None,
-        **knobs: Unpack[SimulatorOptions],
+        **keywords: Unpack[SimulatorKeywords],
     ) -> None:
-        self.rules = SimulatorConfig(**knobs)
+        self.config = SimulatorConfig(**keywords)
         self.clock: Clock = clock or RealClock()
         rng = random.Random(seed)  # noqa: S311 - for faults and a signing key that guards nothing
         self.faults = FaultList(faults, rng=rng)
@@ -75,37 +80,38 @@ class Simulator:
         self.downlink_filename: str | None = None
         self._users = dict(users)
         self._tokens = TokenRegistry(
-            rng.randbytes(32), lifetime_s=self.rules.token_lifetime, refresh_s=self.rules.refresh_lifetime
+            rng.randbytes(32), lifetime_s=self.config.token_lifetime, refresh_s=self.config.refresh_lifetime
         )
         self._root = root
         self._port = port
-        self._gates = Breakpoints()
+        self._breakpoints = Breakpoints()
         self._behaviours: dict[str, Behaviour] = {}
         self._stack = AsyncExitStack()
-        self._world: SimulatorState | None = None
+        self._state: SimulatorState | None = None
         self._url: str | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            root = await self._folder(stack)
-            world = SimulatorState(self._users, root=root, tokens=self._tokens, exclusive=self.rules.exclusive)
-            stack.callback(shutil.rmtree, world.staging, ignore_errors=True)
-            crew = PodRunner(self.clock)
-            await crew.start()
-            stack.push_async_callback(crew.stop)
-            server = Server(
-                _routes(self, world, crew),
-                world=world,
-                rules=self.rules,
+            root = await self._make_root(stack)
+            state = SimulatorState(self._users, root=root, tokens=self._tokens, exclusive=self.config.exclusive)
+            stack.callback(shutil.rmtree, state.staging, ignore_errors=True)
+            pod_runner = PodRunner(self.clock, self.config, self._behaviours)
+            await pod_runner.start()
+            stack.push_async_callback(pod_runner.stop)
+            context = ServerContext(
+                config=self.config,
                 clock=self.clock,
+                state=state,
                 faults=self.faults,
-                gates=self._gates,
-                crew=crew,
-                requests=self.requests,
+                breakpoints=self._breakpoints,
+                pod_runner=pod_runner,
+                log=self.requests,
+                shown_filename=lambda: self.downlink_filename,
             )
+            server = Server(routes(self.config), context)
             stack.push_async_callback(server.stop)
-            port = await server.start(self._port, keep_alive_s=self.rules.keep_alive)
-            self._world, self._url = world, f"http://127.0.0.1:{port}{self.rules.base}/"
+            port = await server.start(self._port)
+            self._state, self._url = state, f"http://127.0.0.1:{port}{self.config.base_path}/"
             self._stack = stack.pop_all()
         return self
 
@@ -115,7 +121,7 @@ class Simulator:
         with anyio.CancelScope(shield=True):
             await self._stack.aclose()
 
-    async def _folder(self, stack: AsyncExitStack) -> Path:
+    async def _make_root(self, stack: AsyncExitStack) -> Path:
         if self._root is not None:
             await anyio.to_thread.run_sync(lambda root: root.mkdir(parents=True, exist_ok=True), self._root)
             return self._root
@@ -125,84 +131,98 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where it serves: ``http://127.0.0.1:PORT/``; the port stays known after the end."""
+        """Where it serves: ``http://127.0.0.1:PORT/``, with the prefix. It stays known after the end; RuntimeError
+        before the start.
+
+        >>> async with Simulator(users={"client1": "secret"}, prefix="/api") as sim:
+        ...     sim.url.startswith("http://127.0.0.1:"), sim.url.endswith("/api/")
+        (True, True)
+        """
         if self._url is None:
             raise RuntimeError("the simulator is not running: use `async with Simulator(...) as sim`")
         return self._url
 
     @property
-    def world(self) -> SimulatorState:
-        """Users, volumes, images, pods and the lock, as they are now."""
-        if self._world is None:
+    def state(self) -> SimulatorState:
+        """Users, volumes, images, pods, tokens and the lock as they are now; RuntimeError before the start.
+
+        >>> async with Simulator(users={"client1": "secret"}, exclusive=True) as sim:
+        ...     sorted(sim.state.users), sim.state.lock.exclusive, sim.state.lock.held
+        (['client1'], True, 0)
+        """
+        if self._state is None:
             raise RuntimeError("the simulator is not running: use `async with Simulator(...) as sim`")
-        return self._world
+        return self._state
 
     def volume(self, user: str, name: str | None = None) -> Path:
-        """The folder that is the user's volume (of that name), to look into and to change; made when missing."""
-        return self.world.accounts[user].volume(name).root
+        """The folder on disk that is the user's volume `name` (None: the default one), to read and to change.
+
+        The folder is made if missing and is removed at the end with the simulator's temporary root. KeyError for an
+        unknown user, ValueError for a name that no volume can have.
+
+        >>> async with Simulator(users={"client1": "secret"}) as sim:
+        ...     (sim.volume("client1") / "a.txt").write_text("hello")
+        ...     async with Client(sim.url, username="client1", password="secret") as em:
+        ...         await em.files.read("a.txt")
+        5
+        b'hello'
+        """
+        return self.state.users[user].volume(name).root
 
     def add_image(self, user: str, image: str) -> str:
-        """Let the user have an image that was never built; returns its full name."""
-        return self.world.accounts[user].images.add(image)
+        """Register an image for `user` without a build; returns its full name. KeyError for an unknown user.
+
+        >>> async with Simulator(users={"client1": "secret"}) as sim:
+        ...     sim.add_image("client1", "echo")
+        'client1-echo'
+        """
+        return self.state.users[user].images.add(image)
 
     def behaviour(self, image: str, work: Behaviour) -> None:
-        """What pods of `image` (with or without a user's prefix) do from now on, whoever runs them."""
+        """Have pods of `image` (with or without a user's prefix) run `work` from now on, whoever starts them.
+
+        `work` is awaited with a `PodContext` and returns the exit code (None is 0); an exception is exit code 1. It is
+        cancelled when the pod is replaced, after `max_duration`, and at the simulator's end.
+
+        >>> async def fail(pod: PodContext) -> int:
+        ...     return 3
+        >>> async with Simulator(users={"client1": "secret"}, pod_start=0.0) as sim:
+        ...     sim.behaviour("broken", fail)
+        ...     image = sim.add_image("client1", "broken")
+        ...     async with Client(sim.url, username="client1", password="secret") as em:
+        ...         run = await em.pods.run("broken")
+        ...         async for status in em.pods.watch(run, interval=0.01):
+        ...             pass
+        ...         status.exit_code
+        3
+        """
         self._behaviours[image] = work
 
-    def gate(self, endpoint: str, *, at: Stage = "start") -> Breakpoint:
-        """Hold requests to `endpoint` at a stage until the gate is opened."""
-        return self._gates.add(endpoint, at)
+    def breakpoint(self, endpoint: str, *, at: Stage = "start") -> Breakpoint:
+        """Pause requests to `endpoint` (a path or shell pattern) at a stage until the breakpoint is released.
+
+        >>> async with Simulator(users={"client1": "secret"}) as sim:
+        ...     async with Client(sim.url, username="client1", password="secret") as em:
+        ...         listing = sim.breakpoint("em/files/list")
+        ...         task = asyncio.create_task(em.files.list())
+        ...         await listing.wait_until_hit()
+        ...         listing.waiting, task.done()
+        ...         listing.release()
+        ...         await task
+        (1, False)
+        <FileTree: 0 files in 0 folders, 0 bytes>
+        """
+        return self._breakpoints.add(endpoint, at)
 
     def revoke_tokens(self, *, refresh: bool = False) -> None:
-        """Refuse every access token given out so far; with `refresh`, every refresh token too."""
+        """Refuse (401) every access token issued so far; with `refresh`, every refresh token too.
+
+        >>> async with Simulator(users={"client1": "secret"}) as sim:
+        ...     async with Client(sim.url, username="client1", password="secret") as em:
+        ...         tree = await em.files.list()
+        ...         sim.revoke_tokens(refresh=True)
+        ...         tree = await em.files.list()  # logs in once more
+        ...     [request.path for request in sim.requests].count("auth/")
+        2
+        """
         self._tokens.revoke(refresh=refresh)
-
-    def launch(self, crew: PodRunner, user: str, pod: Pod, volume: Volume) -> None:
-        """Start a pod's life; one whose image is unknown has none."""
-        if not pod.spec.known:
-            return
-        spec, image = pod.spec, pod.spec.image
-        behaviour = self._behaviours.get(image) or self._behaviours.get(image.removeprefix(f"{user}-"))
-        context = PodContext(
-            volume=volume.root,
-            image=image,
-            node=spec.node,
-            command=spec.command,
-            args=spec.args,
-            envs=spec.envs,
-            max_duration=spec.max_duration,
-            clock=self.clock,
-        )
-        work = behaviour or partial(write_downlink, run_s=self.rules.pod_run)
-        crew.carry(pod, context, work, start_s=self.rules.pod_start)
-
-
-def _routes(sim: Simulator, world: SimulatorState, crew: PodRunner) -> dict[str, Route]:
-    async def send_file(ex: Exchange) -> web.StreamResponse:
-        return await downlink(ex, shown_name=sim.downlink_filename)
-
-    async def run(ex: Exchange) -> web.StreamResponse:
-        return await pods_handler.run(ex, partial(sim.launch, crew, ex.account.name), crew.stop_pod)
-
-    get, post = ("GET",), ("POST",)
-    read = ("GET", "POST") if sim.rules.generation == "pvc" else get
-    routes = {
-        "auth/": Route(
-            methods=post, handler=partial(auth_handler.log_in, world=world, with_refresh=sim.rules.refresh_tokens)
-        ),
-        "auth/refresh": Route(methods=post, handler=partial(auth_handler.refresh, world=world)),
-        "em/files/uplink": Route(methods=post, handler=partial(uplink, staging=world.staging)),
-        "em/files/list": Route(methods=read, handler=files_handler.list_files),
-        "em/files/downlink": Route(methods=get, handler=send_file),
-        "em/files/delete": Route(methods=post, handler=files_handler.delete),
-        "em/pod/image/build": Route(methods=post, handler=images_handler.build),
-        "em/pod/image/load": Route(methods=post, handler=images_handler.load),
-        "em/pod/image/list": Route(methods=get, handler=images_handler.list_images),
-        "em/pod/run": Route(methods=post, handler=run),
-        "em/pod/status": Route(methods=read, handler=pods_handler.status),
-    }
-    if sim.rules.later:
-        routes["em/nodes/status"] = Route(methods=get, handler=pods_handler.nodes)
-    if sim.rules.generation == "pvc":
-        routes["em/pvc/list"] = Route(methods=read, handler=files_handler.list_volumes)
-    return routes

@@ -1,8 +1,7 @@
-"""The seed generation's downlink answer, a JSON envelope around base64, read while it arrives.
+"""Decoding the downlink response of the seed generation, a JSON envelope around base64, while it arrives.
 
-Owns: finding `content` in any legal JSON, and believing nothing else of it unchecked. May import config and errors.
-Collects everything but the content (bounded) and lets the JSON parser judge that text at the end, so the scanner has
-to be exact for valid JSON only. Does no I/O; never holds the content.
+`_JsonScanner` finds `content` in any legal JSON. It collects everything else (bounded), and the JSON parser validates
+that text at the end, so the scanner must be exact for valid JSON only. Does no I/O; never holds the content.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any, NoReturn
 from emasync.config import Limits
 from emasync.errors import ProtocolError
 from emasync.wire.base64_decoder import Base64Decoder
-from emasync.wire.json_reply import parse_json
+from emasync.wire.json_parser import parse_json
 
-_METADATA_LIMIT = 64 * 1024  # bytes of all that is not content, white space included
-_LONGEST_SIZE = 20  # digits: 2^64 has as many
+_METADATA_LIMIT = 64 * 1024  # bytes of all but the content, white space included
+_MAX_SIZE_DIGITS = 20  # as many as 2^64 has
 
 _STRUCTURE = re.compile(rb'["{}\[\]:,]')
 _STRING_STOP = re.compile(rb'["\\]')
@@ -29,9 +28,9 @@ _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseMetadata:
-    """What the server claims of a file; None where it claims nothing.
+    """What a downlink response claims of its file; None where it claims nothing.
 
-    `filename` is for showing (through `safe`), never a path. `size` in bytes; `sha256` as 64 lower-case hex digits.
+    `filename` is for display (through `safe`), never a path. `size` in bytes; `sha256` as 64 lower-case hex digits.
     """
 
     filename: str | None = None
@@ -39,41 +38,41 @@ class ResponseMetadata:
     sha256: str | None = None
 
 
-class EnvelopeReader:
-    """Reads ``{"filename", "content", "size", "hash"}`` in any key order and spelling JSON allows.
+class EnvelopeDecoder:
+    """Decodes ``{"filename", "content", "size", "hash"}`` in any key order and spelling that JSON allows.
 
-    Line breaks written as escapes inside `content` (MIME style) are dropped; any other character that is not base64 is
-    refused. Such escapes may take as many bytes as the file so far, and `limits.overrun` more: an answer of nothing
-    else comes to an end. Holds at most 64 KiB, at any size of file. After an error the reader is of no further use.
+    Line breaks that are written as escapes in `content` (MIME style) are dropped; any other character that is not
+    base64 is an error. The dropped escapes may take as many bytes as the file so far, and `limits.overrun` more, so
+    that a response of nothing else ends. Holds at most 64 KiB, at any size of file. Unusable after an error.
     """
 
-    __slots__ = ("_base64", "_cut", "_dropped", "_frame", "_given", "_overrun")
+    __slots__ = ("_base64", "_cut_escape", "_decoded_bytes", "_dropped_bytes", "_overrun", "_scanner")
 
     def __init__(self, limits: Limits) -> None:
-        self._frame = _JsonScanner(max_depth=limits.json_depth)
+        self._scanner = _JsonScanner(max_depth=limits.json_depth)
         self._base64 = Base64Decoder()
         self._overrun = limits.overrun
-        self._given = 0  # bytes of the file so far
-        self._dropped = 0  # bytes of content that stand for nothing
-        self._cut = b""  # an escape inside content that the last piece ended in: at most five characters
+        self._decoded_bytes = 0  # of the file so far
+        self._dropped_bytes = 0  # of content, that decode to nothing
+        self._cut_escape = b""  # the beginning, at most five characters, of an escape that the last piece cut
 
     def feed(self, data: bytes) -> bytes:
-        """The file's bytes that `data` completes, perhaps none. ProtocolError as soon as it cannot become right."""
+        """The bytes of the file that `data` completes, perhaps none. ProtocolError as soon as the body is malformed."""
         pieces: list[bytes] = []
-        at = 0
-        while at < len(data):
-            if self._frame.in_content:
-                closing = data.find(b'"', at)
+        position = 0
+        while position < len(data):
+            if self._scanner.in_content:
+                closing = data.find(b'"', position)
                 end = closing if closing >= 0 else len(data)
-                pieces.append(self._content(data, at, end=end, closed=closing >= 0))
-                at = end + 1
+                pieces.append(self._content(data, position, end=end, closed=closing >= 0))
+                position = end + 1
             else:
-                at = self._frame.scan(data, at)
+                position = self._scanner.scan(data, position)
         return b"".join(pieces)
 
     def finish(self) -> ResponseMetadata:
-        """What the envelope said beside the content; ProtocolError if it is incomplete or was never valid JSON."""
-        fields = self._frame.parsed()
+        """The envelope's other fields; ProtocolError if it is incomplete or was never valid JSON."""
+        fields = self._scanner.parse()
         return ResponseMetadata(
             filename=_filename(fields.get("filename")),
             size=_size(fields.get("size")),
@@ -82,34 +81,36 @@ class EnvelopeReader:
 
     def _content(self, data: bytes, start: int, *, end: int, closed: bool) -> bytes:
         piece: bytes | memoryview = memoryview(data)[start:end]
-        if self._cut or data.find(b"\\", start, end) >= 0:
-            piece = self._unescape(self._cut + piece, closed=closed)
+        if self._cut_escape or data.find(b"\\", start, end) >= 0:
+            piece = self._unescape(self._cut_escape + piece, closed=closed)
         decoded = self._base64.feed(piece)
-        self._given += len(decoded)
-        if self._dropped > self._given + self._overrun:
-            raise ProtocolError(f"the content is {self._dropped} bytes of line breaks to {self._given} bytes of file")
+        self._decoded_bytes += len(decoded)
+        if self._dropped_bytes > self._decoded_bytes + self._overrun:
+            raise ProtocolError(
+                f"the content is {self._dropped_bytes} bytes of line breaks to {self._decoded_bytes} bytes of file"
+            )
         if closed:
             self._base64.finish()
-            self._frame.close_content()
+            self._scanner.close_content()
         return decoded
 
     def _unescape(self, text: bytes, *, closed: bool) -> bytes:
-        """`text` without JSON escapes; an escape that is cut off at its end waits for the next piece."""
-        self._cut = b""
+        """`text` without JSON escapes; an escape that is cut at its end is kept for the next piece."""
+        self._cut_escape = b""
         if not closed:
             last = text.rfind(b"\\", max(0, len(text) - 5))
             if last >= 0 and text[last + 1 : last + 2] in (b"", b"u"):
-                text, self._cut = text[:last], text[last:]
+                text, self._cut_escape = text[:last], text[last:]
         # No base64 character is written as two backslashes. Without them every backslash starts an escape, so the
         # replacements below cannot misread one another's results; \u goes first, lest a dropped \n completes one.
         if b"\\\\" not in text:
             if b"\\u" in text:
                 escaped, length = text.count(b"\\u"), len(text)
                 text = _UNICODE_ESCAPE.sub(_unicode_char, text)
-                self._dropped += 6 * (length - len(text) - 5 * escaped)  # six bytes became one, or none
+                self._dropped_bytes += 6 * (length - len(text) - 5 * escaped)  # six bytes became one, or none
             length = len(text)
             text = text.replace(b"\\n", b"").replace(b"\\r", b"")
-            self._dropped += length - len(text)
+            self._dropped_bytes += length - len(text)
             text = text.replace(b"\\/", b"/")
         if b"\\" in text:
             _refuse_escape()
@@ -117,17 +118,17 @@ class EnvelopeReader:
 
 
 class _JsonScanner:
-    """The envelope's text with an empty content: where in the JSON we are, and what was collected."""
+    """Follows the structure of the envelope, and collects its text with an empty content."""
 
     __slots__ = (
-        "_content_due",
+        "_content_expected",
         "_depth",
         "_escaped",
-        "_key_at",
-        "_last",
+        "_has_content",
+        "_in_string",
+        "_key_start",
+        "_last_token",
         "_max_depth",
-        "_seen",
-        "_string",
         "_text",
         "in_content",
     )
@@ -136,49 +137,49 @@ class _JsonScanner:
         self._max_depth = max_depth
         self._text = bytearray()
         self._depth = 0
-        self._last = b""  # the last of { } [ ] : , seen outside strings
-        self._string = False
+        self._last_token = b""  # the last of { } [ ] : , outside strings
+        self._in_string = False
         self._escaped = False
-        self._key_at = -1  # where in the text the key being read began; -1 inside any other string
-        self._content_due = False  # its key was read, its value was not
-        self._seen = False
+        self._key_start = -1  # where the key that is being read begins in the text; -1 in any other string
+        self._content_expected = False  # its key was read, its value has not begun
+        self._has_content = False
         self.in_content = False
 
-    def scan(self, data: bytes, at: int) -> int:
-        """Takes in `data` from `at` to the next point of interest; returns where to go on."""
+    def scan(self, data: bytes, position: int) -> int:
+        """Scan `data` from `position` to the next character of the structure; returns where to go on."""
         if self._escaped:
             self._escaped = False
-            return self._keep(data, at, at + 1)
-        found = (_STRING_STOP if self._string else _STRUCTURE).search(data, at)
+            return self._keep(data, position, position + 1)
+        found = (_STRING_STOP if self._in_string else _STRUCTURE).search(data, position)
         if found is None:
-            return self._keep(data, at, len(data))
-        end = self._keep(data, at, found.end())
+            return self._keep(data, position, len(data))
+        end = self._keep(data, position, found.end())
         char = found.group()
-        if not self._string:
-            self._structure(char)
+        if not self._in_string:
+            self._process_structure(char)
         elif char == b"\\":
             self._escaped = True
         else:
-            self._string = False
-            if self._key_at >= 0:
-                self._content_due = _means_content(bytes(self._text[self._key_at :]))
+            self._in_string = False
+            if self._key_start >= 0:
+                self._content_expected = _is_content_key(bytes(self._text[self._key_start :]))
         return end
 
     def close_content(self) -> None:
-        """The quote that ends the content was met."""
+        """Go on after the quote that ends the content."""
         self._text += b'"'
         self.in_content = False
 
-    def parsed(self) -> Mapping[str, Any]:
-        """The whole envelope but its content, checked."""
-        if self.in_content or self._string or self._depth:
+    def parse(self) -> Mapping[str, Any]:
+        """All fields of the envelope, with an empty content; ProtocolError if it is incomplete or not valid."""
+        if self.in_content or self._in_string or self._depth:
             raise ProtocolError("the answer ends in the middle of the envelope")
         fields = parse_json(bytes(self._text))
         if not isinstance(fields, dict):
             raise ProtocolError("the answer is not a JSON object")
-        if not self._seen:
-            said = fields.get("message") or fields.get("error") or fields.get("detail")
-            raise ProtocolError("the envelope has no content", detail=said if isinstance(said, str) else None)
+        if not self._has_content:
+            message = fields.get("message") or fields.get("error") or fields.get("detail")
+            raise ProtocolError("the envelope has no content", detail=message if isinstance(message, str) else None)
         return fields
 
     def _keep(self, data: bytes, start: int, end: int) -> int:
@@ -187,21 +188,21 @@ class _JsonScanner:
         self._text += data[start:end]
         return end
 
-    def _structure(self, char: bytes) -> None:
-        if not self._depth and (self._last or char != b"{"):
+    def _process_structure(self, char: bytes) -> None:
+        if not self._depth and (self._last_token or char != b"{"):
             raise ProtocolError("the answer is not one JSON object")
-        if self._content_due and char != b":":
+        if self._content_expected and char != b":":
             if char != b'"':
                 raise ProtocolError("the envelope's content is not a string")
             self._open_content()
         elif char == b'"':
-            self._string = True
-            self._key_at = len(self._text) - 1 if self._depth == 1 and self._last in (b"{", b",") else -1
+            self._in_string = True
+            self._key_start = len(self._text) - 1 if self._depth == 1 and self._last_token in (b"{", b",") else -1
         else:
-            self._nest(char)
-            self._last = char
+            self._update_depth(char)
+            self._last_token = char
 
-    def _nest(self, char: bytes) -> None:
+    def _update_depth(self, char: bytes) -> None:
         if char in b"{[":
             self._depth += 1
             if self._depth > self._max_depth:
@@ -210,13 +211,13 @@ class _JsonScanner:
             self._depth -= 1
 
     def _open_content(self) -> None:
-        if self._seen:
+        if self._has_content:
             raise ProtocolError("the envelope has two contents")
-        self._seen = self.in_content = True
-        self._content_due = False
+        self._has_content = self.in_content = True
+        self._content_expected = False
 
 
-def _means_content(key: bytes) -> bool:
+def _is_content_key(key: bytes) -> bool:
     return parse_json(key) == "content" if b"\\" in key else key == b'"content"'
 
 
@@ -242,7 +243,7 @@ def _filename(value: Any) -> str | None:
 
 
 def _size(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_SIZE:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS:
         value = int(value)
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value

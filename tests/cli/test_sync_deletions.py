@@ -18,7 +18,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# Sabotage: leave out `check_there` (or `check_no_file`) in sides.py: exit 0, and the folder is empty.
+# Sabotage: leave out `check_is_folder` (or `check_no_file`) in sync_sides.py: exit 0, and the folder is empty.
 def test_a_mistyped_remote_is_exit_3_and_a_file_is_exit_2_and_nothing_is_deleted(
     em: EM, home: Path, folder: str
 ) -> None:

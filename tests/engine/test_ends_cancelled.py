@@ -81,7 +81,7 @@ class Stage:
         assert steps.unfinished() == [], at
         assert [one.name for one in threading.enumerate() if self.journal.name in one.name] == [], at
         assert files_open_below(self.source.parent) == [], at
-        assert (self.em._lane.in_flight, self.em._lane.waiting) == (0, 0), at
+        assert (self.em._limiter.in_flight, self.em._limiter.waiting) == (0, 0), at
         assert [path for path in self.source.parent.rglob("*") if path.name.startswith(".emasync-")] == [], at
         assert {name: data for name, data in tree(self.into).items() if FILES[name] != data} == {}, at
         up = tree(self.sim.volume(USER) / "up")
@@ -140,8 +140,8 @@ async def stage(sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     quick = LimiterConfig(
         backoff_base_s=0.002, backoff_cap_s=0.004
     )  # waiting for a busy EM has as many awaits, but short
-    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", partial(ConcurrencyLimiter, policy=quick))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.002))  # this EM's listings do not lag behind
+    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", partial(ConcurrencyLimiter, config=quick))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.002))  # listings here do not lag
     write(tmp_path / "source", FILES)
     before = open_sockets()
     async with Client(sim.url, username=USER, password=PASSWORD, settings=SETTINGS) as em:
@@ -180,7 +180,7 @@ async def cut_everywhere(stage: Stage, way: Way, direction: str, *, late: bool, 
 
 
 # Sabotage: in `open_writer`, leave out the `finally` that discards; in `ConcurrencyLimiter.enter`, the `finally` that
-# gives back the turn; in `open_database`, the shield; in `finish`, the loop (await the job once).
+# gives back the turn; in `open_database`, the shield; in `wait_uncancelled`, the loop (await the job once).
 @pytest.mark.parametrize(("way", "late"), CUTS)
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_transfer_cut_at_any_await_leaves_nothing_behind(
@@ -238,8 +238,8 @@ async def test_a_result_that_is_taken_away_as_it_lands_does_not_end_the_others(
 ) -> None:
     commit = BufferedFileWriter.commit
 
-    async def commit_and_lose(save: BufferedFileWriter, *, flush_folder: bool = True) -> Path:
-        path = await commit(save, flush_folder=flush_folder)
+    async def commit_and_lose(save: BufferedFileWriter) -> Path:
+        path = await commit(save)
         if path.name == "small.bin":
             path.unlink()
         return path

@@ -23,7 +23,7 @@ import pytest
 
 from emasync.model import Direction
 from emasync.simulator import LoggedRequest, Simulator
-from emasync.simulator.config import SimulatorOptions
+from emasync.simulator.config import SimulatorKeywords
 from emasync.transfer.state.journal import open_journal
 from emasync.transfer.state.schema import ItemState
 from tests.cli.child import environment
@@ -31,7 +31,7 @@ from tests.contract.stage import PASSWORD, USER, USERS, tree, write
 
 KILLS = int(os.environ.get("EMASYNC_KILLS", "6"))
 WORKERS = 4  # as in ends_child
-SLOWLY = SimulatorOptions(
+SLOWLY = SimulatorKeywords(
     latency=0.003, bandwidth=10e6
 )  # so that most of a run's time is spent with bodies on their way
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ MOVING = ("em/files/uplink", "em/files/downlink")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferRun:
+class ChildRun:
     """One life of the child: seconds since it began to move, its last line, and whether a body was on its way when it
     was killed."""
 
@@ -51,7 +51,7 @@ class TransferRun:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
     """What a run had come to when it was killed. `alive`: it was moving files, not yet through; `busy` as in
-    `TransferRun`."""
+    `ChildRun`."""
 
     alive: bool
     busy: bool
@@ -67,7 +67,7 @@ def some_files(rng: random.Random) -> dict[str, bytes]:
     return {f"folder {i % 12}/file {i}.bin": rng.randbytes(size) for i, size in enumerate(sizes)}
 
 
-async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float | None) -> TransferRun:
+async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float | None) -> ChildRun:
     """Run the child to its end, or for so long after it begins to move."""
     folder.mkdir(parents=True, exist_ok=True)
     child = await asyncio.create_subprocess_exec(
@@ -94,7 +94,7 @@ async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float
             child.kill()
     said = await child.stdout.read()
     await child.wait()
-    return TransferRun(took_s=took_s, said=said.decode(), busy=busy)
+    return ChildRun(took_s=took_s, said=said.decode(), busy=busy)
 
 
 async def killed(sim: Simulator, source: Path, folder: Path, *, after_s: float) -> Killed:
@@ -164,7 +164,7 @@ async def one_kill(
 
 
 # Sabotage: let `resume_uplink` return `plan.calls` at once; leave out the `sweep` in `resume_downlink`; let
-# `ResultTracker.settle` tell the ledger last and of nothing that was downlinked.
+# `ResultTracker.record` write the journal last and of nothing that was downlinked.
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 8 * KILLS)
 async def test_a_run_killed_at_any_moment_is_finished_by_the_next_one(

@@ -21,12 +21,12 @@ pytestmark = pytest.mark.usefixtures("quick_looks")
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.05))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.05))
 
 
 @contextlib.asynccontextmanager
-async def trouble(*faults: Fault, **knobs: object) -> AsyncIterator[tuple[Simulator, Client]]:
-    async with Simulator(USERS, faults=faults, **knobs) as sim:  # type: ignore[arg-type]  # the test's own keywords
+async def trouble(*faults: Fault, **options: object) -> AsyncIterator[tuple[Simulator, Client]]:
+    async with Simulator(USERS, faults=faults, **options) as sim:  # type: ignore[arg-type]  # the test's own keywords
         async with connect(sim, settings=SWIFT) as em:
             yield sim, em
 
@@ -38,7 +38,7 @@ def alone(report: TransferReport) -> Outcome:
 
 
 # Sabotage: let `UplinkRequestSender.send` return the files of an UnknownOutcomeError as `unsent`: they go twice. Let
-# `_judge` call them done without a look: the next test fails.
+# `UplinkState.compare` call them done without a look: the next test fails.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_answers_lost_on_every_third_uplink_cost_no_file_and_no_second_sending(
     tmp_path: Path, hard: bool
@@ -113,11 +113,11 @@ async def test_a_single_file_cut_short_says_nothing_of_the_servers_tags(tmp_path
         assert report.notes == ()
 
 
-# Sabotage: one look only (`_LOOKS_S[:1]`) after the last call: the files go again although they are there.
+# Sabotage: one look only (`_LISTING_DELAYS_S[:1]`) after the last call: the files go again although they are there.
 async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.02, 0.2, 0.5))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.02, 0.2, 0.5))
     source = many(tmp_path / "source", 20)
     async with trouble(list_lag=0.15) as (sim, em):
         report = await em.uplink(f"{source}/", dest="d")
@@ -125,7 +125,8 @@ async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
         assert set(times_sent(sim).values()) == {1}
 
 
-# Sabotage: have `_send_again` forget `_MAX_SENDS`: it never ends. Have it give up at once: one sending only.
+# Sabotage: have `UplinkState.take_missing` forget `_MAX_SENDS`: it never ends. Have it give up at once:
+# one sending only.
 async def test_what_never_shows_in_a_listing_is_sent_three_times_and_then_failed_with_the_reason(
     tmp_path: Path,
 ) -> None:

@@ -22,10 +22,10 @@ UPLINK, DOWNLINK, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
-# Sabotage: a Pace per file instead of one for the client: four files at once are four times as fast.
+# Sabotage: a BandwidthLimit per file instead of one for the client: four files at once are four times as fast.
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_bandwidth_limit_holds_for_all_files_together(tmp_path: Path, direction: str) -> None:
     source = many(tmp_path / "source", 8, size=50_000, parts=4)
@@ -47,7 +47,7 @@ async def test_after_a_deadline_what_was_sent_is_unknown_and_the_rest_has_failed
     source = many(tmp_path / "source", 30, parts=10)
     was = before()
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
-        sim.gate(UPLINK, at="answer")
+        sim.breakpoint(UPLINK, at="answer")
         report = await em.uplink(f"{source}/", dest="d", workers=2, deadline=0.5)
         assert Counter(one.state for one in report.outcomes) == {OutcomeState.UNKNOWN: 6, OutcomeState.FAILED: 24}
         assert all("deadline" in str(one.error) for one in report.failed)
@@ -55,12 +55,12 @@ async def test_after_a_deadline_what_was_sent_is_unknown_and_the_rest_has_failed
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: tell the roster of a call before its turn has come: files that never left count as unknown.
+# Sabotage: tell the tracker of a call before its turn has come: files that never left count as unknown.
 async def test_what_waited_for_its_turn_at_the_deadline_has_failed_for_it_never_left(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 40, parts=20)
     async with Simulator(USERS, exclusive=True) as sim, connect(sim, settings=SWIFT) as em:
         await em.files.list()
-        sim.gate(UPLINK, at="start")
+        sim.breakpoint(UPLINK, at="start")
         report = await em.uplink(f"{source}/", dest="d", workers=16, deadline=0.4)
         left = len(calls(sim, UPLINK))
         assert left < 16
@@ -71,7 +71,7 @@ async def test_what_waited_for_its_turn_at_the_deadline_has_failed_for_it_never_
 # Sabotage: abandon nothing where nothing was planned: an empty report that looks good.
 async def test_a_deadline_before_anything_is_known_raises_and_is_no_empty_success(tmp_path: Path) -> None:
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
-        sim.gate(LIST)
+        sim.breakpoint(LIST)
         with pytest.raises(TimedOutError, match="deadline"):
             await em.downlink("d/", into=tmp_path / "back", deadline=0.1)
 

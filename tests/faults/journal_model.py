@@ -23,8 +23,8 @@ from emasync.model import Direction, FileEntry, OutcomeState, RemotePath, Verifi
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.state.journal import Journal, open_journal
 from emasync.transfer.state.schema import Intent, ItemState, Key, Settled, journal_scope
-from emasync.transfer.state.sqlite_thread import Grouping
-from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.state.sqlite import Grouping
+from emasync.transfer.verification import TagState
 from tests.unit.transfer.state.journal_samples import Facts
 
 T = TypeVar("T")

@@ -72,7 +72,7 @@ def test_a_signal_ends_the_command_while_a_large_listing_is_parsed(
 
 
 # sabotage (each tried): keep a list beside what is packed: of found files in `_Walk` (up), of entries in `_Listing`
-# (plan down), of entries with their paths in `_There` (sync down).
+# (plan down), of entries with their paths in `_ListedFiles` (sync down).
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_plans_and_dry_syncs_of_very_many_files_are_bounded_in_memory(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from emasync.cli.exit_codes import ExitCode
 from emasync.cli.options import GlobalOptions, option, with_global_options
 from emasync.cli.output import escape_name
 from emasync.cli.runner import CommandContext, run_on_em
-from emasync.model import SyncDecision
-from emasync.transfer.planning.diff import NEW
+from emasync.model import SyncDecision, SyncReason
 
 _SIGNS = {
     "=": "the same",
@@ -90,6 +89,6 @@ def _sign(decision: SyncDecision) -> str:
         return "!"
     if decision.action == "delete":
         return "-"
-    if decision.reason == NEW:
+    if decision.reason == SyncReason.NEW:
         return "+"
     return "=" if decision.action == "keep" else "*"

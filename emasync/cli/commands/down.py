@@ -143,7 +143,7 @@ async def _plan(
     for item in plan.items:
         local = downlink.directory / item.local
         try:
-            exists = is_there(downlink.directory, item.place)
+            exists = is_there(downlink.directory, item.local_path)
         except (EMError, OSError) as error:  # the transfer itself would fail alike for this file
             refused.append(RejectedFile(remote=item.remote, local=local, error=as_em_error(error)))
             continue

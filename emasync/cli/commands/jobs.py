@@ -20,7 +20,7 @@ from emasync.cli.runner import run_and_exit
 from emasync.cli.transfer_options import identity_variables
 from emasync.config import default_state_dir
 from emasync.transfer.state.journal import open_journal
-from emasync.transfer.state.schema import Tally as JournalTotal
+from emasync.transfer.state.schema import JournalTotal
 
 _COMMANDS = {
     "ls": ("jobs:jobs_ls", "list the transfers of the last 30 days"),

@@ -1,7 +1,6 @@
-"""How many calls of ours the EM bears at once: learned from what it takes and what it refuses.
+"""The adaptive limit: how many requests may be in flight, learned from the requests that the EM takes and refuses.
 
-Owns: the width, the narrowest width ever refused, and the patience before that one is tried again.
-May import nothing of emasync but its own values. Knows no queue, no clock, no tickets: counts and times are passed in.
+Additive increase, multiplicative decrease. Pure: counts and times are passed in. Imports nothing of emasync.
 """
 
 from __future__ import annotations
@@ -12,38 +11,38 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterConfig:
-    """The lane's numbers. Times are seconds; a "success" is a call the EM took while the whole width was in use."""
+    """The limiter's numbers. Times in seconds. A success is a request taken while the limit was fully used."""
 
     start: int = 4
     widest: int = 64
-    """Never wider. Pools bound themselves, and a width nobody uses does not grow, so this may be generous."""
+    """The limit never exceeds this. It may be generous: worker pools are bounded, and an unused limit does not grow."""
     ramp_s: float = 0.02
-    """A lock answers at once. So long without any answer, at the start only, doubles the width, as successes do;
-    waiting a whole round trip each time would cost a short job on a slow link a third of its time."""
+    """At the start, so many seconds without any answer double the limit, as successes do: a lock is answered at once.
+    Waiting for a whole round trip each time would cost a short job on a slow link a third of its time."""
     ramp_to: int = 16
-    """Time alone widens no further: what a strict lock then refuses is still among a run's first twenty requests."""
+    """Time alone raises the limit no further, so that a strict lock refuses at most a run's first twenty requests."""
     patience: int = 32
-    """Successes before a width that was refused is tried again; doubles with every refusal."""
+    """Successes before a refused number of requests is tried again; doubles with every refusal."""
     patience_s: float = 60.0
-    """The same in time, for calls so long that successes hardly come; whichever is first. Doubles too."""
+    """The same in seconds, for requests so long that successes are rare; whichever comes first. Doubles too."""
     confirm: int = 8
-    """Successes (at least two rounds) at a width refused before, until the refusal is forgotten."""
+    """Successes (at least two rounds) at a limit that was refused before, until that refusal is forgotten."""
     backoff_base_s: float = 0.2
     backoff_cap_s: float = 5.0
-    """Before a probe; half of it is jitter. With the base above at most 6 probes fall into any 5 s."""
+    """Longest wait before a probe; half of it is jitter. With the base above, at most 6 probes fall into any 5 s."""
     retry_after_cap_s: float = 300.0
     small_run: int = 8
-    """Small calls that may go ahead while a bulk call waits; then one bulk call goes."""
+    """SMALL requests that may overtake a waiting BULK request; then one BULK request goes."""
 
     def __post_init__(self) -> None:
         if min(self.start, self.widest) < 1:
-            raise ValueError(f"a lane is at least 1 wide, not {min(self.start, self.widest)}")
+            raise ValueError(f"the concurrency limit is at least 1, not {min(self.start, self.widest)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterState:
-    """What worked on one EM. `known_limit`: the narrowest width it refused, None if none; `learned_at`: unix
-    seconds."""
+    """What was learned of one EM: the limit (`width`), the smallest number of requests at once that it refused
+    (`known_limit`, None if it refused none), and when (`learned_at`, unix seconds)."""
 
     width: int
     known_limit: int | None
@@ -51,7 +50,7 @@ class LimiterState:
 
 
 class LimitChangeReason(StrEnum):
-    """Why the width changed, as a clause a person can read."""
+    """Why the limit changed, as a clause for a person."""
 
     OPENING = "nothing has been refused yet"
     SUCCESS = "a run of successes"
@@ -62,7 +61,7 @@ class LimitChangeReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitChanged:
-    """The lane became wider or narrower."""
+    """The limit rose or fell."""
 
     width_before: int
     width_after: int
@@ -71,7 +70,7 @@ class LimitChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LimitEstimate:
-    """What is believed about refusals: the narrowest width refused, and how long until it is tried again."""
+    """The smallest number of requests at once that was refused, and how long until that many are tried again."""
 
     refused_at: int | None
     patience: int
@@ -79,86 +78,87 @@ class _LimitEstimate:
 
 
 class AdaptiveLimit:
-    """The learned width. Every change is appended to `changes`; whoever reads them clears the list.
+    """The learned limit (`width`). Every change is appended to `changes`; the reader of that list clears it.
 
-    A refusal while n calls of ours ran (itself included) halves n. Refusals without a success between them are one
-    burst: if none of its calls was taken, another user held the lock and the burst says nothing about us.
+    A refusal while n of our requests ran (the refused one included) halves n. Refusals without a success between them
+    are one burst. If the EM took no request of the burst, another user held the lock, and the burst teaches nothing
+    about our own limit.
     """
 
-    def __init__(self, policy: LimiterConfig, *, now: float, memory: LimiterState | None = None) -> None:
-        self._policy = policy
-        self.width = min(policy.widest, memory.width if memory else policy.start)
+    def __init__(self, config: LimiterConfig, *, now: float, state: LimiterState | None = None) -> None:
+        self._config = config
+        self.width = min(config.widest, state.width if state else config.start)
         self.changes: list[LimitChanged] = []
-        self._lesson = self._fresh(memory.known_limit if memory else None)
-        self._opening = self._lesson.refused_at is None
+        self._estimate = self._fresh(state.known_limit if state else None)
+        self._opening = self._estimate.refused_at is None
         self._before_burst: tuple[int, _LimitEstimate] | None = None
         self._run = 0  # successes since the last change or refusal
-        self._calm = 0  # successes since the last lesson
-        self._lesson_at = now
+        self._calm = 0  # successes since the last refusal that was learned from
+        self._estimated_at = now
 
     @property
     def known_limit(self) -> int | None:
-        """The narrowest width that was refused and has not been proved since."""
-        return self._lesson.refused_at
+        """The smallest number of requests at once that was refused, and has not been confirmed to work since."""
+        return self._estimate.refused_at
 
-    def passed(self, *, in_flight: int) -> None:
-        """The EM took a call; `in_flight` counts all of ours that ran then, itself included."""
+    def on_success(self, *, in_flight: int) -> None:
+        """The EM took a request; `in_flight` counts all of ours that ran then, that one included."""
         self._before_burst = None
         if in_flight < self.width:
-            return  # a width that is not used proves nothing
+            return  # a limit that is not reached proves nothing
         self._run += 1
         self._calm += 1
         if self._opening:
             self._set(self.width + 1, LimitChangeReason.OPENING)  # each success adds one: doubles every round
         elif self._on_trial:
-            if self._run >= max(self._policy.confirm, 2 * self.width):
-                self._lesson = self._fresh(None)
+            if self._run >= max(self._config.confirm, 2 * self.width):
+                self._estimate = self._fresh(None)
         elif self._at_known_limit:
-            if self._calm >= self._lesson.patience:
+            if self._calm >= self._estimate.patience:
                 self._try_again()
         elif self._run >= self.width:
             self._set(self.width + 1, LimitChangeReason.SUCCESS)
 
-    def refused(self, *, in_flight: int, now: float) -> None:
-        """The EM refused a call; `in_flight` counts all of ours that ran when the answer came, itself included."""
+    def on_busy(self, *, in_flight: int, now: float) -> None:
+        """The EM refused a request; `in_flight` counts all of ours that ran when it answered, that one included."""
         if self._before_burst is None:
-            self._before_burst = (self.width, self._lesson)
+            self._before_burst = (self.width, self._estimate)
         self._opening = False
         self._run = 0
         if in_flight < 2:
-            width, self._lesson = self._before_burst
+            width, self._estimate = self._before_burst
             self._set(max(1, width // 2), LimitChangeReason.LOCKED)
             return
-        self._lesson = self._learn(in_flight)
-        self._calm, self._lesson_at = 0, now
+        self._estimate = self._learn(in_flight)
+        self._calm, self._estimated_at = 0, now
         self._set(min(self.width, in_flight // 2), LimitChangeReason.REFUSED)
 
-    def lifted(self) -> None:
-        """A cheap probe was taken: a refusal after it belongs to a new burst (and so narrows further)."""
+    def on_probe_success(self) -> None:
+        """The EM took a probe: a refusal after it belongs to a new burst, and so lowers the limit further."""
         self._before_burst = None
 
     def due_at(self, *, full_since: float) -> float | None:
-        """When time alone widens a lane that has been full, with calls waiting, since then; None: never."""
+        """When time alone raises a limit that has been fully used, with requests waiting, since then; None: never."""
         if self._opening:
-            return full_since + self._policy.ramp_s if self.width < self._ramp_to else None
-        if self._at_known_limit and not self._on_trial and self.width < self._policy.widest:
-            return self._lesson_at + self._lesson.patience_s
+            return full_since + self._config.ramp_s if self.width < self._ramp_to else None
+        if self._at_known_limit and not self._on_trial and self.width < self._config.widest:
+            return self._estimated_at + self._estimate.patience_s
         return None
 
     def widen_by_time(self) -> None:
-        """What is due then: doubling at the start, later a trial of what was refused."""
+        """Raise the limit when that time has come: double it at the start, later try again what was refused."""
         if self._opening:
             self._set(min(2 * self.width, self._ramp_to), LimitChangeReason.OPENING)
         else:
             self._try_again()
 
     def is_risky(self, *, in_flight: int) -> bool:
-        """Whether so many calls at once were refused before."""
-        return self._lesson.refused_at is not None and in_flight >= self._lesson.refused_at
+        """Whether so many requests at once were refused before."""
+        return self._estimate.refused_at is not None and in_flight >= self._estimate.refused_at
 
     @property
     def _ramp_to(self) -> int:
-        return min(self._policy.ramp_to, self._policy.widest)
+        return min(self._config.ramp_to, self._config.widest)
 
     @property
     def _at_known_limit(self) -> bool:
@@ -172,7 +172,7 @@ class AdaptiveLimit:
         self._set(self.width + 1, LimitChangeReason.TRIAL)
 
     def _learn(self, in_flight: int) -> _LimitEstimate:
-        known = self._lesson
+        known = self._estimate
         if known.refused_at is None or in_flight < known.refused_at:
             return self._fresh(in_flight)
         if not self._on_trial:
@@ -180,10 +180,10 @@ class AdaptiveLimit:
         return _LimitEstimate(refused_at=known.refused_at, patience=2 * known.patience, patience_s=2 * known.patience_s)
 
     def _fresh(self, refused_at: int | None) -> _LimitEstimate:
-        return _LimitEstimate(refused_at=refused_at, patience=self._policy.patience, patience_s=self._policy.patience_s)
+        return _LimitEstimate(refused_at=refused_at, patience=self._config.patience, patience_s=self._config.patience_s)
 
     def _set(self, width: int, reason: LimitChangeReason) -> None:
-        before, self.width = self.width, max(1, min(width, self._policy.widest))
-        if self.width != before:
+        previous, self.width = self.width, max(1, min(width, self._config.widest))
+        if self.width != previous:
             self._run = 0
-            self.changes.append(LimitChanged(width_before=before, width_after=self.width, reason=reason))
+            self.changes.append(LimitChanged(width_before=previous, width_after=self.width, reason=reason))

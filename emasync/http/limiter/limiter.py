@@ -1,8 +1,7 @@
-"""The lane: every call of a Client passes it, so that together they take the EM's lock as it lets itself be taken.
+"""The concurrency limiter of one EM: tasks wait here for a permit to send one request.
 
-Owns: waiting for one's turn, and giving the turn back whatever happens. The decisions are lane_core's.
-May import lane_core, gate and errors. Knows nothing of HTTP. It owns no task: of those who wait, the first keeps the
-time, so there is nothing to start, to close or to leak.
+Waiting and waking are here, the decisions in `scheduler`. May import scheduler, aimd and errors; knows nothing of HTTP.
+It owns no task: the first of the waiting tasks keeps the time, so nothing is to be started, closed or leaked.
 """
 
 from __future__ import annotations
@@ -17,82 +16,84 @@ import anyio
 
 from emasync.errors import BusyError
 from emasync.http.limiter.aimd import LimiterConfig, LimiterState
-from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import Expired, Grant, LimiterEvent, LimiterScheduler, Ticket
+from emasync.http.limiter.scheduler import Expired, Grant, LimiterEvent, LimiterScheduler, Priority, Ticket
 
 
-class LimiterPermit:
-    """A turn to make one call, given by `ConcurrencyLimiter.enter`; it fits `permit.Permit`. Say at most one thing,
-    once."""
+class Permit:
+    """The permit to send one request; report its outcome at most once, by `on_success` or `on_busy`.
 
-    __slots__ = ("_lane", "_ticket_id", "_waited_s")
+    A block that is left without a report (`on_ignore`) counts neither for nor against the EM.
+    """
 
-    def __init__(self, lane: ConcurrencyLimiter, *, ticket_id: int, waited_s: float) -> None:
-        self._lane = lane
+    __slots__ = ("_limiter", "_ticket_id", "_waited_s")
+
+    def __init__(self, limiter: ConcurrencyLimiter, *, ticket_id: int, waited_s: float) -> None:
+        self._limiter = limiter
         self._ticket_id = ticket_id
         self._waited_s = waited_s
 
     @property
     def waited_s(self) -> float:
-        """Seconds this turn was waited for because the EM was busy with others, not for calls of this lane."""
+        """Seconds that were waited because the EM was busy with others, not because our own limit was reached."""
         return self._waited_s
 
-    def passed(self) -> None:
-        """The EM took the call. It goes on (its body may take hours) until the context is left."""
-        self._lane._core.passed(self._ticket_id, self._lane._clock())
-        self._lane._dispatch()
+    def on_success(self) -> None:
+        """The EM took the request, which goes on (its body may take hours) until the block is left."""
+        self._limiter._scheduler.on_success(self._ticket_id, self._limiter._clock())
+        self._limiter._dispatch()
 
-    def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
-        """The EM answered 423, or 429 or 503 (`overloaded`). The turn is over: leave the context, then enter again.
+    def on_busy(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        """The EM answered 423, or 429 or 503 (`overloaded`). The permit is used up: leave the block, acquire again.
 
-        `retry_after_s` is the server's wish. It is always kept (up to 300 s), but for a 423 beside other calls of
-        this lane: that lock is our own, and gone when they are.
+        `retry_after_s` is what the server asks for. It is honoured (up to 300 s), but for a 423 while other requests of
+        this limiter run: that lock is our own, and gone when they are.
         """
-        self._lane._core.refused(
-            self._ticket_id, self._lane._clock(), retry_after_s=retry_after_s, overloaded=overloaded
+        self._limiter._scheduler.on_busy(
+            self._ticket_id, self._limiter._clock(), retry_after_s=retry_after_s, overloaded=overloaded
         )
-        self._lane._dispatch()
+        self._limiter._dispatch()
 
-    def _leave(self) -> None:
-        self._lane._core.release(self._ticket_id, self._lane._clock())
-        self._lane._dispatch()
+    def on_ignore(self) -> None:
+        """The request is over; without a report before, it failed for a reason that is not the EM's lock or load."""
+        self._limiter._scheduler.release(self._ticket_id, self._limiter._clock())
+        self._limiter._dispatch()
 
 
 class _Waiter:
-    """One task in `enter`. `alarm` is the time it sleeps until, if it is the one that keeps the time."""
+    """One task in `acquire`. `wake_at` is the time it sleeps until, if it is the one that keeps the time."""
 
-    __slots__ = ("alarm", "end", "nudge")
+    __slots__ = ("end", "wake", "wake_at")
 
     def __init__(self) -> None:
-        self.nudge = anyio.Event()
-        self.alarm: float | None = None
+        self.wake = anyio.Event()
+        self.wake_at: float | None = None
         self.end: Grant | Expired | None = None
 
 
 class ConcurrencyLimiter:
-    """The gate of one EM, shared by all calls to it, from one event loop.
+    """Limits the requests to one EM that are in flight; one event loop uses it.
 
-    `probe` makes one cheap call (pod status) past the lane and returns whether the EM took it: False for 423, 429 and
-    503. It is made by the one who is next before a large body goes where calls were refused; what it raises, `enter`
-    raises. Without it the real call is the probe. `clock`, `sleep` (both seconds) and `rand` are for tests.
-    Memory: one small object per waiting task, no more; the pools bound those.
+    `probe` sends one cheap request (pod status) without a permit and returns whether the EM took it: False for 423, 429
+    and 503. It is sent before a large body where requests were refused; what it raises, `acquire` raises. Without
+    `probe` the real request is the probe. `clock`, `sleep` (both seconds) and `rand` are for tests.
+    Memory: one small object per waiting task; the worker pools bound their number.
     """
 
     def __init__(
         self,
         *,
-        policy: LimiterConfig | None = None,
+        config: LimiterConfig | None = None,
         probe: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         rand: Callable[[], float] = random.random,
     ) -> None:
-        self._policy = policy or LimiterConfig()
+        self._config = config or LimiterConfig()
         self._probe = probe
         self._clock = clock
         self._sleep = sleep
         self._rand = rand
-        self._core = LimiterScheduler(self._policy, now=clock(), rand=rand)
+        self._scheduler = LimiterScheduler(self._config, now=clock(), rand=rand)
         self._waiters: dict[int, _Waiter] = {}
         self._wake_at: float | None = None
         self._ids = count()
@@ -100,29 +101,39 @@ class ConcurrencyLimiter:
 
     @property
     def width(self) -> int:
-        """How many calls may run at once, as far as has been learned."""
-        return self._core.width
+        """How many requests may run at once, as far as has been learned."""
+        return self._scheduler.width
 
     @property
     def in_flight(self) -> int:
-        """How many calls run now."""
-        return self._core.in_flight
+        """How many requests run now."""
+        return self._scheduler.in_flight
 
     @property
     def waiting(self) -> int:
-        """How many tasks wait in `enter`."""
-        return self._core.waiting
+        """How many tasks wait in `acquire`."""
+        return self._scheduler.waiting
 
     @property
     def busy_s(self) -> float:
-        """Wall seconds so far in which calls waited and none could be made, because the EM was busy with others."""
-        return self._core.busy_s(self._clock())
+        """Seconds so far in which requests waited and none could go, because the EM was busy with others."""
+        return self._scheduler.busy_s(self._clock())
+
+    @property
+    def backoff_s(self) -> float:
+        """Seconds until the next request may go while the EM is busy with others; 0.0 while it is not."""
+        return self._scheduler.backoff_s(self._clock())
+
+    def on_busy_without_permit(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        """The EM answered busy to a request that needs no permit (a log-in): hold back the others, too."""
+        self._scheduler.on_busy_without_permit(self._clock(), retry_after_s=retry_after_s, overloaded=overloaded)
+        self._dispatch()
 
     @contextmanager
     def listen(self, on_event: Callable[[LimiterEvent], None]) -> Generator[None]:
-        """Tell `on_event` of every `LimitChanged` and `LimiterWaiting` while the context is open.
+        """Call `on_event` with every `LimitChanged` and `LimiterWaiting` while the block is open.
 
-        It is called in the middle of other calls' business: it must be quick and must not raise.
+        It is called in the middle of other tasks' requests: it must be quick and must not raise.
         """
         self._listeners.append(on_event)
         try:
@@ -130,102 +141,102 @@ class ConcurrencyLimiter:
         finally:
             self._listeners.remove(on_event)
 
-    def recall(self, memory: LimiterState | None) -> None:
-        """Start from what worked before. Only an unused lane has something to recall: else RuntimeError."""
-        if self._core.in_flight or self._core.waiting:
-            raise RuntimeError("recall() comes before the first call")
-        self._core = LimiterScheduler(self._policy, now=self._clock(), rand=self._rand, memory=memory)
+    def load(self, state: LimiterState | None) -> None:
+        """Start from what was learned earlier. RuntimeError once the limiter is in use."""
+        if self._scheduler.in_flight or self._scheduler.waiting:
+            raise RuntimeError("load() comes before the first request")
+        self._scheduler = LimiterScheduler(self._config, now=self._clock(), rand=self._rand, state=state)
 
-    def memory(self, *, learned_at: float) -> LimiterState:
-        """What has been learned, to be kept; `learned_at` is the wall clock's time (unix seconds)."""
-        return LimiterState(width=self._core.width, known_limit=self._core.known_limit, learned_at=learned_at)
+    def state(self, *, learned_at: float) -> LimiterState:
+        """What has been learned, to be saved; `learned_at` is the wall clock's time (unix seconds)."""
+        return LimiterState(width=self._scheduler.width, known_limit=self._scheduler.known_limit, learned_at=learned_at)
 
     @asynccontextmanager
-    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncGenerator[LimiterPermit]:
-        """Wait for a turn to make one call, and hold it while the context is open.
+    async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncGenerator[Permit]:
+        """Wait for the permit to send one request, and hold it while the block is open.
 
-        BusyError once the EM was busy with others for `busy_budget_s` of the waiting; time spent behind calls of this
-        lane does not count. Cancellation while waiting leaves no trace: a turn already given goes to the next.
+        BusyError once the EM was busy with others for `busy_budget_s` of the waiting; time spent behind requests of
+        this limiter does not count. Cancelled while waiting, a permit that was already granted goes to the next task.
         """
-        leave = await self._wait_for_turn(Ticket(id=next(self._ids), priority=priority, busy_budget_s=busy_budget_s))
+        permit = await self._wait_for_permit(Ticket(id=next(self._ids), priority=priority, busy_budget_s=busy_budget_s))
         try:
-            yield leave
+            yield permit
         finally:
-            leave._leave()
+            permit.on_ignore()
 
-    async def _wait_for_turn(self, ticket: Ticket) -> LimiterPermit:
+    async def _wait_for_permit(self, ticket: Ticket) -> Permit:
         waited_s = 0.0
         while True:
-            end = await self._wait_for_end(ticket)
+            end = await self._wait_for_decision(ticket)
             waited_s += end.waited_s
             if isinstance(end, Expired):
-                raise BusyError(f"the EM is busy: no turn within {waited_s:.1f} s of waiting", waited_s=waited_s)
-            leave = LimiterPermit(self, ticket_id=ticket.id, waited_s=waited_s)
-            if not end.probe_first or self._probe is None or await self._probed(leave):
-                return leave
+                raise BusyError(f"the EM is busy: no permit within {waited_s:.1f} s of waiting", waited_s=waited_s)
+            permit = Permit(self, ticket_id=ticket.id, waited_s=waited_s)
+            if not end.probe_first or self._probe is None or await self._probed(permit):
+                return permit
             left_s = ticket.busy_budget_s - end.waited_s
             ticket = Ticket(id=next(self._ids), priority=ticket.priority, busy_budget_s=left_s)
 
-    async def _probed(self, leave: LimiterPermit) -> bool:
-        """Whether the cheap call was taken; if not, the turn is over."""
+    async def _probed(self, permit: Permit) -> bool:
+        """Whether the EM took the cheap request; if not, the permit is used up."""
         assert self._probe is not None
         try:
             taken = await self._probe()
         except BaseException:
-            leave._leave()
+            permit.on_ignore()
             raise
         if taken:
-            self._core.probed(leave._ticket_id, self._clock())
+            self._scheduler.on_probe_success(permit._ticket_id, self._clock())
             self._dispatch()
         else:
-            leave.refused(None)
+            permit.on_busy(None)
         return taken
 
-    async def _wait_for_end(self, ticket: Ticket) -> Grant | Expired:
+    async def _wait_for_decision(self, ticket: Ticket) -> Grant | Expired:
         waiter = self._waiters[ticket.id] = _Waiter()
-        self._core.request(ticket, self._clock())
+        self._scheduler.request(ticket, self._clock())
         try:
             self._dispatch()
             while waiter.end is None:
                 await self._wait(waiter)
                 if waiter.end is None:
                     self._dispatch()
-        except BaseException:  # cancelled, perhaps with the turn already given
+        except BaseException:  # cancelled, perhaps with the permit already granted
             self._waiters.pop(ticket.id, None)
-            self._core.withdraw(ticket.id, self._clock())
+            self._scheduler.withdraw(ticket.id, self._clock())
             self._dispatch()
             raise
         return waiter.end
 
     async def _wait(self, waiter: _Waiter) -> None:
-        """Until something happens to this waiter or, for the first of all, until it is time to look again."""
-        waiter.nudge = anyio.Event()
-        waiter.alarm = self._wake_at if waiter is next(iter(self._waiters.values())) else None
-        if waiter.alarm is None:
-            await waiter.nudge.wait()
+        """Wait until this waiter is woken or, if it is the first of all, until a decision is due."""
+        waiter.wake = anyio.Event()
+        waiter.wake_at = self._wake_at if waiter is next(iter(self._waiters.values())) else None
+        if waiter.wake_at is None:
+            await waiter.wake.wait()
             return
-        async with anyio.create_task_group() as naps:
-            naps.start_soon(self._timer, waiter.nudge, waiter.alarm - self._clock())
-            await waiter.nudge.wait()
-            naps.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._timer, waiter.wake, waiter.wake_at - self._clock())
+            await waiter.wake.wait()
+            tasks.cancel_scope.cancel()
 
-    async def _timer(self, nudge: anyio.Event, delay_s: float) -> None:
+    async def _timer(self, wake: anyio.Event, delay_s: float) -> None:
         await self._sleep(max(0.0, delay_s))
-        nudge.set()
+        wake.set()
 
     def _dispatch(self) -> None:
-        """Carry out what the core decides now, and have somebody awake when it must be asked again."""
-        turn = self._core.turn(self._clock())
-        ends: tuple[Grant | Expired, ...] = (*turn.grants, *turn.expired)
+        """Carry out what the scheduler decides now, and have a task awake when it must be asked again."""
+        decision = self._scheduler.decide(self._clock())
+        ends: tuple[Grant | Expired, ...] = (*decision.grants, *decision.expired)
         for end in ends:
             waiter = self._waiters.pop(end.id)
             waiter.end = end
-            waiter.nudge.set()
-        self._wake_at = turn.wake_at
-        if turn.wake_at is not None:
+            waiter.wake.set()
+        self._wake_at = decision.wake_at
+        if decision.wake_at is not None:
             first = next(iter(self._waiters.values()))
-            if first.alarm is None or turn.wake_at < first.alarm:
-                first.nudge.set()
-        for event in turn.events:
+            if first.wake_at is None or decision.wake_at < first.wake_at:
+                first.wake.set()
+        for event in decision.events:
             for on_event in tuple(self._listeners):
                 on_event(event)

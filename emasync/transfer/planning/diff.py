@@ -1,14 +1,14 @@
 """What a sync has to do: two sides compared file by file, with the reason for each decision.
 
-Owns: when two files count as the same, and what may be deleted. May import model, errors and the rules for names.
-Pure: no I/O, no event loop. Whether the server's tags are to be believed, and what a journal knows, is told to it.
+Decides when two files count as the same, and what may be deleted. Pure: no I/O, no event loop; whether the server's
+tags can be compared, and what a journal knows, are arguments. May import model, errors and the rules for names.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Literal, Protocol
 
@@ -23,19 +23,13 @@ from emasync.model import (
     SyncAction,
     SyncDecision,
     SyncDecisions,
+    SyncReason,
     safe,
 )
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
+from emasync.transfer.planning.plan import Hashes, folders_above
 
 _EXTRA = "not at the source"
-SAME_CONTENT = "same content"
-"""The reason of files whose tags are equal."""
-UNKNOWN_CONTENT = "same size, content unknown"
-"""The reason of files that nothing tells apart."""
-NO_SIZE = "the EM lists no size"
-NEW = "new"
-"""The reason of files that only the source has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,56 +41,73 @@ class ComparedFile:
     tag: int | None = None
 
 
-def compare(
-    local: Iterable[ComparedFile],
-    tree: FileTree,
-    *,
-    direction: Direction,
-    folder: str = "",
-    tags_confirmed: bool = False,
-    known: Callable[[RemotePath], bool | None] | None = None,
-    unknown: Literal["keep", "copy"] = "keep",
-    delete: bool = False,
-    max_delete: int | None = None,
-    filters: Filters | None = None,
-) -> SyncDecisions:
-    """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the source.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How the two sides of a sync are compared, and what may be deleted.
 
     Files of the same size are told apart by content tag if `tags_confirmed` (the server was seen to compute tags as
-    `emasync.wire.content_tag` does) and both have one. Otherwise `known(path)` decides: True, what we last moved is
-    still on both sides; False, one side has changed since; None, never moved. For None `unknown` decides: `keep`
-    trusts the size (the reason says so), `copy` does not.
+    `emasync.wire.content_tag` does) and both have one. Otherwise `known(path)` decides: True, the file that was last
+    moved is still on both sides; False, one side has changed since; None, never moved. For None `unknown` decides:
+    `keep` trusts the size (the reason says so), `copy` does not.
 
-    Files that only the target has are deleted if `delete`, but for those of which the listing does not know whether the
-    source has them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted.
-    The caller deletes last, only if nothing failed or was refused (what a scan could not read looks deleted). What
-    `filters` leave out is no part of either side. A file here against a folder there, and on a downlink a name that is
-    unsafe or one that this disk may merge with another, is a conflict.
+    Files that only the target has are deleted if `delete`, except where the listing does not say whether the source has
+    them (`FileTree.is_known`); more than `max_delete` of them are a conflict each, and nothing is deleted. What
+    `filters` leave out is no part of either side. `folder` is the synced folder in the listing.
     """
-    sieve, top = filters or Filters(), RemotePath(folder)
-    takes = None if sieve.take_all else sieve.takes
-    here, there = _Here(local, takes=takes), _There(tree, top, takes=takes)
-    conflicts = _conflicts(here, there, direction=direction)
-    decisions = SyncDecisions()
-    for path in sorted(chain(here, (path for path in there if path not in here))):
-        mine, theirs = here.get(path), there.get(path)
-        source = mine if direction is Direction.UPLINK else theirs
-        action: SyncAction
-        unlisted = tree.unknown_above(top / path) if theirs is None else None
-        if path in conflicts:
-            action, reason = "conflict", conflicts[path]
-        elif unlisted is not None:
-            action, reason = _not_listed(unlisted, direction=direction)
-        elif source is None:
-            action, reason = ("delete", _EXTRA) if delete else ("keep", f"{_EXTRA}; delete was not asked for")
-        elif mine is None or theirs is None:
-            action, reason = "copy", NEW
-        else:
-            action, reason = _differ(mine, theirs, tags_confirmed=tags_confirmed, known=known, unknown=unknown)
-        size = (source.size or 0) if source is not None and action == "copy" else 0
-        compared = unlisted is None and reason not in (UNKNOWN_CONTENT, NO_SIZE)
-        decisions.append(path, action, reason, size=size, compared=compared)
-    return _guarded(decisions, max_delete)
+
+    direction: Direction
+    folder: str = ""
+    tags_confirmed: bool = False
+    known: Callable[[RemotePath], bool | None] | None = None
+    unknown: Literal["keep", "copy"] = "keep"
+    delete: bool = False
+    max_delete: int | None = None
+    filters: Filters = field(default_factory=Filters)
+
+    def decide(self, local: Iterable[ComparedFile], tree: FileTree) -> SyncDecisions:
+        """A decision for every file of either side, by path: make the target (seen from `direction`) equal to the
+        source.
+
+        A file on one side against a folder on the other is a conflict, and on a downlink a name that is unsafe, or that
+        this disk may merge with another. The caller deletes last, only if nothing failed or was rejected (what a scan
+        could not read looks deleted).
+        """
+        folder, takes = RemotePath(self.folder), None if self.filters.take_all else self.filters.takes
+        local_files, listed_files = _LocalFiles(local, takes=takes), _ListedFiles(tree, folder, takes=takes)
+        conflicts = _conflicts(local_files, listed_files, direction=self.direction)
+        decisions = SyncDecisions()
+        for path in sorted(chain(local_files, (path for path in listed_files if path not in local_files))):
+            local_file, listed_file = local_files.get(path), listed_files.get(path)
+            source = local_file if self.direction is Direction.UPLINK else listed_file
+            action: SyncAction
+            unlisted = tree.unknown_above(folder / path) if listed_file is None else None
+            if path in conflicts:
+                action, reason = "conflict", conflicts[path]
+            elif unlisted is not None:
+                action, reason = _not_listed(unlisted, direction=self.direction)
+            elif source is None:
+                action, reason = ("delete", _EXTRA) if self.delete else ("keep", f"{_EXTRA}; delete was not asked for")
+            elif local_file is None or listed_file is None:
+                action, reason = "copy", SyncReason.NEW
+            else:
+                action, reason = self._compare(local_file, listed_file)
+            size = (source.size or 0) if source is not None and action == "copy" else 0
+            compared = unlisted is None and reason not in (SyncReason.UNKNOWN_CONTENT, SyncReason.NO_SIZE)
+            decisions.append(path, action, reason, size=size, compared=compared)
+        return _within_limit(decisions, self.max_delete)
+
+    def _compare(self, local: FileEntry, listed: FileEntry) -> tuple[Literal["copy", "keep"], str]:
+        if listed.size is None:
+            return "copy", SyncReason.NO_SIZE
+        if local.size != listed.size:
+            return "copy", SyncReason.SIZE_DIFFERS
+        if self.tags_confirmed and local.content_tag is not None and listed.content_tag is not None:
+            same = local.content_tag == listed.content_tag
+            return ("keep", SyncReason.SAME_CONTENT) if same else ("copy", SyncReason.CONTENT_DIFFERS)
+        unchanged = self.known(local.path) if self.known is not None else None
+        if unchanged is None:
+            return self.unknown, SyncReason.UNKNOWN_CONTENT
+        return ("keep", SyncReason.UNCHANGED_SINCE) if unchanged else ("copy", SyncReason.CHANGED_SINCE)
 
 
 Takes = Callable[[RemotePath], bool]
@@ -110,11 +121,11 @@ class _Side(Protocol):
     def get(self, path: RemotePath) -> FileEntry | None: ...
 
 
-class _Here:
-    """What is here, filters applied."""
+class _LocalFiles:
+    """The files of a scan, filters applied."""
 
     def __init__(self, local: Iterable[ComparedFile], *, takes: Takes | None) -> None:
-        self._files = FileTable.of(
+        self._files = FileTable.from_entries(
             FileEntry(path=file.path, size=file.size, content_tag=file.tag)
             for file in local
             if takes is None or takes(file.path)
@@ -130,8 +141,8 @@ class _Here:
         return self._files.get(path)
 
 
-class _There:
-    """What is in a folder of the listing, filters applied. The paths of the entries are those in the listing."""
+class _ListedFiles:
+    """The files of a folder in the listing, filters applied. The paths of the entries are those in the listing."""
 
     def __init__(self, tree: FileTree, folder: RemotePath, *, takes: Takes | None) -> None:
         self._tree, self._folder, self._takes = tree, folder, takes
@@ -153,47 +164,29 @@ class _There:
 
 
 def _not_listed(folder: RemotePath, *, direction: Direction) -> tuple[Literal["copy", "keep"], str]:
-    """What to do with a local file of which the EM's listing does not say whether it is there."""
+    """What to do with a local file of which the EM's listing does not say whether it is listed_files."""
     where = safe(folder) if folder else "the volume"
     action: Literal["copy", "keep"] = "copy" if direction is Direction.UPLINK else "keep"
     return action, f"the listing does not give the contents of {where}"
 
 
-def _differ(
-    mine: FileEntry,
-    theirs: FileEntry,
-    *,
-    tags_confirmed: bool,
-    known: Callable[[RemotePath], bool | None] | None,
-    unknown: Literal["keep", "copy"],
-) -> tuple[Literal["copy", "keep"], str]:
-    if theirs.size is None:
-        return "copy", NO_SIZE
-    if mine.size != theirs.size:
-        return "copy", "size differs"
-    if tags_confirmed and mine.content_tag is not None and theirs.content_tag is not None:
-        return ("keep", SAME_CONTENT) if mine.content_tag == theirs.content_tag else ("copy", "content differs")
-    verdict = known(mine.path) if known is not None else None
-    if verdict is None:
-        return unknown, UNKNOWN_CONTENT
-    return ("keep", "same size, unchanged since moved") if verdict else ("copy", "same size, changed since moved")
-
-
-def _conflicts(here: _Side, there: _Side, *, direction: Direction) -> dict[RemotePath, str]:
-    """Why nothing can be done about a path, for those of which that is so."""
-    found: dict[RemotePath, str] = {}
-    for files, others, side in ((here, there, "on the EM"), (there, here, "here")):
+def _conflicts(local_files: _Side, listed_files: _Side, *, direction: Direction) -> dict[RemotePath, str]:
+    """The paths about which nothing can be done, each with the reason."""
+    conflicts: dict[RemotePath, str] = {}
+    sides = ((local_files, listed_files, "here", "on the EM"), (listed_files, local_files, "on the EM", "here"))
+    for files, others, where, elsewhere in sides:
         needed = folders_above(others)
         clashing = [path for path in files if path in needed]
         for path in clashing:
-            found[path] = f"it is a folder {side}"
+            conflicts[path] = f"it is a folder {elsewhere}"
         blocked = frozenset(clashing)
         for other in others if blocked else ():
             if blocker := next((folder for folder in _above(other) if folder in blocked), None):
-                found[other] = f"{safe(blocker)} is a file {'here' if side == 'on the EM' else 'on the EM'}"
+                conflicts[other] = f"{safe(blocker)} is a file {where}"
     if direction is Direction.DOWNLINK:
-        found |= {path: reason for path, reason in _unsaveable(here, there) if path not in found}
-    return found
+        unsaveable = _unsaveable(local_files, listed_files)
+        conflicts |= {path: reason for path, reason in unsaveable if path not in conflicts}
+    return conflicts
 
 
 def _above(path: RemotePath) -> Iterator[RemotePath]:
@@ -201,30 +194,33 @@ def _above(path: RemotePath) -> Iterator[RemotePath]:
         yield path
 
 
-def _unsaveable(here: _Side, there: _Side) -> Iterator[tuple[RemotePath, str]]:
-    """The files of the EM that must not be saved here under their names."""
+def _unsaveable(local_files: _Side, listed_files: _Side) -> Iterator[tuple[RemotePath, str]]:
+    """The listed files that cannot be saved on this machine under their names, with the reason."""
 
     def new() -> Iterator[RemotePath]:
-        return (path for path in there if path not in here)
+        return (path for path in listed_files if path not in local_files)
 
     if next(new(), None) is None:
         return
     hashes = Hashes()
-    deque(hashes.passing(map(case_fold_key, chain(here, new()))), maxlen=0)
+    deque(hashes.passing(map(case_fold_key, chain(local_files, new()))), maxlen=0)
     suspects = frozenset(hashes.suspects())
-    first: dict[str, RemotePath] = {}  # what is here keeps its place
-    for position, path in enumerate(chain(here, new())):
-        if path not in here:
+    first: dict[str, RemotePath] = {}  # the local file comes first
+    for position, path in enumerate(chain(local_files, new())):
+        if path not in local_files:
             try:
                 local_parts(path)
             except UnsafePathError as error:
                 yield path, f"the name {error.reason}"
                 continue
-        if position in suspects and (other := first.setdefault(case_fold_key(path), path)) != path and path not in here:
+        if position not in suspects:
+            continue
+        other = first.setdefault(case_fold_key(path), path)
+        if other != path and path not in local_files:
             yield path, f"differs only by case or accents from {safe(other)}"
 
 
-def _guarded(decisions: SyncDecisions, max_delete: int | None) -> SyncDecisions:
+def _within_limit(decisions: SyncDecisions, max_delete: int | None) -> SyncDecisions:
     deletes = 0 if max_delete is None else sum(1 for _ in decisions.paths_to("delete"))
     if max_delete is None or deletes <= max_delete:
         return decisions

@@ -1,6 +1,6 @@
-"""Which files are meant: `--include`, `--exclude` and `.emignore`, all with gitignore rules.
+"""Which files are selected: `--include`, `--exclude` and `.emignore`, all with gitignore rules.
 
-Owns: how the three combine. May import model. Pure: reads no file, the lines of an `.emignore` are handed in.
+Combines the three. Pure: reads no file, the lines of an `.emignore` are arguments. May import model.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ class Filters:
         """Whether files in `folder` can be meant; if not, it need not be looked into."""
         if self._excluded is None and not self.nested:
             return True
-        asked: list[RemotePath] = []
+        unknown: list[RemotePath] = []
         while folder and folder not in self._walked:
-            asked.append(folder)
+            unknown.append(folder)
             folder = folder.parent
         walked = not folder or self._walked[folder]
-        for inner in reversed(asked):
+        for inner in reversed(unknown):
             walked = walked and not self._drops(inner, folder=True)
             self._walked[inner] = walked
         return walked
 
     def with_nested(self, *rules: IgnoreRules) -> Filters:
         """These filters and the rules of more `.emignore` files."""
-        deepest_last = sorted((*self.nested, *rules), key=lambda one: len(one.folder.parts))
+        deepest_last = sorted((*self.nested, *rules), key=lambda rules: len(rules.folder.parts))
         return replace(self, nested=tuple(deepest_last))
 
     def _drops(self, path: RemotePath, *, folder: bool) -> bool:
@@ -124,4 +124,6 @@ def _compiled(lines: Sequence[str]) -> _Rules | None:
         folders = GitIgnoreSpec.from_lines(line[:-1] if line.endswith("/**") else line for line in lines)
     except (ValueError, re.error) as error:
         raise ValueError(f"not a gitignore pattern: {error}") from None
-    return _Rules(files=files, folders=folders) if any(one.include is not None for one in files.patterns) else None
+    return (
+        _Rules(files=files, folders=folders) if any(pattern.include is not None for pattern in files.patterns) else None
+    )

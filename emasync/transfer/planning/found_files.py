@@ -1,6 +1,6 @@
 """`FoundFiles`: the local files of a scan, in about 60 bytes and the name of each.
 
-Owns: how a found file is packed. May import the plan's nouns, model and the fingerprint of a local file. Pure.
+Packs what a scan found. May import the plan's nouns, model and the fingerprint of a local file. Pure.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from emasync.transfer.planning.plan import LocalFile, UplinkItem
 class FoundLog:
     """Found files as a scan meets them; append only. A folder's texts are kept once for all of its files."""
 
-    __slots__ = ("_ends", "_folder_of", "_names", "_numbers", "_prints", "befores", "folders")
+    __slots__ = ("_ends", "_folder_of", "_names", "_numbers", "_prints", "directories", "folders")
 
     def __init__(self) -> None:
-        self.befores: list[str] = []  # of each folder: what stands before a name in a local path
+        self.directories: list[str] = []  # of each folder: the text of its local path, see `prefix`
         self.folders: list[str] = []  # of each folder: where it lies below the destination
         self._numbers: dict[tuple[str, str], int] = {}
         self._folder_of = array("I")
@@ -27,12 +27,12 @@ class FoundLog:
         self._ends = array("Q")
         self._prints = bytearray()
 
-    def append(self, before: str, relative: RemotePath, fingerprint: Fingerprint) -> None:
+    def append(self, directory: str, relative: RemotePath, fingerprint: Fingerprint) -> None:
         """One more file."""
         folder, _, name = relative.rpartition("/")
-        if (number := self._numbers.get((before, folder))) is None:
-            number = self._numbers[before, folder] = len(self.befores)
-            self.befores.append(before)
+        if (number := self._numbers.get((directory, folder))) is None:
+            number = self._numbers[directory, folder] = len(self.directories)
+            self.directories.append(directory)
             self.folders.append(folder)
         self._folder_of.append(number)
         self._names += name.encode("utf-8", "surrogatepass")
@@ -56,12 +56,12 @@ class FoundLog:
         folder, name = self.folders[self._folder_of[position]], self.name(position)
         return f"{folder}/{name}" if folder else name
 
-    def before(self, position: int) -> str:
-        """What stands before its name in its local path."""
-        return self.befores[self._folder_of[position]]
+    def directory(self, position: int) -> str:
+        """The text of its local path up to the name."""
+        return self.directories[self._folder_of[position]]
 
     def fingerprint(self, position: int) -> Fingerprint:
-        """What tells that it was not touched."""
+        """Its fingerprint, which shows whether it was changed."""
         begin = position * Fingerprint.WIDTH
         return Fingerprint.packed(bytes(self._prints[begin : begin + Fingerprint.WIDTH]))
 
@@ -78,8 +78,8 @@ class FoundFiles(LazySequence[LocalFile]):
     def __init__(self, files: Iterable[LocalFile] | FoundLog = (), *, at: Sequence[int] | None = None) -> None:
         if not isinstance(files, FoundLog):
             log = FoundLog()
-            for one in files:
-                log.append(one.before, one.relative, one.fingerprint)
+            for file in files:
+                log.append(file.directory, file.relative, file.fingerprint)
             files = log
         self.log = files
         self._at: Sequence[int] = range(len(files)) if at is None else at
@@ -87,12 +87,14 @@ class FoundFiles(LazySequence[LocalFile]):
     def __len__(self) -> int:
         return len(self._at)
 
-    def _made(self, position: int) -> LocalFile:
+    def _element(self, position: int) -> LocalFile:
         return self._found(self._at[position])
 
     def _found(self, at: int) -> LocalFile:
         log = self.log
-        return LocalFile(before=log.before(at), relative=RemotePath(log.relative(at)), fingerprint=log.fingerprint(at))
+        return LocalFile(
+            directory=log.directory(at), relative=RemotePath(log.relative(at)), fingerprint=log.fingerprint(at)
+        )
 
     def __iter__(self) -> Iterator[LocalFile]:
         return map(self._found, self._at)
@@ -129,10 +131,10 @@ class FoundItems(LazySequence[UplinkItem]):
     def __len__(self) -> int:
         return len(self._at)
 
-    def _made(self, position: int) -> UplinkItem:
+    def _element(self, position: int) -> UplinkItem:
         log, at = self._log, self._at[position]
         return UplinkItem(
-            before=log.before(at), remote=RemotePath(self.remote(position)), fingerprint=log.fingerprint(at)
+            directory=log.directory(at), remote=RemotePath(self.remote(position)), fingerprint=log.fingerprint(at)
         )
 
     def remote(self, position: int) -> str:

@@ -1,7 +1,7 @@
-"""Uplink plans: which files go up together, in the fewest calls that take the EM's lock.
+"""Uplink plans: which files go up together, in the fewest requests that take the EM's lock.
 
-Owns: grouping by folder (a call has one `dest_path` and the server keeps base names only), packing under the byte and
-count limits, and refusing what could not arrive. May import all lower floors. Pure: no I/O, no event loop.
+Groups by folder (a request has one `dest_path`, and the server keeps base names only), packs under the limits of bytes
+and count, and rejects what could not arrive. Pure: no I/O, no event loop.
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ from emasync.config import Limits
 from emasync.disk.safe_paths import case_fold_key
 from emasync.errors import EMError, TooLargeError, UnsafePathError
 from emasync.model import RemotePath, safe
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import LocalFile, RejectedFile, UplinkCall, UplinkItem, UplinkPlan
+from emasync.transfer.planning.plan import (
+    Hashes,
+    LocalFile,
+    RejectedFile,
+    UplinkCall,
+    UplinkItem,
+    UplinkPlan,
+    folders_above,
+)
 from emasync.wire.multipart import name_problem, part_overhead
 
 _FIELDS = 1024  # bytes of a call's form fields, at most
@@ -51,22 +58,22 @@ def plan_uplink(
     if min(bounds.uplink_call, bounds.uplink_files) < 1 or (target_bytes is not None and target_bytes < 1):
         raise ValueError("the limits of an uplink call must be at least 1")
     root = RemotePath(dest)
-    wanted = FoundItems(found if isinstance(found, FoundFiles) else FoundFiles(found), dest=root)
-    bad = [RejectedFile(remote=root / one.remote, local=one.local, error=one.error) for one in refused]
-    items = wanted.chosen(_arriving(wanted, bad, max_bytes=bounds.uplink_call))
-    items = items.chosen(_one_per_target(items, bad))
-    items = items.chosen(_beside_folders(items, bad))
+    planned = FoundItems(found if isinstance(found, FoundFiles) else FoundFiles(found), dest=root)
+    rejected = [RejectedFile(remote=root / file.remote, local=file.local, error=file.error) for file in refused]
+    items = planned.chosen(_arriving(planned, rejected, max_bytes=bounds.uplink_call))
+    items = items.chosen(_one_per_target(items, rejected))
+    items = items.chosen(_beside_folders(items, rejected))
     calls = _packed(items, bounds, target_bytes=target_bytes, base_bytes=base_bytes, overhead=overhead)
-    return UplinkPlan(calls=calls, refused=tuple(bad), notes=(*notes, *_twins(items)))
+    return UplinkPlan(calls=calls, refused=tuple(rejected), notes=(*notes, *_case_notes(items)))
 
 
 def pack_again(items: Iterable[UplinkItem], *, limits: Limits) -> tuple[UplinkCall, ...]:
     """Calls for `items` of a plan, which were in others before; they passed its checks then."""
-    return _packed(_Whole(items), limits, target_bytes=limits.uplink_target)
+    return _packed(_GivenItems(items), limits, target_bytes=limits.uplink_target)
 
 
 class _Items(Protocol):
-    """Items to pack, by position: found files (`FoundItems`), or items of a plan (`_Whole`)."""
+    """Items to pack, by position: found files (`FoundItems`), or items of a plan (`_GivenItems`)."""
 
     def __len__(self) -> int: ...
     def remote(self, position: int) -> str: ...
@@ -74,8 +81,8 @@ class _Items(Protocol):
     def chosen(self, positions: Iterable[int]) -> Sequence[UplinkItem]: ...
 
 
-class _Whole:
-    """Items that are kept as they are."""
+class _GivenItems:
+    """Items of a plan, unpacked."""
 
     def __init__(self, items: Iterable[UplinkItem]) -> None:
         self._items = tuple(items)
@@ -156,7 +163,7 @@ def pack(weights: Sequence[int], *, max_weight: int, max_count: int, at_least: i
 def _even(
     order: Sequence[int], weights: Sequence[int], *, bins: int, max_weight: int, max_count: int
 ) -> list[list[int]] | None:
-    """Each item into the lightest bin that has a place left; None when that does not fit into `bins`."""
+    """Each item into the lightest bin that is not full by count; None when that does not fit into `bins`."""
     packed: list[list[int]] = [[] for _ in range(bins)]
     lightest = [(0, number) for number in range(bins)]
     for index in order:
@@ -192,12 +199,12 @@ def _first_fit(order: Sequence[int], weights: Sequence[int], *, max_weight: int,
     return packed
 
 
-def _refuse(item: UplinkItem, error: EMError) -> RejectedFile:
+def _reject(item: UplinkItem, error: EMError) -> RejectedFile:
     return RejectedFile(remote=item.remote, local=item.local, error=error)
 
 
-def _arriving(items: FoundItems, bad: list[RejectedFile], *, max_bytes: int) -> Iterator[int]:
-    """The positions of the items that one call can carry and whose names arrive as they are; the others go to `bad`."""
+def _arriving(items: FoundItems, rejected: list[RejectedFile], *, max_bytes: int) -> Iterator[int]:
+    """The positions of the items that fit one request and whose names arrive as they are; the others are rejected."""
     folders: dict[str, str | None] = {}
     for at in range(len(items)):
         remote, size = items.remote(at), items.size(at)
@@ -206,10 +213,10 @@ def _arriving(items: FoundItems, bad: list[RejectedFile], *, max_bytes: int) -> 
             folders[folder] = _folder_problem(folder)
         if problem := name_problem(name) or folders[folder]:
             text = f"{safe(remote)} cannot be sent: {problem}; rename it"
-            bad.append(_refuse(items[at], UnsafePathError(text, name=remote, reason=problem)))
+            rejected.append(_reject(items[at], UnsafePathError(text, name=remote, reason=problem)))
         elif size > max_bytes:
             text = f"{safe(remote)} has {size:,} bytes; one uplink call takes at most {max_bytes:,}"
-            bad.append(_refuse(items[at], TooLargeError(text)))
+            rejected.append(_reject(items[at], TooLargeError(text)))
         else:
             yield at
 
@@ -227,7 +234,7 @@ def _remotes(items: FoundItems) -> Iterator[str]:
     return map(items.remote, range(len(items)))
 
 
-def _one_per_target(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]:
+def _one_per_target(items: FoundItems, rejected: list[RejectedFile]) -> Iterator[int]:
     """One item for each remote path: one local file named twice counts once, different files are all refused."""
     hashes = Hashes()
     deque(hashes.passing(_remotes(items)), maxlen=0)
@@ -241,22 +248,22 @@ def _one_per_target(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]
         if same:
             continue
         rivals = [items[at] for at in (first, *others)]
-        names = " and ".join(sorted({safe(rival.place) for rival in rivals}))
+        names = " and ".join(sorted({safe(rival.local_path) for rival in rivals}))
         text = f"{safe(remote)} is the target of different files: {names}; send them to different folders"
         for rival in rivals:
             error = UnsafePathError(text, name=remote, reason="different files for one target")
-            bad.append(_refuse(rival, error))
+            rejected.append(_reject(rival, error))
     return (at for at in range(len(items)) if at not in dropped)
 
 
-def _same_file(one: UplinkItem, other: UplinkItem) -> bool:
-    first, second = one.fingerprint, other.fingerprint
+def _same_file(item: UplinkItem, other: UplinkItem) -> bool:
+    first, second = item.fingerprint, other.fingerprint
     # some file systems number no inodes: there only the path can tell
     same_inode = bool(first.inode) and (first.device, first.inode) == (second.device, second.inode)
-    return one.place == other.place or same_inode
+    return item.local_path == other.local_path or same_inode
 
 
-def _beside_folders(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]:
+def _beside_folders(items: FoundItems, rejected: list[RejectedFile]) -> Iterator[int]:
     """The items that do not stand where another one needs a folder: one file gives way to a whole tree."""
     needed = folders_above(_remotes(items))
     for at, remote in enumerate(_remotes(items)):
@@ -264,10 +271,10 @@ def _beside_folders(items: FoundItems, bad: list[RejectedFile]) -> Iterator[int]
             yield at
             continue
         text = f"{safe(remote)} cannot be a file: it is the folder of {safe(inside)}"
-        bad.append(_refuse(items[at], UnsafePathError(text, name=remote, reason="both a file and a folder")))
+        rejected.append(_reject(items[at], UnsafePathError(text, name=remote, reason="both a file and a folder")))
 
 
-def _twins(items: FoundItems) -> list[str]:
+def _case_notes(items: FoundItems) -> list[str]:
     """Notes on files that the EM tells apart, but many a disk to which they come back does not."""
     hashes = Hashes()
     deque(hashes.passing(map(case_fold_key, _remotes(items))), maxlen=0)

@@ -1,8 +1,8 @@
 """What a transfer will do, as values: printable before, savable, and applied later by the engine.
 
-Owns: the nouns of a plan, their sums, and local paths as text (`prefix`). May import model, errors and the fingerprint
-of a local file.
-Pure: does no I/O, knows no event loop. How plans are made is in `packing` and `selection`, their JSON in `saved_plan`.
+Items, requests and plans with their sums; local paths as text (`prefix`); paths that cannot exist side by side. Pure:
+no I/O, no event loop. May import model, errors and the fingerprint of a local file. Plans are made in `packing` and
+`selection`, and written as JSON in `plan_file`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -26,50 +26,50 @@ Order = Literal["largest", "smallest", "listed", "name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A local file of a scan: `before` is what stands before its name in its path as text (see `prefix`), one text for
+    """A local file of a scan: `directory` is the text of its path up to the name (see `prefix`), one text for
     all files of a folder; `relative` is where it is to land below the destination, under the same name."""
 
-    before: str
+    directory: str
     relative: RemotePath
     fingerprint: Fingerprint
 
     @property
-    def place(self) -> str:
+    def local_path(self) -> str:
         """Its path as text."""
-        return self.before + self.relative.rpartition("/")[2]
+        return self.directory + self.relative.rpartition("/")[2]
 
     @property
     def local(self) -> Path:
-        """`place` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
-        return Path(self.place)
+        """`local_path` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
+        return Path(self.local_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkItem:
-    """One file to send. `before` is as in `LocalFile`; `name` its local name, where that is not the remote one's.
+    """One file to send. `directory` is as in `LocalFile`; `name` its local name, where that is not the remote one's.
     `fingerprint` is what it was when planned: another one when it is read voids the item."""
 
-    before: str
+    directory: str
     remote: RemotePath
     fingerprint: Fingerprint
     name: str | None = None
 
     @classmethod
-    def at(cls, place: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
-        """The item for the file at `place` (a path as text)."""
-        cut = place.rfind("/") + 1
-        name = place[cut:] if place[cut:] != remote.name else None
-        return cls(before=place[:cut], remote=remote, fingerprint=fingerprint, name=name)
+    def at(cls, local_path: str, *, remote: RemotePath, fingerprint: Fingerprint) -> UplinkItem:
+        """The item for the file at `local_path`."""
+        cut = local_path.rfind("/") + 1
+        name = local_path[cut:] if local_path[cut:] != remote.name else None
+        return cls(directory=local_path[:cut], remote=remote, fingerprint=fingerprint, name=name)
 
     @property
-    def place(self) -> str:
+    def local_path(self) -> str:
         """Its path as text."""
-        return self.before + (self.remote.rpartition("/")[2] if self.name is None else self.name)
+        return self.directory + (self.remote.rpartition("/")[2] if self.name is None else self.name)
 
     @property
     def local(self) -> Path:
-        """`place` as a Path."""
-        return Path(self.place)
+        """`local_path` as a Path."""
+        return Path(self.local_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +88,19 @@ class UplinkCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownlinkItem:
-    """One file to fetch. `place` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry` is
-    its line of the listing, None when no listing was asked for, or it does not say. `unchanged`: what a sync saw here;
-    a file that is another one by now is kept."""
+    """One file to fetch. `local_path` is relative to the destination and has passed `emasync.disk.safe_paths`; `entry`
+    is its entry in the listing, None where no listing was made, or the listing does not say. `unchanged`: the local
+    file that a sync saw; a file that is another one by now is kept."""
 
     remote: RemotePath
-    place: RemotePath
+    local_path: RemotePath
     entry: FileEntry | None = None
     unchanged: Unchanged | None = None
 
     @property
     def local(self) -> Path:
-        """`place` as a Path."""
-        return Path(self.place)
+        """`local_path` as a Path."""
+        return Path(self.local_path)
 
     @property
     def bytes(self) -> int:
@@ -112,7 +112,7 @@ class DownlinkItem:
 class RejectedFile:
     """A file (or folder, or source) that will not be moved; `error` says why.
 
-    `remote` is its place on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
+    `remote` is its path on the EM as far as it has one (bytes that are no UTF-8 are shown as ``\\xNN``), `local` the
     file here: as found for an uplink, relative to the destination for a downlink, None where there is none.
     """
 
@@ -185,7 +185,7 @@ class _ItemsOf(LazySequence[UplinkItem]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def _made(self, position: int) -> UplinkItem:
+    def _element(self, position: int) -> UplinkItem:
         number = bisect_right(self._ends, position)
         return self._calls[number].items[position - (self._ends[number - 1] if number else 0)]
 
@@ -195,7 +195,7 @@ class _ItemsOf(LazySequence[UplinkItem]):
 
 class ListedItems(LazySequence[DownlinkItem]):
     """Files of a listing as items of a plan, in any order: a tuple of `DownlinkItem` in all but memory. Each has its
-    position in `files`, and how many characters of its path are not part of its place."""
+    position in `files`, and how many characters of its path are not part of its local path."""
 
     __slots__ = ("_cuts", "_files", "_positions")
 
@@ -207,15 +207,15 @@ class ListedItems(LazySequence[DownlinkItem]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def _made(self, position: int) -> DownlinkItem:
+    def _element(self, position: int) -> DownlinkItem:
         entry = self._files.entry(self._positions[position])
-        return DownlinkItem(remote=entry.path, place=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
+        return DownlinkItem(remote=entry.path, local_path=RemotePath(entry.path[self._cuts[position] :]), entry=entry)
 
     def remote(self, position: int) -> str:
         """The path on the EM of the item at `position`."""
         return self._files.path(self._positions[position])
 
-    def place(self, position: int) -> str:
+    def local_path(self, position: int) -> str:
         """Where the item at `position` lands."""
         return self.remote(position)[self._cuts[position] :]
 
@@ -240,6 +240,37 @@ def chosen(items: Sequence[DownlinkItem], positions: Sequence[int]) -> Sequence[
     return tuple(items[position] for position in positions)
 
 
+def folders_above(paths: Iterable[str]) -> dict[str, str]:
+    """Every folder that one of `paths` (in normal form) needs, with the first path that needs it; the root is none."""
+    needed: dict[str, str] = {}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in needed:  # known folders have known parents: linear in the number of folders
+            needed[folder] = path
+            folder = folder.rpartition("/")[0]
+    return needed
+
+
+class Hashes:
+    """The hashes of very many texts, 8 bytes each: only texts of equal hashes have to be compared."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def passing(self, texts: Iterable[str]) -> Iterator[str]:
+        """`texts` again, each noted as it passes."""
+        for text in texts:
+            self._hashes.append(hash(text))
+            yield text
+
+    def suspects(self, others: Iterable[str] = ()) -> Iterator[int]:
+        """The positions of the texts that may be there twice, or may be among `others`."""
+        ordered = sorted(self._hashes)
+        repeated = {first for first, second in pairwise(ordered) if first == second}
+        suspect = repeated | {hash(other) for other in others}
+        return (position for position, number in enumerate(self._hashes) if number in suspect)
+
+
 def check_no_parent(path: RemotePath) -> None:
     """ValueError for a destination with ``..``: what it means is the server's business, and no listing shows it."""
     if ".." in path.parts:
@@ -247,8 +278,8 @@ def check_no_parent(path: RemotePath) -> None:
 
 
 def prefix(folder: Path) -> str:
-    """What stands before a name in the text of its path in `folder`: "" for the current one, else it ends in a slash.
-    As text a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""
+    """The text of `folder` to which a name can be appended: "" for the current folder, else it ends in a slash. As text
+    a path is what ``str(folder / name)`` gives, for a fifth of the time and memory."""
     text = str(folder)
     return "" if text == "." else text if text.endswith("/") else f"{text}/"
 

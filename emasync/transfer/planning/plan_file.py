@@ -1,6 +1,6 @@
-"""A plan as JSON lines, to be looked at, kept, and applied another day.
+"""A plan as JSON lines: to read, to keep, and to apply later.
 
-Owns: that format. One line for the sums, then one a call (uplink) or a file (downlink), a refusal and a note.
+One line for the sums, then one for each call (uplink) or file (downlink), each rejected file and each note.
 May import model, errors and the plan. Pure: reads and writes strings, not files. Fields are only ever added.
 """
 
@@ -58,28 +58,28 @@ def _lines(plan: UplinkPlan | DownlinkPlan) -> Iterator[dict[str, Any]]:
             yield {"type": "call", "dest": call.dest, "wire_bytes": call.wire_bytes, "items": items}
     else:
         yield from map(_down, plan.items)
-    yield from map(_refused, plan.refused)
+    yield from map(_rejected, plan.refused)
     yield from ({"type": "note", "text": note} for note in plan.notes)
 
 
 def _up(item: UplinkItem) -> dict[str, Any]:
-    return {"local": item.place, "remote": item.remote, **item.fingerprint.facts()}
+    return {"local": item.local_path, "remote": item.remote, **item.fingerprint.facts()}
 
 
 def _down(item: DownlinkItem) -> dict[str, Any]:
-    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.place, "entry": None}
+    line: dict[str, Any] = {"type": "file", "remote": item.remote, "local": item.local_path, "entry": None}
     if (entry := item.entry) is not None:
         tag = None if entry.content_tag is None else str(entry.content_tag)
         line["entry"] = {"size": entry.size, "time": entry.time, "content_tag": tag}
     return line
 
 
-def _refused(one: RejectedFile) -> dict[str, Any]:
-    local = None if one.local is None else str(one.local)
-    error: dict[str, Any] = {"error": type(one.error).__name__, "message": str(one.error)}
-    if isinstance(one.error, UnsafePathError):
-        error |= {"name": one.error.name, "reason": one.error.reason}
-    return {"type": "refused", "remote": one.remote, "local": local, **error}
+def _rejected(file: RejectedFile) -> dict[str, Any]:
+    local = None if file.local is None else str(file.local)
+    error: dict[str, Any] = {"error": type(file.error).__name__, "message": str(file.error)}
+    if isinstance(file.error, UnsafePathError):
+        error |= {"name": file.error.name, "reason": file.error.reason}
+    return {"type": "refused", "remote": file.remote, "local": local, **error}
 
 
 def _object(line: str, number: int) -> dict[str, Any]:
@@ -108,17 +108,17 @@ def _plan(head: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> Uplink
 def _to_call(line: Mapping[str, Any]) -> UplinkCall:
     items = tuple(
         UplinkItem.at(
-            str(Path(one["local"])),
-            remote=RemotePath(one["remote"]),
+            str(Path(item["local"])),
+            remote=RemotePath(item["remote"]),
             fingerprint=Fingerprint(
-                size=int(one["size"]),
-                mtime_ns=int(one["mtime_ns"]),
-                ctime_ns=int(one["ctime_ns"]),
-                inode=int(one["inode"]),
-                device=int(one["device"]),
+                size=int(item["size"]),
+                mtime_ns=int(item["mtime_ns"]),
+                ctime_ns=int(item["ctime_ns"]),
+                inode=int(item["inode"]),
+                device=int(item["device"]),
             ),
         )
-        for one in line["items"]
+        for item in line["items"]
     )
     dest = RemotePath(line["dest"])
     if not items or any(item.remote.parent != dest for item in items):
@@ -137,7 +137,9 @@ def _to_down(line: Mapping[str, Any]) -> DownlinkItem:
             time=listed["time"],
             content_tag=None if tag is None else int(tag),
         )
-    return DownlinkItem(remote=remote, place=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry)
+    return DownlinkItem(
+        remote=remote, local_path=RemotePath("/".join(local_parts(RemotePath(line["local"])))), entry=entry
+    )
 
 
 def _to_refused(line: Mapping[str, Any]) -> RejectedFile:

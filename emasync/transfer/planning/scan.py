@@ -1,6 +1,6 @@
 """The local side of an uplink: which files the sources mean, and what state each is in.
 
-Owns: walking folders, local globs, links and everything that is no file. May import model, errors, disk, filters.
+Walks folders, expands local globs, follows links, rejects what is no file. May import model, errors, disk, filters.
 Synchronous I/O (scandir, stat, and reading `.emignore`): run `scan` in a file thread. Reads no file's contents.
 """
 
@@ -114,14 +114,14 @@ class _Walk:
         self._rules: list[IgnoreRules] = []
         self._follow = follow
         self._found = FoundLog()
-        self._refused: list[RejectedFile] = []
+        self._rejected: list[RejectedFile] = []
         self._folders: list[RemotePath] = []
         self._excluded = 0
 
     def result(self) -> Scan:
         return Scan(
             found=FoundFiles(self._found),
-            refused=tuple(self._refused),
+            refused=tuple(self._rejected),
             folders=tuple(self._folders),
             excluded=self._excluded,
             filters=self._filters.with_nested(*self._rules),
@@ -140,30 +140,30 @@ class _Walk:
             if gone and is_pattern(text) and not literal:
                 self.glob(text)
             else:
-                self._refuse(text, _shown(name), _os_error(text, error))
+                self._reject(text, _shown(name), _os_error(text, error))
             return
         if stat.S_ISDIR(status.st_mode):
             self._walk(text, status, relative=RemotePath() if contents else _shown(name))
         elif contents:
-            self._refuse(text, _shown(name), NotFoundError(f"{safe(text)} is not a folder"))
+            self._reject(text, _shown(name), NotFoundError(f"{safe(text)} is not a folder"))
         else:
-            place = str(Path(text))
-            self._file(place[: place.rfind("/") + 1], name, _shown(name), status, self._filters)
+            local_path = str(Path(text))
+            self._file(local_path[: local_path.rfind("/") + 1], name, _shown(name), status, self._filters)
 
-    def glob(self, asked: str | Glob) -> None:
+    def glob(self, selector: str | Glob) -> None:
         """Take in the files and folders that match a pattern."""
-        text, pattern = str(asked), PathPattern.of(asked)
+        text, pattern = str(selector), PathPattern.of(selector)
         base = pattern.folder or ("/" if text.startswith("/") else ".")
-        before = (len(self._found), len(self._refused), self._excluded)
+        counts = (len(self._found), len(self._rejected), self._excluded)
         try:
             status = Path(base).stat()
         except OSError as error:
-            self._refuse(text, _shown(text), _os_error(base, error))
+            self._reject(text, _shown(text), _os_error(base, error))
             return
         if stat.S_ISDIR(status.st_mode):
             self._walk(base, status, relative=RemotePath(), pattern=pattern.rest)
-        if before == (len(self._found), len(self._refused), self._excluded):
-            self._refuse(text, _shown(text), NotFoundError(f"no file matches {safe(text)}"))
+        if counts == (len(self._found), len(self._rejected), self._excluded):
+            self._reject(text, _shown(text), NotFoundError(f"no file matches {safe(text)}"))
 
     def _walk(
         self, path: str, status: os.stat_result, *, relative: RemotePath, pattern: RemotePath | None = None
@@ -172,7 +172,7 @@ class _Walk:
             self._excluded += 1
             return
         if relative and not _is_utf8(path):
-            self._refuse(path, relative, _not_utf8(path))
+            self._reject(path, relative, _not_utf8(path))
             return
         identity = (status.st_dev, status.st_ino)
         waiting = [_Folder(path=path, relative=relative, identity=identity, filters=self._filters, pattern=pattern)]
@@ -184,11 +184,11 @@ class _Walk:
         try:
             entries, filters = self._read_folder(folder)
         except (OSError, EMError) as error:
-            self._refuse(folder.path, folder.relative, _os_error(folder.path, error))
+            self._reject(folder.path, folder.relative, _os_error(folder.path, error))
             return
         if folder.pattern is None:
             self._folders.append(folder.relative)
-        before = prefix(Path(folder.path))
+        directory = prefix(Path(folder.path))
         for entry in entries:
             name = entry.name
             if name[0] == "." and name.casefold().startswith(TEMP_PREFIX):
@@ -199,11 +199,11 @@ class _Walk:
                 link = stat.S_ISDIR(status.st_mode) and entry.is_symlink()
             except OSError as error:
                 if filters.takes(relative) and _meant(relative, folder.pattern):
-                    self._refuse(entry.path, relative, _os_error(entry.path, error))
+                    self._reject(entry.path, relative, _os_error(entry.path, error))
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 if _meant(relative, folder.pattern):
-                    self._file(before, name, relative, status, filters)
+                    self._file(directory, name, relative, status, filters)
             elif inner := self._inner(entry.path, relative, status, folder=folder, filters=filters, link=link):
                 yield inner
 
@@ -240,30 +240,30 @@ class _Walk:
             return None
         identity = (status.st_dev, status.st_ino)
         if not _is_utf8(path):
-            self._refuse(path, relative, _not_utf8(path))
+            self._reject(path, relative, _not_utf8(path))
         elif link and folder.lies_in(identity):  # only a link can lead back up
             text = f"{safe(path)} is a link to a folder that it lies in"
-            self._refuse(path, relative, UnsafePathError(text, name=path, reason="a loop of links"))
+            self._reject(path, relative, UnsafePathError(text, name=path, reason="a loop of links"))
         else:
             return _Folder(
                 path=path, relative=relative, identity=identity, filters=filters, above=folder, pattern=pattern
             )
         return None
 
-    def _file(self, before: str, name: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
-        path = before + name
+    def _file(self, directory: str, name: str, relative: RemotePath, status: os.stat_result, filters: Filters) -> None:
+        path = directory + name
         if not filters.takes(relative):
             self._excluded += 1
         elif not _is_utf8(path):
-            self._refuse(path, relative, _not_utf8(path))
+            self._reject(path, relative, _not_utf8(path))
         elif stat.S_ISREG(status.st_mode):
-            self._found.append(before, relative, Fingerprint.of(status))
+            self._found.append(directory, relative, Fingerprint.of(status))
         else:
             link = stat.S_ISLNK(status.st_mode)
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
             reason = "a symbolic link, and links are not followed" if link else kind
             error = UnsafePathError(f"{safe(path)} cannot be sent: it is {reason}", name=path, reason=reason)
-            self._refuse(path, relative, error)
+            self._reject(path, relative, error)
 
     def _heed_ignore_file(self, folder: _Folder, entries: Sequence[os.DirEntry[str]]) -> Filters:
         """The filters inside `folder`. An `.emignore` that cannot be read or understood is an error of the folder:
@@ -279,8 +279,8 @@ class _Walk:
         self._rules.append(rules)
         return folder.filters.with_nested(rules)
 
-    def _refuse(self, path: str | Path, relative: RemotePath, error: EMError) -> None:
-        self._refused.append(RejectedFile(remote=relative, local=Path(path), error=error))
+    def _reject(self, path: str | Path, relative: RemotePath, error: EMError) -> None:
+        self._rejected.append(RejectedFile(remote=relative, local=Path(path), error=error))
 
 
 def _meant(relative: RemotePath, pattern: RemotePath | None) -> bool:

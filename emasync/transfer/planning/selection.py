@@ -1,7 +1,7 @@
 """Downlink plans: what the user named, found in a listing, and the local path each file is to get.
 
-Owns: the meaning of a path, a folder, a trailing slash and a glob on the remote side, and the order of the files.
-May import model, errors and the rules for local names. Pure: no I/O, no event loop; the listing is handed in.
+Defines what a path, a folder, a trailing slash and a glob mean on the remote side, and the order of the files.
+Pure: no I/O, no event loop; the listing is an argument. May import model, errors and the rules for local names.
 """
 
 from __future__ import annotations
@@ -15,9 +15,16 @@ from emasync.disk.safe_paths import case_fold_key, local_parts, name_problem
 from emasync.errors import EMError, NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileTable, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
-from emasync.transfer.planning.collisions import Hashes, folders_above
 from emasync.transfer.planning.filters import Filters
-from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, ListedItems, Order, RejectedFile
+from emasync.transfer.planning.plan import (
+    DownlinkItem,
+    DownlinkPlan,
+    Hashes,
+    ListedItems,
+    Order,
+    RejectedFile,
+    folders_above,
+)
 
 
 def plan_downlink(
@@ -44,22 +51,22 @@ def plan_downlink(
     if isinstance(paths, str | Glob):
         raise TypeError(f"paths come as a list, not as {paths!r} alone")
     filters = Filters(include=tuple(include), exclude=tuple(exclude))
-    bad: list[RejectedFile] = []
+    rejected: list[RejectedFile] = []
     if tree is None:
-        named = [item for item in map(_unlisted, paths) if filters.takes(item.place)]
-        return _planned(_Named({item.remote: item for item in named}.values()), bad, (), order=order)
+        named = [item for item in map(_unlisted, paths) if filters.takes(item.local_path)]
+        return _planned(_Named({item.remote: item for item in named}.values()), rejected, (), order=order)
     listing = _Listing(tree)
     notes: list[str] = []
     picked = _Picked(tree.table, filters)
     for path in paths:
-        found = listing.select(path)
-        if isinstance(found, EMError):
-            bad.append(RejectedFile(remote=RemotePath(str(path)), local=None, error=found))
+        picks = listing.select(path)
+        if isinstance(picks, EMError):
+            rejected.append(RejectedFile(remote=RemotePath(str(path)), local=None, error=picks))
             continue
-        picked.take(found)
-        notes.extend(f"{safe(one)}: an empty folder, nothing to move" for one in listing.empty_folders(path))
-        bad.extend(listing.unlisted(path))
-    return _planned(picked.items(), bad, notes, order=order)
+        picked.take(picks)
+        notes.extend(f"{safe(folder)}: an empty folder, nothing to move" for folder in listing.empty_folders(path))
+        rejected.extend(listing.unlisted(path))
+    return _planned(picked.items(), rejected, notes, order=order)
 
 
 def needs_listing(path: str | Glob) -> bool:
@@ -67,14 +74,14 @@ def needs_listing(path: str | Glob) -> bool:
     return means_contents(path) or is_pattern(path)
 
 
-def _unlisted(asked: str | Glob) -> DownlinkItem:
-    if isinstance(asked, Glob) or needs_listing(asked):
-        raise ValueError(f"{str(asked)!r} can only be planned with a listing")
-    path = RemotePath(asked)
-    return DownlinkItem(remote=path, place=RemotePath(path.name))
+def _unlisted(selector: str | Glob) -> DownlinkItem:
+    if isinstance(selector, Glob) or needs_listing(selector):
+        raise ValueError(f"{str(selector)!r} can only be planned with a listing")
+    path = RemotePath(selector)
+    return DownlinkItem(remote=path, local_path=RemotePath(path.name))
 
 
-_Pick = tuple[int, int]  # a file's position in the listing, and how much of its path is not part of its place
+_Pick = tuple[int, int]  # a file's position in the listing, and how much of its path is not part of its local path
 
 
 class _Picked:
@@ -111,9 +118,9 @@ class _Listing:
         self._folders = dict.fromkeys([*tree.folders, *sorted(self._filled)])
         self._sorted = sorted((text, number) for number, text in enumerate(self._files.folders))
 
-    def select(self, asked: str | Glob) -> Iterable[_Pick] | EMError:
-        """The files that `asked` means, or why it means none."""
-        return self._matching(asked) if isinstance(asked, Glob) else self._named(asked)
+    def select(self, selector: str | Glob) -> Iterable[_Pick] | EMError:
+        """The files that `selector` means, or why it means none."""
+        return self._matching(selector) if isinstance(selector, Glob) else self._named(selector)
 
     def _named(self, text: str) -> Iterable[_Pick] | EMError:
         path, contents = RemotePath(text), means_contents(text)
@@ -131,22 +138,22 @@ class _Listing:
             return ProtocolError(f"{text}: whether {safe(path)} is there is not known; try again")
         return NotFoundError(f"not in the volume: {safe(path)}; `emasync ls` shows what is there")
 
-    def _matching(self, asked: str | Glob) -> Iterable[_Pick] | EMError:
-        if found := list(self._glob(PathPattern.of(asked))):
+    def _matching(self, selector: str | Glob) -> Iterable[_Pick] | EMError:
+        if found := list(self._glob(PathPattern.of(selector))):
             return found
-        return NotFoundError(f"nothing in the volume matches: {safe(asked)}; `emasync ls` shows what is there")
+        return NotFoundError(f"nothing in the volume matches: {safe(selector)}; `emasync ls` shows what is there")
 
-    def unlisted(self, asked: str | Glob) -> Iterator[RejectedFile]:
-        """The folders of which the listing does not say what is in them, and that `asked` names, that lie in such a
+    def unlisted(self, selector: str | Glob) -> Iterator[RejectedFile]:
+        """The folders of which the listing does not say what is in them, and that `selector` names, that lie in such a
         folder or may hold what it selects: their files are asked for and cannot be planned."""
         if not self._tree.unknown_folders:
             return
-        if isinstance(asked, Glob) or (is_pattern(asked) and not self._tree.is_folder(asked)):
-            below = PathPattern.of(asked).base
-        elif RemotePath(asked) and RemotePath(asked) in self._tree:  # a file named "." is not the whole volume
+        if isinstance(selector, Glob) or (is_pattern(selector) and not self._tree.is_folder(selector)):
+            below = PathPattern.of(selector).base
+        elif RemotePath(selector) and RemotePath(selector) in self._tree:  # a file named "." is not the whole volume
             return
         else:
-            below = RemotePath(asked)
+            below = RemotePath(selector)
             if self._tree.unknown_above(below) is not None:
                 return  # refused as it was asked for
         for folder in sorted(self._tree.unknown_folders):
@@ -154,11 +161,11 @@ class _Listing:
                 text = f"the EM's listing does not give the contents of {safe(folder)}: what is there is not known"
                 yield RejectedFile(remote=folder, local=None, error=ProtocolError(f"{text}; try again"))
 
-    def empty_folders(self, asked: str | Glob) -> Iterator[RemotePath]:
-        """The folders named by `asked`, or in such a folder, in which, at any depth, there is no file."""
-        if isinstance(asked, Glob):
+    def empty_folders(self, selector: str | Glob) -> Iterator[RemotePath]:
+        """The folders named by `selector`, or in such a folder, in which, at any depth, there is no file."""
+        if isinstance(selector, Glob):
             return
-        path = RemotePath(asked)
+        path = RemotePath(selector)
         for folder in self._tree.folders:
             unknown = folder in self._tree.unknown_folders
             if (folder == path or folder.below(path)) and folder not in self._filled and not unknown:
@@ -191,7 +198,7 @@ class _Items(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, position: int, /) -> DownlinkItem: ...
     def remote(self, position: int) -> str: ...
-    def place(self, position: int) -> str: ...
+    def local_path(self, position: int) -> str: ...
     @property
     def sizes(self) -> Iterator[int]: ...
     def chosen(self, positions: Sequence[int]) -> Sequence[DownlinkItem]: ...
@@ -205,8 +212,8 @@ class _Named(tuple[DownlinkItem, ...]):
     def remote(self, position: int) -> str:
         return self[position].remote
 
-    def place(self, position: int) -> str:
-        return self[position].place
+    def local_path(self, position: int) -> str:
+        return self[position].local_path
 
     @property
     def sizes(self) -> Iterator[int]:
@@ -216,41 +223,41 @@ class _Named(tuple[DownlinkItem, ...]):
         return tuple(self[position] for position in positions)
 
 
-def _planned(items: _Items, bad: list[RejectedFile], notes: Iterable[str], *, order: Order) -> DownlinkPlan:
-    chosen = items.chosen(_ordered(items, _landing(items, bad), order))
-    return DownlinkPlan(items=chosen, refused=tuple(bad), notes=tuple(dict.fromkeys(notes)))
+def _planned(items: _Items, rejected: list[RejectedFile], notes: Iterable[str], *, order: Order) -> DownlinkPlan:
+    chosen = items.chosen(_ordered(items, _landing(items, rejected), order))
+    return DownlinkPlan(items=chosen, refused=tuple(rejected), notes=tuple(dict.fromkeys(notes)))
 
 
-def _landing(items: _Items, bad: list[RejectedFile]) -> array[int]:
-    """The positions of the items that have a local path of their own; the others go to `bad`."""
-    named = array("I", _nameable(items, bad))
+def _landing(items: _Items, rejected: list[RejectedFile]) -> array[int]:
+    """The positions of the items that have a local path of their own; the others go to `rejected`."""
+    named = array("I", _nameable(items, rejected))
     hashes = Hashes()
-    needed = folders_above(hashes.passing(case_fold_key(items.place(at)) for at in named))
+    needed = folders_above(hashes.passing(case_fold_key(items.local_path(at)) for at in named))
     first: dict[str, int] = {}
     out: set[int] = set()
     for index in hashes.suspects(needed):  # all others have a key that no file and no folder has
         at = named[index]
-        key = case_fold_key(items.place(at))
+        key = case_fold_key(items.local_path(at))
         if (inside := needed.get(key)) is not None:
             text = f"{safe(items.remote(at))} cannot be saved: here its path is the folder of {safe(inside)}"
             reason = "both a file and a folder"
         elif (other := first.setdefault(key, at)) != at:
-            same_place = items.place(other) == items.place(at)
-            same = "lands on the same path as" if same_place else "differs only by case or accents from"
+            same_path = items.local_path(other) == items.local_path(at)
+            same = "lands on the same path as" if same_path else "differs only by case or accents from"
             text = f"{safe(items.remote(at))} {same} {safe(items.remote(other))}; fetch it into a folder of its own"
             reason = "the place of another file"
         else:
             continue
         out.add(at)
-        bad.append(_refuse(items[at], text, reason=reason))
+        rejected.append(_reject(items[at], text, reason=reason))
     return array("I", (at for at in named if at not in out)) if out else named
 
 
-def _nameable(items: _Items, bad: list[RejectedFile]) -> Iterator[int]:
+def _nameable(items: _Items, rejected: list[RejectedFile]) -> Iterator[int]:
     """The positions of the items whose names are fit for this machine."""
     folders = {""}  # whose names are known to be safe
     for at in range(len(items)):
-        target = items.place(at)
+        target = items.local_path(at)
         folder, _, name = target.rpartition("/")
         try:
             if folder not in folders:
@@ -259,22 +266,22 @@ def _nameable(items: _Items, bad: list[RejectedFile]) -> Iterator[int]:
             if name_problem(name) is not None:
                 local_parts(RemotePath(target))  # raises, and names the whole path
         except UnsafePathError as error:
-            bad.append(RejectedFile(remote=RemotePath(items.remote(at)), local=None, error=error))
+            rejected.append(RejectedFile(remote=RemotePath(items.remote(at)), local=None, error=error))
         else:
             yield at
 
 
-def _refuse(item: DownlinkItem, text: str, *, reason: str) -> RejectedFile:
+def _reject(item: DownlinkItem, text: str, *, reason: str) -> RejectedFile:
     error = UnsafePathError(text, name=item.remote, reason=reason)
     return RejectedFile(remote=item.remote, local=item.local, error=error)
 
 
-def _ordered(items: _Items, wanted: Sequence[int], order: Order) -> Sequence[int]:
+def _ordered(items: _Items, positions: Sequence[int], order: Order) -> Sequence[int]:
     if order == "listed":
-        return wanted
+        return positions
     if order not in ("name", "largest", "smallest"):
         raise ValueError(f"order is largest, smallest, listed or name, not {order!r}")
-    by_name = sorted(wanted, key=items.remote)
+    by_name = sorted(positions, key=items.remote)
     if order != "name":
         sizes = list(items.sizes)
         by_name.sort(key=sizes.__getitem__, reverse=order == "largest")  # of equal sizes still by name

@@ -1,7 +1,7 @@
 """The hash cache: SHA-256 and content tag of local files, so that unchanged ones need not be read again.
 
-Owns: when a remembered hash may be believed. May import facts and the SQLite modules here.
-Knows neither hashing nor the EM. It is a cache: damage or a lock costs time, never an error.
+Decides when a stored hash is valid. It is a cache: damage or a lock costs time, never an error. May import schema and
+sqlite. Knows neither hashing nor the EM.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import TypeVar
 
 import anyio
 
-from emasync.transfer.facts import FileFacts, signed64
-from emasync.transfer.state.sqlite import connect, create_schema, is_damage, read_stamp, remove
-from emasync.transfer.state.sqlite_thread import Database, open_database
+from emasync.transfer.state.schema import FileFacts, signed64
+from emasync.transfer.state.sqlite import Database, connect, create_schema, is_damage, open_database, read_stamp, remove
 
 PathT = TypeVar("PathT", Path, str)
 
@@ -61,7 +60,7 @@ class Hashed:
     started_ns: int
 
     @property
-    def settled(self) -> bool:
+    def safe_to_store(self) -> bool:
         """Whether its times were old enough that any later change must show in them."""
         return max(self.facts.mtime_ns, self.facts.ctime_ns) <= self.started_ns - _TICK_NS
 
@@ -87,16 +86,16 @@ class HashCache:
         try:
             return await self._database.read(work)
         except (OSError, ValueError) as error:
-            self._note(error)
+            self._check_damage(error)
             return {}
 
     async def put_many(self, files: Iterable[Hashed]) -> None:
-        """Remember them, but for those that changed too shortly before they were read; forget the oldest ones above the
-        limit. Cancelled, they are still written."""
+        """Store them, except those that changed too shortly before they were read; the oldest ones above the limit are
+        removed. Cancelled, they are still written."""
         rows = [
             (*_values(file.path, file.facts), bytes.fromhex(file.digests.sha256), file.digests.tag)
             for file in files
-            if file.settled
+            if file.safe_to_store
         ]
         if not rows:
             return
@@ -108,10 +107,10 @@ class HashCache:
         try:
             await self._database.write(work, rows=len(rows))
         except (OSError, ValueError) as error:
-            self._note(error)
+            self._check_damage(error)
 
-    def _note(self, error: OSError | ValueError) -> None:
-        """A damaged file is removed at the end; a locked or full one may be well again next time."""
+    def _check_damage(self, error: OSError | ValueError) -> None:
+        """Have a damaged file removed at the end; one that is locked or full may be usable next time."""
         cause = error.__cause__
         self.damaged = self.damaged or (isinstance(cause, sqlite3.Error) and is_damage(cause))
 
@@ -121,7 +120,7 @@ async def open_hash_cache(path: Path, *, max_files: int = MAX_FILES) -> AsyncIte
     """The cache at `path` (made if missing, 0600); several processes may have it open.
 
     A damaged file, or one of another version, is thrown away and begun anew. ValueError for another program's database,
-    OSError if it can be neither read nor made. Cancellation as in `emasync.transfer.state.sqlite_thread.open_database`.
+    OSError if it can be neither read nor made. Cancellation as in `emasync.transfer.state.sqlite.open_database`.
     """
     async with open_database(path, lambda: _connect(path)) as database:
         cache = HashCache(database, max_files=max_files)

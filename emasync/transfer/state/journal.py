@@ -1,7 +1,7 @@
-"""The journal: a transfer's memory on disk, right at every moment a process can be killed.
+"""The journal: a transfer's memory on disk, right at every moment at which a process can be killed.
 
-Owns: the order intent -> sent -> settled, and its durability. May import model, facts and the SQLite modules here.
-Knows no network and decides nothing: what a row means for the next run is `emasync.transfer.resume`'s.
+Records intent -> sent -> settled, durably. May import model, schema and sqlite. Knows no network and decides nothing:
+what a row means for the next run is in `emasync.transfer.resume`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from emasync.transfer.state.schema import (
     SCHEMA,
     Intent,
     ItemState,
+    JournalTotal,
     Key,
     Row,
     Settled,
     SqlValue,
-    Tally,
     intent_values,
     key_values,
     row_of,
     settled_values,
 )
-from emasync.transfer.state.sqlite import connect, create_schema, damaged, explained, read_stamp
-from emasync.transfer.state.sqlite_thread import Database, Grouping, open_database
+from emasync.transfer.state.sqlite import (
+    Database,
+    Grouping,
+    connect,
+    create_schema,
+    damaged,
+    explained,
+    open_database,
+    read_stamp,
+)
 
 APPLICATION_ID = 0x454D4A4C  # "EMJL", in the file's header
 VERSION = 1
@@ -46,7 +54,7 @@ _SETTLE = (
     "updated_at = excluded.updated_at, " + ", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in _KEPT)
 )
 _LOOKUP = f"SELECT {COLUMNS} FROM item WHERE {IS_KEY}"  # noqa: S608
-_TALLY = (
+_SUMMARY = (
     "SELECT scope, direction, state, count(*), coalesce(sum(size), 0), max(updated_at) FROM item "
     "GROUP BY scope, direction, state ORDER BY scope, direction, state"
 )
@@ -108,16 +116,12 @@ class Journal:
 
         return await self._database.read(work)
 
-    async def unsettled(self, scope: str) -> list[Row]:
-        """What a run that was killed left behind: items with an intent, or sent, and no end."""
-        return await self.rows(scope, states=(ItemState.INTENT, ItemState.SENT))
-
-    async def summary(self) -> list[Tally]:
+    async def summary(self) -> list[JournalTotal]:
         """The whole journal in numbers, by scope, direction and state."""
 
-        def work(connection: sqlite3.Connection) -> list[Tally]:
+        def work(connection: sqlite3.Connection) -> list[JournalTotal]:
             return [
-                Tally(
+                JournalTotal(
                     scope=scope,
                     direction=Direction(direction),
                     state=ItemState(state),
@@ -125,7 +129,7 @@ class Journal:
                     bytes=size,
                     updated_at=updated_at,
                 )
-                for scope, direction, state, files, size, updated_at in connection.execute(_TALLY)
+                for scope, direction, state, files, size, updated_at in connection.execute(_SUMMARY)
             ]
 
         return await self._database.read(work)

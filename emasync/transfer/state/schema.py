@@ -1,7 +1,7 @@
 """What the journal remembers, as values and as rows of a table.
 
-Owns: keys, states and the translation between values and columns. May import model and facts.
-Knows nothing of connections, threads or time.
+Keys, states, and the translation between values and columns. May import model. Knows nothing of connections, threads
+or time.
 """
 
 from __future__ import annotations
@@ -9,13 +9,31 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from emasync.model import Direction, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.facts import FileFacts, signed64
 
 SqlValue: TypeAlias = str | bytes | int | float | None
+
+
+class FileFacts(Protocol):
+    """Any value with these four, such as the fingerprint that `emasync.disk` takes. Times in nanoseconds."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def ctime_ns(self) -> int: ...
+    @property
+    def inode(self) -> int: ...
+
+
+def signed64(number: int) -> int:
+    """`number` as a database integer holds it: inodes are unsigned and on some file systems use the 64th bit, and so do
+    times in nanoseconds from the year 2262 on."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 class ItemState(StrEnum):
@@ -32,10 +50,10 @@ class ItemState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One file, one way, between one volume and one place on this machine.
+    """One file in one direction, between one volume and one local path.
 
     `scope` says which EM, user and volume (see `journal_scope`); `local` is absolute, so that the same file is found
-    again from another working folder. ValueError otherwise, and for a scope with a password in its URL.
+    again from another working folder. ValueError otherwise, and for a scope with login data in its URL.
     """
 
     scope: str
@@ -109,7 +127,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class JournalTotal:
     """How many items of one scope and direction are in one state, and their known bytes together."""
 
     scope: str

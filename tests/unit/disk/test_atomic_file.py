@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileExecutor, open_writer, sync_folder
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, Way, both_ways, small, tree
 
@@ -51,7 +51,7 @@ async def test_a_durable_save_flushes_the_file_then_places_it_then_flushes_the_f
     assert journal.steps == ["fsync folder", "fsync file", "place", "fsync folder"]  # first the destination's own entry
 
 
-# Sabotage: no `_flush_entry` in _make_root; or no `entries.flush` in open_folder.
+# Sabotage: no `_flush_entry` in _make_root; or no `flushed.flush` in open_directory.
 async def test_a_durable_save_flushes_the_entries_of_new_folders(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,17 +68,6 @@ async def test_nothing_is_flushed_when_durability_is_off(
     journal = Journal(monkeypatch)
     await way(threads, dest, "a/f", durable=False)
     assert journal.steps == ["mkdir", "place"]
-
-
-async def test_the_folder_can_be_flushed_once_for_many_files(
-    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = Journal(monkeypatch)
-    await small(threads, dest, "f", durable=True, flush_folder=False)
-    async with open_writer(threads, dest, RemotePath("g"), overwrite="replace", durable=True) as out:
-        await out.commit(flush_folder=False)
-    await sync_folder(threads, dest)
-    assert journal.steps == ["fsync folder", "fsync file", "place"] * 2 + ["fsync folder"]
 
 
 @both_ways
@@ -114,7 +103,7 @@ def failing_write(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     monkeypatch.setattr(os, "write", full)
 
 
-# Sabotage: one os.write without the loop in TempFile.write.
+# Sabotage: one os.write without the loop in AtomicFile.write.
 @both_ways
 async def test_short_writes_are_completed(
     threads: FileExecutor, dest: Path, way: Way, monkeypatch: pytest.MonkeyPatch
@@ -134,12 +123,14 @@ async def test_a_full_disk_is_an_error_with_the_name_and_leaves_nothing(
     assert tree(dest) == set()
 
 
-# Sabotage: drop the _whole check in publish.
+# Sabotage: drop the _writes_complete check in publish.
 async def test_a_file_whose_write_failed_cannot_be_committed(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_write(monkeypatch, 10)
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         with pytest.raises(OSError, match="No space left"):
             await out.write(DATA)
         assert out.size == 0
@@ -149,7 +140,9 @@ async def test_a_file_whose_write_failed_cannot_be_committed(
 
 
 async def test_space_is_checked_before_it_is_needed(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         await out.check_space(1)
         with pytest.raises(OSError, match="not enough space") as caught:
             await out.check_space(1 << 62)
@@ -160,14 +153,15 @@ def test_a_file_size_limit_of_the_process_is_an_error_with_the_name(dest: Path) 
     code = (
         "import asyncio, resource, sys\n"
         "from pathlib import Path\n"
-        "from emasync.disk import FileExecutor, open_writer\n"
+        "from emasync.disk import FileExecutor, WriteTarget, open_writer\n"
         "from emasync.model import RemotePath\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "async def main():\n"
         "    async with FileExecutor(size=1) as threads:\n"
         "        try:\n"
-        "            async with open_writer(threads, Path(sys.argv[1]), RemotePath('f'), overwrite='replace',\n"
-        "                              durable=False) as out:\n"
+        "            target = WriteTarget(root=Path(sys.argv[1]), path=RemotePath('f'), overwrite='replace',\n"
+        "                                 durable=False)\n"
+        "            async with open_writer(threads, target) as out:\n"
         "                await out.write(bytes(5000))\n"
         "        except OSError as error:\n"
         "            sys.stdout.write(f'{error.errno} {error.filename}')\n"

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from emasync.disk.atomic_file import Target, TempFile
-from emasync.disk.sweep import sweep
+from emasync.disk.atomic_file import AtomicFile, WriteTarget, sweep
 from emasync.errors import UnsafePathError
-from emasync.model import Overwrite
+from emasync.model import Overwrite, RemotePath
 from tests.unit.disk.conftest import open_files, tree
 
 NAME = ".emasync-test.part"
 
 
-def made(root: Path, *, overwrite: Overwrite = "replace", durable: bool = False, mode: int = 0o644) -> TempFile:
-    target = Target(root=root, parts=("f",), overwrite=overwrite, durable=durable, mode=mode)
-    return TempFile(target, new_name=lambda: NAME)
+def made(root: Path, *, overwrite: Overwrite = "replace", durable: bool = False, mode: int = 0o644) -> AtomicFile:
+    target = WriteTarget(root=root, path=RemotePath("f"), overwrite=overwrite, durable=durable)
+    return AtomicFile(target, mode=mode, new_name=lambda: NAME)
 
 
 def before(monkeypatch: pytest.MonkeyPatch, name: str, look: Callable[[], object]) -> None:
@@ -37,7 +36,7 @@ def before(monkeypatch: pytest.MonkeyPatch, name: str, look: Callable[[], object
     monkeypatch.setattr(os, name, run)
 
 
-def done_with(dest: Path, *, published: bool) -> TempFile:
+def done_with(dest: Path, *, published: bool) -> AtomicFile:
     """A file that is discarded, after it was published or instead."""
     file = made(dest)
     if published:
@@ -53,7 +52,7 @@ def fails(number: int) -> Callable[..., None]:
     return run
 
 
-# Sabotage: leave "wb" out of TempFile.__init__.
+# Sabotage: leave "wb" out of AtomicFile.__init__.
 def test_a_temporary_file_says_that_it_is_for_writing_only(dest: Path) -> None:
     file = made(dest)
     assert (file.mode, file.writable(), file.readable()) == ("wb", True, False)
@@ -81,7 +80,7 @@ def test_a_write_ends_with_its_last_byte(dest: Path, monkeypatch: pytest.MonkeyP
     file.discard()
 
 
-# Sabotage: drop the cast in TempFile.write: after a short write its end is counted in items, not in bytes.
+# Sabotage: drop the cast in AtomicFile.write: after a short write its end is counted in items, not in bytes.
 def test_wide_items_are_written_byte_for_byte(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers, write = memoryview(bytes(range(240))).cast("I"), os.write
     file = made(dest)
@@ -113,18 +112,15 @@ def test_a_file_system_that_counts_no_blocks_has_no_limit(dest: Path, monkeypatc
     file.discard()
 
 
-# Sabotage: flush_folder off by default in TempFile.publish.
-@pytest.mark.parametrize(
-    ("how", "flushed"),
-    [({}, ["file", "folder"]), ({"flush_folder": True}, ["file", "folder"]), ({"flush_folder": False}, ["file"])],
-)
-def test_the_folder_is_flushed_unless_the_caller_will_do_it(
-    dest: Path, how: dict[str, bool], flushed: list[str], monkeypatch: pytest.MonkeyPatch
+# Sabotage: no condition on `durable` in AtomicFile.publish.
+@pytest.mark.parametrize(("durable", "flushed"), [(True, ["file", "folder"]), (False, [])])
+def test_the_file_and_then_its_directory_are_flushed_if_it_is_durable(
+    dest: Path, durable: bool, flushed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    file = made(dest, durable=True)
+    file = made(dest, durable=durable)
     monkeypatch.setattr(os, "fsync", lambda fd: seen.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"))
-    file.publish(**how)
+    file.publish()
     file.discard()
     assert seen == flushed
 
@@ -157,7 +153,7 @@ def test_a_file_is_nobodys_to_sweep_until_it_has_its_name(
     file.discard()
 
 
-# Sabotage: no _check_whole in write: what is written again after a full disk has its beginning twice.
+# Sabotage: no _check_writes_complete in write: what is written again after a full disk has its beginning twice.
 def test_after_a_failed_write_nothing_more_is_taken(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(dest)
     write = os.write
@@ -185,7 +181,7 @@ def test_a_file_that_has_its_name_is_published_whatever_becomes_of_the_other(
     assert (dest / "f").read_bytes() == b"whole"
 
 
-# Sabotage: `error.filename2 = None` in _naming.
+# Sabotage: `error.filename2 = None` in _with_final_path.
 def test_an_error_names_the_file_and_nothing_else(dest: Path) -> None:
     (dest / "f").mkdir()
     with pytest.raises(IsADirectoryError) as caught:
@@ -193,7 +189,7 @@ def test_an_error_names_the_file_and_nothing_else(dest: Path) -> None:
     assert str(caught.value) == f"[Errno {errno.EISDIR}] a folder is in the way of the file: {str(dest / 'f')!r}"
 
 
-# Sabotage: no _naming in discard.
+# Sabotage: no _with_final_path in discard.
 def test_a_temporary_file_that_cannot_be_removed_is_named(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(dest)
     with monkeypatch.context() as patch:
@@ -219,7 +215,7 @@ def test_a_link_planted_at_the_last_moment_is_not_followed(dest: Path, monkeypat
     assert not (dest / NAME).is_symlink()
 
 
-# Sabotage: `_moved` stays false in _move: discard removes what it did not make.
+# Sabotage: `_published` stays false in _move: discard removes what it did not make.
 @pytest.mark.parametrize("overwrite", ["replace", "error"])
 def test_what_comes_to_the_temporary_name_after_publishing_is_kept(dest: Path, overwrite: Overwrite) -> None:
     file = made(dest, overwrite=overwrite)
@@ -260,7 +256,7 @@ def test_a_file_that_is_done_with_says_so(dest: Path, published: bool) -> None:
     assert tree(dest) == ({"f"} if published else set())
 
 
-# Sabotage: drop the _whole check in publish.
+# Sabotage: drop the _writes_complete check in publish.
 def test_a_file_with_a_failed_write_says_what_is_left_to_do(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = made(dest)
     with monkeypatch.context() as patched:
@@ -285,7 +281,7 @@ def test_every_way_to_say_no_hard_links_is_understood(dest: Path, number: int, m
     assert tree(dest) == {"f"}
 
 
-# Sabotage: fall back to a rename whatever os.link says, or drop _naming from publish.
+# Sabotage: fall back to a rename whatever os.link says, or drop _with_final_path from publish.
 @pytest.mark.parametrize(("overwrite", "step"), [("replace", "rename"), ("error", "link")])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_disk_that_refuses_the_name_is_an_error_that_tells_the_place(
@@ -301,22 +297,22 @@ def test_a_disk_that_refuses_the_name_is_an_error_that_tells_the_place(
     assert tree(dest) == set()
 
 
-# Sabotage: leave out the os.close in TempFile.__init__.
+# Sabotage: leave out the os.close in AtomicFile.__init__.
 def test_a_name_that_cannot_be_made_leaves_nothing_open(dest: Path) -> None:
     def broken() -> str:
         raise RuntimeError("no names left")
 
     held = open_files()
-    target = Target(root=dest, parts=("f",), overwrite="replace", durable=False, mode=0o644)
+    target = WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
     with pytest.raises(RuntimeError, match="no names left"):
-        TempFile(target, new_name=broken)
+        AtomicFile(target, mode=0o644, new_name=broken)
     assert (open_files(), tree(dest)) == (held, set())
 
 
 # Sabotage: unlink by path instead of by dir_fd in discard.
 def test_a_folder_that_was_moved_away_is_tidied_up_where_it_is_now(dest: Path) -> None:
-    target = Target(root=dest, parts=("sub", "f"), overwrite="replace", durable=False, mode=0o644)
-    file = TempFile(target, new_name=lambda: NAME)
+    target = WriteTarget(root=dest, path=RemotePath("sub/f"), overwrite="replace", durable=False)
+    file = AtomicFile(target, mode=0o644, new_name=lambda: NAME)
     (dest / "sub").rename(dest / "moved")
     (dest / "sub").mkdir()
     (dest / "sub" / NAME).write_bytes(b"theirs")
@@ -331,7 +327,7 @@ def test_a_folder_that_cannot_be_opened_again_for_want_of_files_was_not_swapped(
     dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = made(dest)
-    monkeypatch.setattr("emasync.disk.directory.find_folder", fails(errno.EMFILE))
+    monkeypatch.setattr("emasync.disk.directory.find_directory", fails(errno.EMFILE))
     with pytest.raises(OSError, match="Too many open files"):
         file.publish()
     file.discard()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from emasync.disk import atomic_file
-from emasync.disk.atomic_file import Target, TempFile
+from emasync.disk.atomic_file import AtomicFile, WriteTarget
 from emasync.errors import UnsafePathError
-from emasync.model import Overwrite
+from emasync.model import Overwrite, RemotePath
 
 # Sabotages: every number, text and argument of the errors in atomic_file.py, one by one.
 
@@ -21,9 +21,9 @@ NAME = ".emasync-test.part"
 TAKEN = "the file exists, and overwriting it was not asked for"
 
 
-def made(root: Path, *, overwrite: Overwrite = "replace", name: str = "f") -> TempFile:
-    target = Target(root=root, parts=(name,), overwrite=overwrite, durable=False, mode=0o644)
-    return TempFile(target, new_name=lambda: NAME)
+def made(root: Path, *, overwrite: Overwrite = "replace", name: str = "f") -> AtomicFile:
+    target = WriteTarget(root=root, path=RemotePath(name), overwrite=overwrite, durable=False)
+    return AtomicFile(target, mode=0o644, new_name=lambda: NAME)
 
 
 def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_a_temporary_file_that_was_swapped_is_not_put_in_place(tmp_path: Path, t
 
 def test_a_folder_that_was_moved_is_told_from_a_file_that_was(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    target = Target(root=root, parts=("sub", "f"), overwrite="replace", durable=False, mode=0o644)
-    file = TempFile(target, new_name=lambda: NAME)
+    target = WriteTarget(root=root, path=RemotePath("sub/f"), overwrite="replace", durable=False)
+    file = AtomicFile(target, mode=0o644, new_name=lambda: NAME)
     (root / "sub").rename(root / "moved")
     with pytest.raises(UnsafePathError) as told:
         file.publish()

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from emasync.disk import FileExecutor
-from emasync.disk.executor import finish
+from emasync.disk.executor import wait_uncancelled
 
 
 async def test_a_call_runs_in_another_thread_and_gives_its_result(threads: FileExecutor) -> None:
@@ -121,7 +121,7 @@ async def test_an_error_of_a_call_whose_task_was_cancelled_is_not_reported_as_lo
 
 
 async def test_a_call_begun_early_is_finished_later(threads: FileExecutor) -> None:
-    assert await finish(threads.start(divmod, 7, 3)) == (2, 1)
+    assert await wait_uncancelled(threads.start(divmod, 7, 3)) == (2, 1)
 
 
 async def test_closing_waits_for_accepted_calls_and_takes_no_more() -> None:

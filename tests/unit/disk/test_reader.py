@@ -14,7 +14,15 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileExecutor, Fingerprint, Source, digest_file, fingerprint, read_small, reading
+from emasync.disk import (
+    ExpectedFile,
+    FileExecutor,
+    Fingerprint,
+    digest_file,
+    fingerprint,
+    open_reader,
+    read_small_files,
+)
 from emasync.errors import SourceChangedError, UnsafePathError
 from emasync.wire.content_tag import content_tag
 
@@ -29,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 async def read(threads: FileExecutor, path: Path, **how: Any) -> list[bytes]:
-    async with reading(threads, path, **{"chunk": CHUNK, **how}) as reader:
+    async with open_reader(threads, path, **{"chunk": CHUNK, **how}) as reader:
         return [chunk async for chunk in reader]
 
 
@@ -38,7 +46,7 @@ async def read(threads: FileExecutor, path: Path, **how: Any) -> list[bytes]:
 async def test_the_chunks_are_the_file_and_its_hashes_follow(threads: FileExecutor, tmp_path: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     (tmp_path / "f").write_bytes(data)
-    async with reading(threads, tmp_path / "f", chunk=CHUNK) as reader:
+    async with open_reader(threads, tmp_path / "f", chunk=CHUNK) as reader:
         assert reader.size == size
         chunks = [chunk async for chunk in reader]
         assert b"".join(chunks) == data
@@ -50,18 +58,12 @@ async def test_the_chunks_are_the_file_and_its_hashes_follow(threads: FileExecut
 
 
 async def test_hashes_are_not_told_before_all_was_taken(threads: FileExecutor, file: Path) -> None:
-    async with reading(threads, file, chunk=4000) as reader:
+    async with open_reader(threads, file, chunk=4000) as reader:
         assert (reader.sha256, reader.tag) == (None, None)
         await anext(reader)
         assert (reader.sha256, reader.tag) == (None, None)
         await anext(reader)
         assert reader.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-async def test_hashes_nobody_wants_are_left_out(threads: FileExecutor, file: Path) -> None:
-    async with reading(threads, file, with_sha256=False, with_tag=False) as reader:
-        assert [chunk async for chunk in reader] == [file.read_bytes()]
-        assert (reader.sha256, reader.tag) == (None, None)
 
 
 async def test_a_file_of_one_chunk_costs_one_hop(threads: FileExecutor, file: Path) -> None:
@@ -85,7 +87,7 @@ async def test_one_chunk_is_read_ahead_while_another_is_sent(
         return os_read(fd, size)
 
     monkeypatch.setattr(os, "read", counted)
-    async with reading(threads, file, chunk=CHUNK) as reader:
+    async with open_reader(threads, file, chunk=CHUNK) as reader:
         await anext(reader)
         while len(reads) < 2:
             await asyncio.sleep(0)  # nobody asked for the second one
@@ -111,17 +113,17 @@ def test_small_files_are_read_and_digested_one_after_the_other(tmp_path: Path) -
     for number, data in enumerate(contents):
         (tmp_path / str(number)).write_bytes(data)
     paths = [tmp_path / str(number) for number in range(len(contents))]
-    read = list(read_small(Source(path=str(path), fingerprint=fingerprint(path)) for path in paths))
+    read = list(read_small_files(ExpectedFile(path=str(path), fingerprint=fingerprint(path)) for path in paths))
     assert [small.data for small in read] == contents
     assert [small.sha256 for small in read] == [hashlib.sha256(data).hexdigest() for data in contents]
     assert [small.tag for small in read] == [content_tag(data) for data in contents]
 
 
 def test_a_read_that_gives_less_than_asked_for_is_gone_on_with(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Sabotage: call next_chunk only once in read_small.
+    # Sabotage: call next_chunk only once in read_small_files.
     os_read = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: os_read(fd, min(size, 999)))
-    (small,) = read_small([Source(path=str(file), fingerprint=fingerprint(file))])
+    (small,) = read_small_files([ExpectedFile(path=str(file), fingerprint=fingerprint(file))])
     assert small.data == file.read_bytes()
     assert small.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -167,7 +169,7 @@ async def test_a_file_that_changes_while_it_is_read_never_makes_a_complete_body(
     threads: FileExecutor, file: Path, change: Callable[[Path], None]
 ) -> None:
     sent = 0
-    async with reading(threads, file, chunk=CHUNK) as reader:
+    async with open_reader(threads, file, chunk=CHUNK) as reader:
         with pytest.raises(SourceChangedError, match="changed while it was being sent"):
             async for chunk in reader:
                 sent += len(chunk)
@@ -185,7 +187,7 @@ async def test_a_file_that_is_not_the_expected_one_is_not_read_at_all(
     seen = fingerprint(file)
     change(file)
     with pytest.raises(SourceChangedError):
-        async with reading(threads, file, expect=seen):
+        async with open_reader(threads, file, expect=seen):
             pytest.fail("it was opened")
 
 
@@ -196,9 +198,9 @@ def test_a_small_file_that_is_not_the_expected_one_ends_the_reading_there(
 ) -> None:
     first = file.with_name("first")
     first.write_bytes(b"1")
-    sources = [Source(path=str(path), fingerprint=fingerprint(path)) for path in (first, file)]
+    sources = [ExpectedFile(path=str(path), fingerprint=fingerprint(path)) for path in (first, file)]
     change(file)
-    read = read_small(sources)
+    read = read_small_files(sources)
     assert next(read).data == b"1"
     with pytest.raises(SourceChangedError):
         next(read)
@@ -227,7 +229,7 @@ async def test_what_changed_is_said(threads: FileExecutor, file: Path) -> None:
 
 
 async def test_an_unchanged_file_is_the_expected_one(threads: FileExecutor, file: Path) -> None:
-    source = Source(path=str(file), fingerprint=fingerprint(file))
+    source = ExpectedFile(path=str(file), fingerprint=fingerprint(file))
     assert b"".join(await read(threads, file, expect=source.fingerprint)) == file.read_bytes()
 
 
@@ -294,7 +296,7 @@ async def test_a_missing_file_is_a_file_not_found_error(threads: FileExecutor, t
 
 async def test_an_error_of_the_sender_passes_and_closes_the_file(threads: FileExecutor, file: Path) -> None:
     with pytest.raises(KeyError, match="mine"):
-        async with reading(threads, file, chunk=CHUNK) as reader:
+        async with open_reader(threads, file, chunk=CHUNK) as reader:
             await anext(reader)
             raise KeyError("mine")
 
@@ -304,7 +306,7 @@ async def test_an_error_read_ahead_that_nobody_asked_for_is_not_reported_as_lost
 ) -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
-    async with reading(threads, file, chunk=4000) as reader:
+    async with open_reader(threads, file, chunk=4000) as reader:
         grow(file)
         await anext(reader)
         while reader._ahead is not None and not reader._ahead.done():
@@ -355,7 +357,7 @@ async def test_cancelling_during_a_read_waits_for_it(
 
     async def work() -> None:
         with scope:
-            async with reading(threads, file, chunk=CHUNK) as reader:
+            async with open_reader(threads, file, chunk=CHUNK) as reader:
                 await anext(reader)
                 async for _ in reader:
                     if not awaited:

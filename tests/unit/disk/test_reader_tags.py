@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-from emasync.disk import FileExecutor, reading
+from emasync.disk import FileExecutor, open_reader
 
 
 async def test_chunks_are_hashed_for_the_tag_in_order_and_few_of_them_wait(
@@ -23,7 +23,7 @@ async def test_chunks_are_hashed_for_the_tag_in_order_and_few_of_them_wait(
         assert go.wait(30)
         hashed.append(chunk)
 
-    async with reading(threads, tmp_path / "f", chunk=4) as reader:
+    async with open_reader(threads, tmp_path / "f", chunk=4) as reader:
         reader._file.tags = SimpleNamespace(update=held, tag=1)  # type: ignore[assignment]
         for _ in range(3):
             await anext(reader)

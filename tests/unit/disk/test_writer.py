@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.disk import SMALL, BufferedFileWriter, FileExecutor, exists, open_writer
+from emasync.disk import SMALL, BufferedFileWriter, FileExecutor, WriteTarget, exists, open_writer
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
 from emasync.wire.content_tag import content_tag
@@ -17,7 +17,7 @@ from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, small, tree
 
 
 async def test_a_file_is_saved_whole_with_its_size_and_hashes(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, PATH, overwrite="error", durable=True) as out:
+    async with open_writer(threads, WriteTarget(root=dest, path=PATH, overwrite="error", durable=True)) as out:
         assert out.path == dest / PATH
         await out.write(DATA)
         await out.write(memoryview(bytearray(b"tail")))
@@ -39,7 +39,7 @@ def hops_of(threads: FileExecutor) -> list[object]:
 
 async def test_a_small_file_is_saved_in_one_hop(threads: FileExecutor, dest: Path) -> None:
     hops = hops_of(threads)
-    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=True)
+    out = BufferedFileWriter(threads, WriteTarget(root=dest, path=PATH, overwrite="replace", durable=True))
     buffer = bytearray(DATA)
     await out.write(buffer)
     buffer[:] = bytes(len(DATA))  # it was copied
@@ -55,7 +55,7 @@ async def test_a_small_file_is_saved_in_one_hop(threads: FileExecutor, dest: Pat
 # Sabotage: hash in the event loop whatever the size.
 async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(threads: FileExecutor, dest: Path) -> None:
     hops, data = hops_of(threads), bytes(SMALL)
-    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, WriteTarget(root=dest, path=PATH, overwrite="replace", durable=False))
     await out.write(data)
     await out.finish()
     assert (len(hops), out.sha256, out.tag) == (1, hashlib.sha256(data).hexdigest(), content_tag(data))
@@ -63,21 +63,15 @@ async def test_the_hashes_of_a_larger_small_file_are_computed_in_a_thread(thread
     assert len(hops) == 2
 
 
-# Sabotage: leave `await self.finish()` out of Save.write: updates of one hash run in any order.
+# Sabotage: leave `await self.finish()` out of FileWriter.write: updates of one hash run in any order.
 async def test_a_file_of_many_writes_is_hashed_in_their_order(threads: FileExecutor, dest: Path) -> None:
     pieces = [bytes([number]) * 100_000 for number in range(40)]
-    async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
+    async with open_writer(threads, WriteTarget(root=dest, path=PATH, overwrite="replace", durable=False)) as out:
         for piece in pieces:
             await out.write(piece)
         await out.finish()
         whole = b"".join(pieces)
         assert (out.size, out.sha256, out.tag) == (len(whole), hashlib.sha256(whole).hexdigest(), content_tag(whole))
-
-
-async def test_the_tag_is_left_out_when_nobody_wants_it(threads: FileExecutor, dest: Path) -> None:
-    out = BufferedFileWriter(threads, dest, PATH, overwrite="replace", durable=False, with_tag=False)
-    await out.commit()
-    assert out.tag is None
 
 
 @both_ways
@@ -104,7 +98,9 @@ async def test_five_hundred_small_files_from_many_tasks(threads: FileExecutor, d
 
 
 async def test_leaving_without_commit_leaves_nothing(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=True)
+    ) as out:
         await out.write(DATA)
     assert tree(dest) == set()
 
@@ -112,14 +108,18 @@ async def test_leaving_without_commit_leaves_nothing(threads: FileExecutor, dest
 async def test_an_error_in_the_body_passes_and_leaves_the_old_file(threads: FileExecutor, dest: Path) -> None:
     (dest / "f").write_bytes(b"old")
     with pytest.raises(KeyError, match="mine"):
-        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=True) as out:
+        async with open_writer(
+            threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=True)
+        ) as out:
             await out.write(DATA)
             raise KeyError("mine")
     assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, b"old")
 
 
 async def test_a_second_commit_and_a_write_after_it_are_misuse(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         await out.commit()
         for misuse in (out.commit(), out.write(b"more"), out.check_space(1)):
             with pytest.raises(ValueError, match="already"):
@@ -133,7 +133,9 @@ async def test_a_file_is_private_while_temporary_and_ordinary_after(dest: Path, 
     before = os.umask(umask)
     try:
         async with FileExecutor(size=1) as threads:
-            async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+            async with open_writer(
+                threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+            ) as out:
                 (temp,) = dest.iterdir()
                 assert temp.name.startswith(".emasync-")
                 assert temp.name.endswith(".part")
@@ -177,7 +179,9 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", without_links)
-    async with open_writer(threads, dest, RemotePath("f"), overwrite=overwrite, durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite=overwrite, durable=False)
+    ) as out:
         await out.write(DATA)
         (dest / "f").write_bytes(b"theirs")
         with pytest.raises(FileExistsError) as caught:
@@ -211,7 +215,9 @@ async def test_a_folder_at_the_final_name_is_an_error_before_anything_is_written
 
 
 async def test_a_folder_that_appears_at_the_final_name_is_an_error(threads: FileExecutor, dest: Path) -> None:
-    async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+    ) as out:
         (dest / "f").mkdir()
         with pytest.raises(IsADirectoryError):
             await out.commit()

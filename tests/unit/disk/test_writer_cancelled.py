@@ -11,13 +11,15 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import FileExecutor, open_writer
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, save, tree
 
 
 async def steps(threads: FileExecutor, dest: Path, reached: list[str]) -> None:
-    async with open_writer(threads, dest, RemotePath("d/f"), overwrite="replace", durable=True) as out:
+    async with open_writer(
+        threads, WriteTarget(root=dest, path=RemotePath("d/f"), overwrite="replace", durable=True)
+    ) as out:
         reached.append("opened")
         await out.check_space(10)
         reached.append("checked")
@@ -57,7 +59,7 @@ class Work:
             self._scope.cancel()
 
 
-# Sabotage: no shield around the cleanup in saving: temporary files and descriptors stay.
+# Sabotage: no shield around the cleanup in open_writer: temporary files and descriptors stay.
 @pytest.mark.parametrize("after", range(1, 30))
 @pytest.mark.parametrize("native", [True, False])
 async def test_cancelling_at_any_time_leaves_no_trace(
@@ -71,7 +73,7 @@ async def test_cancelling_at_any_time_leaves_no_trace(
     assert (left_behind(dest) == {"d/f"}) or "committed" not in work.reached
 
 
-# Sabotage: no shield around the cleanup in saving, or none in finish.
+# Sabotage: no shield around the cleanup in open_writer, or none in finish.
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("after", ["opened", "checked", "written", "written again"])
 async def test_cancelling_between_two_steps_leaves_no_trace(
@@ -108,7 +110,7 @@ class HeldCall:
         monkeypatch.setattr(os, name, held)
 
 
-# Sabotage: no lock in TempFile: the cleanup closes the descriptor under the write.
+# Sabotage: no lock in AtomicFile: the cleanup closes the descriptor under the write.
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("during", ["write", "fsync", "fchmod", "rename", "mkdir", "open", "fstatvfs"])
 async def test_cancelling_during_a_call_waits_for_it_and_leaves_no_trace(

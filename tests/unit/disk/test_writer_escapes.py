@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.disk import FileExecutor, open_writer
+from emasync.disk import FileExecutor, WriteTarget, open_writer
 from emasync.errors import UnsafePathError
 from emasync.model import RemotePath
 from tests.unit.disk.conftest import DATA, PATH, Way, both_ways, save, small, tree
@@ -57,23 +57,28 @@ async def test_a_link_at_the_final_name_counts_as_a_file_that_is_there(
 
 
 # Sabotage: drop O_EXCL and O_NOFOLLOW in _create.
-async def test_a_link_planted_at_the_temporary_name_is_not_followed(threads: FileExecutor, dest: Path) -> None:
+async def test_a_link_planted_at_the_temporary_name_is_not_followed(
+    threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emasync.disk.atomic_file.secrets.token_hex", lambda _: "guessed")
     (dest / ".emasync-guessed.part").symlink_to(dest.parent / "outside" / "canary")
     with pytest.raises(UnsafePathError, match="temporary name"):
-        await save(threads, dest, "f", new_name=lambda: ".emasync-guessed.part")
+        await save(threads, dest, "f")
     assert tree(dest) == {".emasync-guessed.part"}
 
 
 def test_temporary_names_are_never_used_twice() -> None:
-    from emasync.disk.atomic_file import temp_name
+    from emasync.disk.atomic_file import temporary_name
 
-    assert len({temp_name() for _ in range(1000)}) == 1000
+    assert len({temporary_name() for _ in range(1000)}) == 1000
 
 
-# Sabotage: return at the top of _check_unswapped.
+# Sabotage: return at the top of _check_not_swapped.
 async def test_a_temporary_file_swapped_for_a_link_is_not_put_in_place(threads: FileExecutor, dest: Path) -> None:
     with pytest.raises(UnsafePathError, match="removed or replaced"):
-        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False) as out:
+        async with open_writer(
+            threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+        ) as out:
             await out.write(DATA)
             (temp,) = dest.iterdir()
             temp.unlink()
@@ -88,7 +93,7 @@ async def test_a_folder_swapped_for_a_link_during_a_save_cannot_redirect_it(
     threads: FileExecutor, dest: Path, swapped: str
 ) -> None:
     with pytest.raises(UnsafePathError, match="moved or replaced"):
-        async with open_writer(threads, dest, PATH, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=PATH, overwrite="replace", durable=False)) as out:
             await out.write(DATA)
             (dest / swapped).rename(dest / "moved")
             (dest / swapped).symlink_to(dest.parent / "outside")

@@ -15,12 +15,11 @@ from typing import Any
 import anyio
 import pytest
 
-from emasync.disk import BufferedFileWriter, FileExecutor, RootGuard, exists, open_writer
-from emasync.disk.directory import open_folder
-from emasync.disk.hashes import Hashes
+from emasync.disk import BufferedFileWriter, FileExecutor, RootGuard, WriteTarget, exists, open_writer
+from emasync.disk.directory import open_directory
+from emasync.disk.fingerprint import Hashes
 from emasync.errors import UnsafePathError
 from emasync.model import Overwrite, RemotePath
-from emasync.wire.content_tag import content_tag
 from tests.unit.disk.conftest import DATA, tree
 
 FILE = RemotePath("f")
@@ -60,23 +59,11 @@ async def test_every_byte_is_written_in_the_file_threads(
 ) -> None:
     held = Held(monkeypatch, "write")
     held.go.set()
-    async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+    async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
         await out.write(DATA)
         await out.commit()
     assert held.threads
     assert all(name.startswith("emasync-file-") for name in held.threads)
-
-
-# Sabotage: do not hand `with_tag` on in saving.
-@pytest.mark.parametrize("with_tag", [True, False])
-async def test_a_save_computes_the_tag_only_where_it_is_wanted(
-    threads: FileExecutor, dest: Path, with_tag: bool
-) -> None:
-    async with open_writer(threads, dest, FILE, overwrite="replace", durable=False, with_tag=with_tag) as out:
-        await out.write(DATA)
-        await out.finish()
-        assert out.sha256 == hashlib.sha256(DATA).hexdigest()
-        assert out.tag == (content_tag(DATA) if with_tag else None)
 
 
 # Sabotage: `<` for `<=` in BufferedFileWriter.finish, or another bound than 64 KiB.
@@ -92,29 +79,29 @@ async def test_up_to_64_kib_are_hashed_at_once_and_more_in_a_thread(
         return start(fn, *args)
 
     monkeypatch.setattr(threads, "start", noted)
-    out = BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=False)
+    out = BufferedFileWriter(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False))
     await out.write(bytes(size))
     await out.finish()
     await out.finish()  # again: nothing is hashed twice
     assert (len(calls), out.sha256) == (hops, hashlib.sha256(bytes(size)).hexdigest())
 
 
-# Sabotage: flush_folder off by default in BufferedFileWriter.commit or Save.commit.
+# Sabotage: no fsync of the directory in AtomicFile.publish.
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_a_commit_flushes_the_folder_unless_told_otherwise(
+async def test_a_commit_flushes_the_directory_after_the_file(
     threads: FileExecutor, dest: Path, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").is_dir()))
     if streamed:
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=True) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=True)) as out:
             await out.commit()
     else:
-        await BufferedFileWriter(threads, dest, FILE, overwrite="replace", durable=True).commit()
+        await BufferedFileWriter(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=True)).commit()
     assert flushed == [True, False, True]  # the entry of the destination, the file, then its folder
 
 
-# Sabotage: leave `await save.finish()` out of the end of saving: the caller's buffer is read after it was given back.
+# Sabotage: leave `await writer.finish()` out of `_close`: the caller's buffer is read after it was given back.
 @pytest.mark.parametrize("how", ["left", "failed", "cancelled"])
 async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
     threads: FileExecutor, dest: Path, how: str, monkeypatch: pytest.MonkeyPatch
@@ -126,7 +113,7 @@ async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
         ended.set()
 
     async def work() -> None:
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
             await out.write(bytearray(DATA))
             written.set()
             if how == "failed":
@@ -150,7 +137,7 @@ async def test_leaving_waits_until_nothing_reads_the_buffer_any_more(
     assert tree(dest) == set()
 
 
-# Sabotage: no `finally` around the last finish in saving: a hash that fails leaves the temporary file behind.
+# Sabotage: no `finally` around the last finish in open_writer: a hash that fails leaves the temporary file behind.
 async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +146,7 @@ async def test_a_hash_that_fails_fails_the_save_and_leaves_nothing(
 
     monkeypatch.setattr(Hashes, "updates", lambda _: [broken])
     with pytest.raises(MemoryError, match="no room for a hash"):
-        async with open_writer(threads, dest, FILE, overwrite="replace", durable=False) as out:
+        async with open_writer(threads, WriteTarget(root=dest, path=FILE, overwrite="replace", durable=False)) as out:
             await out.write(DATA)
     assert tree(dest) == set()
 
@@ -179,15 +166,19 @@ async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pin = RootGuard()
-    os.close(open_folder(dest, (), durable=True, pin=pin))  # its entry is flushed before anything is held
+    os.close(open_directory(dest, (), durable=True, root_guard=pin))  # its entry is flushed before anything is held
 
     async def work() -> None:
         if streamed:
-            async with open_writer(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin) as out:
+            async with open_writer(
+                threads, WriteTarget(root=dest, path=FILE, overwrite=overwrite, durable=True, root_guard=pin)
+            ) as out:
                 await out.write(DATA)
                 await out.commit()
         else:
-            small = BufferedFileWriter(threads, dest, FILE, overwrite=overwrite, durable=True, pin=pin)
+            small = BufferedFileWriter(
+                threads, WriteTarget(root=dest, path=FILE, overwrite=overwrite, durable=True, root_guard=pin)
+            )
             await small.write(DATA)
             await small.commit()
 
@@ -202,7 +193,7 @@ async def test_a_commit_that_is_cancelled_still_puts_the_whole_file_in_place(
     assert (tree(dest), (dest / "f").read_bytes()) == ({"f"}, DATA)
 
 
-# Sabotage: no `finally` in BufferedFileWriter._put: the temporary file stays.
+# Sabotage: no `finally` in BufferedFileWriter._write_and_publish: the temporary file stays.
 async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,14 +201,16 @@ async def test_a_small_file_whose_folder_was_swapped_leaves_nothing(
         (dest / "d").rename(dest / "moved")
 
     monkeypatch.setattr(os, "fchmod", swap)
-    out = BufferedFileWriter(threads, dest, RemotePath("d/f"), overwrite="replace", durable=False)
+    out = BufferedFileWriter(
+        threads, WriteTarget(root=dest, path=RemotePath("d/f"), overwrite="replace", durable=False)
+    )
     await out.write(DATA)
     with pytest.raises(UnsafePathError, match="a folder on the way was moved or replaced"):
         await out.commit()
     assert tree(dest) == {"moved/"}
 
 
-# Sabotage: no `check_space` in BufferedFileWriter._put: the file is begun, and takes the room of others until it fails.
+# Sabotage: no `check_space` in _write_and_publish: the file is begun, and takes the space of others until it fails.
 # Sabotage: `>=` for `>` there, or another bound than 64 KiB: room is asked for what is written sooner.
 async def test_a_file_that_has_no_room_is_not_begun(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
@@ -233,7 +226,9 @@ async def test_a_file_that_has_no_room_is_not_begun(
     monkeypatch.setattr(os, "fstatvfs", lambda _: full)
     monkeypatch.setattr(os, "write", count)
     for size, fits in ((65536, True), (65537, False)):
-        out = BufferedFileWriter(threads, dest, RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        out = BufferedFileWriter(
+            threads, WriteTarget(root=dest, path=RemotePath(f"f{size}"), overwrite="replace", durable=False)
+        )
         await out.write(bytes(size))
         if fits:
             await out.commit()
@@ -244,7 +239,7 @@ async def test_a_file_that_has_no_room_is_not_begun(
     assert tree(dest) == {"f65536"}
 
 
-# Sabotage: no `error.add_note` around `leave` in saving: only the failed clean-up is told of.
+# Sabotage: no `error.add_note` around `_close` in open_writer: only the failed clean-up is told of.
 async def test_what_went_wrong_is_told_before_what_could_not_be_tidied_up(
     threads: FileExecutor, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,14 +247,16 @@ async def test_what_went_wrong_is_told_before_what_could_not_be_tidied_up(
         raise PermissionError(errno.EPERM, "not yours")
 
     with pytest.raises(ZeroDivisionError) as caught:
-        async with open_writer(threads, dest, RemotePath("f"), overwrite="replace", durable=False):
+        async with open_writer(
+            threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False)
+        ):
             monkeypatch.setattr(os, "unlink", refuse)
             raise ZeroDivisionError
     assert ["not yours" in note for note in caught.value.__notes__] == [True]
 
 
 def small(threads: FileExecutor, dest: Path) -> BufferedFileWriter:
-    return BufferedFileWriter(threads, dest, RemotePath("f"), overwrite="replace", durable=False)
+    return BufferedFileWriter(threads, WriteTarget(root=dest, path=RemotePath("f"), overwrite="replace", durable=False))
 
 
 # Sabotage: `_finished` set before the hashing: a cancelled `finish` leaves the hash of nothing.

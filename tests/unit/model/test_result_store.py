@@ -70,7 +70,7 @@ def test_an_error_stays_the_very_object_it_was() -> None:
 
 
 def test_what_settles_later_is_not_part_of_an_earlier_report() -> None:
-    # Sabotage: `_at` asks the log for its length each time.
+    # Sabotage: `_positions` asks the log for its length each time.
     log = OutcomeLog()
     log.append(ONE)
     before = Outcomes(log)

@@ -14,10 +14,10 @@ import pytest
 
 from emasync.disk import FileExecutor, digest_file
 from emasync.errors import UnreachableError
-from emasync.transfer import digests
-from emasync.transfer.open_files import ALONE_WAITS_S, Places
+from emasync.transfer import sync_sides
+from emasync.transfer.open_files import ALONE_WAITS_S, OpenFileLimiter
 from emasync.transfer.planning.scan import scan
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE)
 Result = Exception | None
@@ -31,7 +31,7 @@ class Limit:
         self.running = self.attempts = self.rooms = 0
         self.notes: list[str] = []
         self.slept: list[float] = []
-        self.places = Places(self.notes.append, make_room=self._make_room, sleep=self._sleep)
+        self.limiter = OpenFileLimiter(self.notes.append, make_room=self._make_room, sleep=self._sleep)
         self.ends: list[Result] = []
 
     def _make_room(self) -> None:
@@ -54,34 +54,34 @@ class Limit:
         return None
 
     async def item(self, _: int) -> None:
-        self.ends.append(await self.places.run(self._attempt, shortage=lambda end: end))
+        self.ends.append(await self.limiter.run(self._attempt, shortage=lambda end: end))
 
 
-# Sabotage: leave `self.width = ...` out of `Places.narrow`: nobody waits for another, it is tried without an end; or
-# note each narrowing; or leave `_make_room` out.
+# Sabotage: leave `self.limit = ...` out of `OpenFileLimiter.on_shortage`: nobody waits for another, it is tried without
+# an end; or note each time; or leave `_make_room` out.
 @pytest.mark.parametrize("number", SHORTAGES)
 @pytest.mark.parametrize("most", [1, 3, 10])
 async def test_no_item_fails_as_long_as_one_at_a_time_can_run(most: int, number: int) -> None:
     limit = Limit(most, number=number)
     with anyio.fail_after(20):
-        await run_workers(range(200), limit.item, workers=64)
+        await WorkerPool().run(range(200), limit.item, workers=64)
     assert limit.ends == [None] * 200
-    assert limit.places.width <= 64
+    assert limit.limiter.limit <= 64
     assert limit.attempts <= 200 + 64 * 7  # each of those that began at the same time, once for each halving
     assert len(limit.notes) == 1
     assert limit.rooms == limit.attempts - 200
 
 
-# Sabotage: halve at each shortage, whichever width it began with (`if True` for `place.width == self.width`).
-async def test_items_that_began_together_narrow_it_once() -> None:
+# Sabotage: halve at each shortage, whatever the limit when it began with (`if True` for `slot.limit == self.limit`).
+async def test_items_that_began_together_lower_it_once() -> None:
     limit = Limit(0)
-    places = limit.places
-    async with places.take() as one, places.take() as two, places.take() as three, places.take() as four:
-        assert [places.narrow(place) for place in (one, two, three, four)] == [True] * 4
-    assert places.width == 2
+    limiter = limit.limiter
+    async with limiter.slot() as one, limiter.slot() as two, limiter.slot() as three, limiter.slot() as four:
+        assert [limiter.on_shortage(slot) for slot in (one, two, three, four)] == [True] * 4
+    assert limiter.limit == 2
 
 
-# Sabotage: `return True` for a place of width 1: it is tried for ever, and the time limit ends the test.
+# Sabotage: `return True` for a slot of limit 1: it is tried for ever, and the time limit ends the test.
 async def test_an_item_that_finds_no_open_file_even_alone_fails_with_that_error() -> None:
     limit = Limit(0)
     with anyio.fail_after(20):
@@ -91,12 +91,12 @@ async def test_an_item_that_finds_no_open_file_even_alone_fails_with_that_error(
     assert limit.attempts == 2 + len(ALONE_WAITS_S)
 
 
-# Sabotage: let `Places.wait` begin anew when its waits are used up: 400 files would wait for half an hour; or leave
-# `self.passed()` out of `run`: the last one is not waited for.
+# Sabotage: let `OpenFileLimiter.wait` begin anew when its waits are used up: 400 files would wait for half an hour; or
+# leave `self.on_success()` out of `run`: the last one is not waited for.
 async def test_many_items_that_find_no_open_file_wait_once_for_all_and_again_after_one_that_did() -> None:
     limit = Limit(0)
     with anyio.fail_after(20):
-        await run_workers(range(50), limit.item, workers=8)
+        await WorkerPool().run(range(50), limit.item, workers=8)
     assert [getattr(end, "errno", None) for end in limit.ends] == [errno.EMFILE] * 50
     assert limit.slept == list(ALONE_WAITS_S)
     limit.most = 1
@@ -108,14 +108,14 @@ async def test_many_items_that_find_no_open_file_wait_once_for_all_and_again_aft
 
 # Sabotage: `return isinstance(error, OSError)` in `is_out_of_files`.
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), UnreachableError("no connection"), None])
-async def test_other_errors_narrow_nothing(error: Result) -> None:
+async def test_other_errors_lower_nothing(error: Result) -> None:
     limit = Limit(1)
 
     async def attempt() -> Result:
         return error
 
-    assert await limit.places.run(attempt, shortage=lambda end: end) is error
-    assert (limit.places.width, limit.notes) == (math.inf, [])
+    assert await limit.limiter.run(attempt, shortage=lambda end: end) is error
+    assert (limit.limiter.limit, limit.notes) == (math.inf, [])
 
 
 def failing(times: int, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,12 +142,12 @@ def test_a_folder_that_cannot_be_opened_for_want_of_files_is_read_again(
     assert "Too many open files" in str(scan([f"{tmp_path}/"], sleep=slept.append).refused[0].error)
 
 
-# Sabotage: `digest = await read()` in `digests._read`: the file counts as one whose content is not known.
+# Sabotage: `digest = await read()` in `sync_sides._read`: the file counts as one whose content is not known.
 async def test_a_file_that_cannot_be_hashed_for_want_of_open_files_is_hashed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "f").write_text("x")
-    monkeypatch.setattr(digests, "digest_file", failing(1, digest_file))
+    monkeypatch.setattr(sync_sides, "digest_file", failing(1, digest_file))
     async with FileExecutor(size=1) as threads:
-        tags = await digests.content_tags(scan([f"{tmp_path}/"]).found, threads=threads, cache=None)
+        tags = await sync_sides.content_tags(scan([f"{tmp_path}/"]).found, threads=threads, cache=None)
     assert list(tags) == ["f"]

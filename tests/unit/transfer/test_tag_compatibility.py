@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
+from emasync.transfer.verification import TagCompatibility, TagState
 
 UNKNOWN, CONFIRMED, INCOMPATIBLE = TagState.UNKNOWN, TagState.CONFIRMED, TagState.INCOMPATIBLE
 DAY = 86_400.0

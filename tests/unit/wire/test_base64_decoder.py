@@ -25,7 +25,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(marks)]
 
 
-# Sabotage: keep nothing in `_held`, or do not put it before the next piece.
+# Sabotage: keep nothing in `_remainder`, or do not put it before the next piece.
 @settings(max_examples=300, deadline=None, print_blob=True)
 @given(data=st.binary(max_size=300), places=st.lists(st.integers(min_value=0), max_size=12))
 def test_any_split_decodes_like_the_standard_library(data: bytes, places: list[int]) -> None:

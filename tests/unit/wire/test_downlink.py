@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from emasync.config import Limits
 from emasync.errors import IntegrityError, ProtocolError
 from emasync.model import Verified
-from emasync.wire.downlink import EnvelopeReader, RawReader, ResponseMetadata, open_reader, verify
+from emasync.wire.downlink import EnvelopeDecoder, RawDecoder, ResponseMetadata, open_decoder, verify
 
 SHA = hashlib.sha256(b"hello").hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
 
 
 def attached(disposition: str) -> str | None:
-    return open_reader({"Content-Disposition": disposition}, Limits()).finish().filename
+    return open_decoder({"Content-Disposition": disposition}, Limits()).finish().filename
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
 def test_json_is_the_envelope(content_type: str) -> None:
-    assert isinstance(open_reader({"content-TYPE": content_type}, Limits()), EnvelopeReader)
+    assert isinstance(open_decoder({"content-TYPE": content_type}, Limits()), EnvelopeDecoder)
     assert isinstance(
-        open_reader({"Content-Type": content_type, "Content-Disposition": "inline"}, Limits()), EnvelopeReader
+        open_decoder({"Content-Type": content_type, "Content-Disposition": "inline"}, Limits()), EnvelopeDecoder
     )
 
 
@@ -33,39 +33,39 @@ def test_json_is_the_envelope(content_type: str) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "text/html", "application/octet-stream"])
 def test_an_attachment_is_raw_whatever_its_type(content_type: str) -> None:
     headers = {"content-disposition": 'Attachment; filename="a.json"', "CONTENT-TYPE": content_type}
-    reader = open_reader(headers, Limits())
+    reader = open_decoder(headers, Limits())
     assert reader.feed(b'{"content":') + reader.feed(b'"QUJD"}') == b'{"content":"QUJD"}'
     assert reader.finish() == ResponseMetadata(filename="a.json")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/octet-stream"}, {"Content-Type": "text/plain"}])
 def test_what_is_not_json_is_raw(headers: dict[str, str]) -> None:
-    assert isinstance(open_reader(headers, Limits()), RawReader)
+    assert isinstance(open_decoder(headers, Limits()), RawDecoder)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "TEXT/HTML; charset=utf-8", "application/xhtml+xml"])
 def test_an_html_page_is_no_file(content_type: str) -> None:
     with pytest.raises(ProtocolError, match="HTML"):
-        open_reader({"Content-Type": content_type}, Limits())
+        open_decoder({"Content-Type": content_type}, Limits())
 
 
 def test_a_compressed_answer_is_refused() -> None:
-    assert isinstance(open_reader({"Content-Encoding": "Identity"}, Limits()), RawReader)
+    assert isinstance(open_decoder({"Content-Encoding": "Identity"}, Limits()), RawDecoder)
     for coding in ("gzip", "br", "identity, gzip"):
         with pytest.raises(ProtocolError, match="compressed"):
-            open_reader({"content-encoding": coding, "content-disposition": "attachment"}, Limits())
+            open_decoder({"content-encoding": coding, "content-disposition": "attachment"}, Limits())
 
 
 # Sabotage: do not count what passes through.
 def test_a_raw_body_of_another_length_is_an_integrity_error() -> None:
     headers = {"Content-Length": "5", "Content-Disposition": "attachment"}
     for body in (b"hell", b"hello!", b""):
-        reader = open_reader(headers, Limits())
+        reader = open_decoder(headers, Limits())
         reader.feed(body)
         with pytest.raises(IntegrityError) as caught:
             reader.finish()
         assert (caught.value.expected, caught.value.actual) == ("5", str(len(body)))
-    reader = open_reader(headers, Limits())
+    reader = open_decoder(headers, Limits())
     reader.feed(b"hello")
     assert reader.finish().size == 5
 
@@ -73,7 +73,7 @@ def test_a_raw_body_of_another_length_is_an_integrity_error() -> None:
 @pytest.mark.parametrize("length", ["-1", "5, 5", "", "0x5", "٣", "9" * 30])
 def test_a_content_length_that_is_no_number_is_refused(length: str) -> None:
     with pytest.raises(ProtocolError, match="Content-Length"):
-        open_reader({"Content-Length": length}, Limits())
+        open_decoder({"Content-Length": length}, Limits())
 
 
 @pytest.mark.parametrize(

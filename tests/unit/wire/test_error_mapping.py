@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from emasync import errors
 from emasync.wire import requests
-from emasync.wire.error_mapping import refusal, retry_after_s, scrub
+from emasync.wire.error_mapping import error_for_response, retry_after_s, scrub
 from emasync.wire.requests import Volume
 
 CALL = requests.downlink(Volume(), "a.txt")
@@ -25,7 +25,7 @@ def refused(
     status: int, body: object = b"", *, headers: dict[str, str] | None = None, secrets: tuple[str, ...] = ()
 ) -> Any:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return refusal(CALL, status, headers=headers or {}, body=data, secrets=secrets)
+    return error_for_response(CALL, status, headers=headers or {}, body=data, secrets=secrets)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_log_tail_is_lines_without_their_ends_and_bounded() -> None:
 
 
 def test_a_build_that_failed_is_known_although_its_log_was_cut() -> None:
-    # The log may be longer than what is read of an error. Sabotage: let `_fragments` return {}.
+    # The log may be longer than what is read of an error. Sabotage: let `_fields_of_cut_object` return {}.
     lines = ['Step 1: "error": "NO_FILES"\n', "x" * 100]
     whole = json.dumps({"error": "BUILD_FAILED", "message": 'step "2" failed', "log_tail": lines}).encode()
     for end in range(whole.index(b"log_tail"), len(whole)):

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from emasync.config import Limits
 from emasync.errors import ProtocolError
-from emasync.wire.json_envelope import EnvelopeReader, ResponseMetadata
+from emasync.wire.json_envelope import EnvelopeDecoder, ResponseMetadata
 
 SHA = "0123456789abcdef" * 4
 PLAIN = {"filename": "a.txt", "content": "aGVsbG8=", "size": 5, "hash": SHA}
 
 
 def read(*pieces: bytes) -> tuple[bytes, ResponseMetadata]:
-    reader = EnvelopeReader(Limits())
+    reader = EnvelopeDecoder(Limits())
     out = b"".join([reader.feed(piece) for piece in pieces])
     return out, reader.finish()
 
@@ -118,7 +118,7 @@ def envelopes(draw: st.DrawFn) -> tuple[bytes, bytes, ResponseMetadata]:
     return wire, data, ResponseMetadata(filename=name, size=size, sha256=SHA)
 
 
-# Sabotage: drop the unescaping, drop `_cut`, or forget the base64 remainder.
+# Sabotage: drop the unescaping, drop `_cut_escape`, or forget the base64 remainder.
 @settings(max_examples=600, deadline=None, print_blob=True)
 @given(envelope=envelopes(), places=st.lists(st.integers(min_value=0), max_size=10))
 def test_every_legal_envelope_gives_its_file_however_it_is_cut(
@@ -319,7 +319,7 @@ def test_nesting_is_bounded() -> None:
 # Sabotage: drop the check in `_keep`.
 @pytest.mark.parametrize("filler", [b" ", b"x", b'"' + b"x" * 30 + b'",', b"\\n"])
 def test_what_is_not_content_is_bounded(filler: bytes) -> None:
-    reader = EnvelopeReader(Limits())
+    reader = EnvelopeDecoder(Limits())
     reader.feed(b'{"a":["' if filler[:1] in (b"x", b"\\") else b'{"a":[')
     with pytest.raises(ProtocolError, match="65536 bytes"):
         for _ in range(70_000 // len(filler) // 10 + 1):
@@ -342,7 +342,7 @@ def test_an_error_never_quotes_the_file() -> None:
 def test_memory_does_not_grow_with_the_file() -> None:
     piece = base64.b64encode(bytes(range(256)) * 192)
     assert len(piece) == 65_536
-    reader = EnvelopeReader(Limits())
+    reader = EnvelopeDecoder(Limits())
     reader.feed(b'{"content":"A')  # off by one, so that every piece leaves a remainder
     tracemalloc.start()
     try:
@@ -360,7 +360,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
 # Sabotage: leave out the comparison with `_overrun`: such an answer never ends, and moves enough to be no stall.
 @pytest.mark.parametrize("nothing", [b"\\n", b"\\r\\n", b"\\u000a", b"\\u000D"])
 def test_escapes_that_stand_for_nothing_come_to_an_end(nothing: bytes) -> None:
-    reader = EnvelopeReader(Limits())
+    reader = EnvelopeDecoder(Limits())
     reader.feed(b'{"content": "' + b"QUJD" * 1000)
     with pytest.raises(ProtocolError, match="line breaks"):
         for _ in range(100):
@@ -384,7 +384,7 @@ def test_a_file_of_short_lines_and_one_of_nothing_but_escapes_are_read(escape: b
 )
 @pytest.mark.parametrize("more", [b" ", b",1"])
 def test_what_is_beside_the_content_comes_to_an_end(begin: bytes, more: bytes) -> None:
-    reader = EnvelopeReader(Limits())
+    reader = EnvelopeDecoder(Limits())
     with pytest.raises(ProtocolError):
         reader.feed(begin)
         for _ in range(100):

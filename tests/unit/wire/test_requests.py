@@ -110,20 +110,20 @@ def test_a_naive_time_is_a_value_error_that_says_why_and_what_to_write() -> None
 
 
 def test_a_duration_is_whole_minutes() -> None:
-    assert requests.minutes(5) == 5
-    assert requests.minutes(timedelta(hours=2)) == 120
+    assert requests.whole_minutes(5) == 5
+    assert requests.whole_minutes(timedelta(hours=2)) == 120
 
 
 @pytest.mark.parametrize("duration", [0, -1, timedelta(0), timedelta(minutes=-5), timedelta(seconds=90)])
 def test_less_than_a_minute_or_a_part_of_one_is_refused(duration: int | timedelta) -> None:
     with pytest.raises(ValueError, match="minute"):
-        requests.minutes(duration)
+        requests.whole_minutes(duration)
 
 
 @pytest.mark.parametrize("duration", [1.0, True, "1"])
 def test_a_duration_of_another_type_is_refused(duration: object) -> None:
     with pytest.raises(TypeError, match="whole minutes"):
-        requests.minutes(duration)  # type: ignore[arg-type]
+        requests.whole_minutes(duration)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["/", ".", "./", "//", "..", "../..", "a/..", "/a/../", "./a/b/../.."])

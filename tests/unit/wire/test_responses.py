@@ -121,7 +121,7 @@ def test_an_empty_state_is_no_pod(reply: object) -> None:
     assert responses.pod_status(reply).phase is PodPhase.NONE
 
 
-# Sabotage: leave `says_nothing` out of `pod_status`: a running pod is "none", is replaced, or has vanished.
+# Sabotage: leave `describes_no_pod` out of `pod_status`: a running pod is "none", is replaced, or has vanished.
 @pytest.mark.parametrize(
     "reply",
     [
@@ -132,7 +132,7 @@ def test_an_empty_state_is_no_pod(reply: object) -> None:
         {"data": {"error": "kube api down"}},
     ],
 )
-def test_an_answer_that_says_nothing_of_a_pod_is_no_status(reply: object) -> None:
+def test_an_answer_that_describes_no_pod_of_a_pod_is_no_status(reply: object) -> None:
     with pytest.raises(ProtocolError, match="nothing of a pod"):
         responses.pod_status(reply)
 

@@ -1,6 +1,6 @@
 """An EM and its users in virtual time, to drive a LimiterScheduler without an event loop.
 
-Owns: when calls arrive, how long they hold the EM, who is refused. Knows the core's methods, nothing of its reasons.
+Owns: when calls arrive, how long they hold the EM, who is refused. Knows the scheduler's methods only.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import Grant, LimiterEvent, LimiterScheduler, Ticket
+from emasync.http.limiter.scheduler import Grant, LimiterEvent, LimiterScheduler, Priority, Ticket
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +30,7 @@ class Server:
 
 
 @dataclass(slots=True, kw_only=True)
-class Story:
+class Trace:
     """What happened: (time, taken) of every request as the server saw it, and how it ended."""
 
     requests: list[tuple[float, bool]] = field(default_factory=list)
@@ -45,12 +44,12 @@ class Story:
         return sum(not taken for _, taken in self.requests[first:])
 
 
-class SimulatorState:
+class VirtualRun:
     """`workers` work off `calls` calls, each refused one again, until all are through."""
 
     def __init__(
         self,
-        core: LimiterScheduler,
+        scheduler: LimiterScheduler,
         server: Server,
         *,
         calls: int,
@@ -59,7 +58,7 @@ class SimulatorState:
         probes: bool = False,
         budget_s: float = 1e9,
     ) -> None:
-        self.core, self.server, self.story = core, server, Story()
+        self.scheduler, self.server, self.trace = scheduler, server, Trace()
         self._left, self._workers, self._priority, self._probes, self._budget_s = (
             calls,
             workers,
@@ -72,17 +71,17 @@ class SimulatorState:
         self._wanted: dict[int, int] = {}  # ticket -> call
         self.now = 0.0
 
-    def run(self) -> Story:
+    def run(self) -> Trace:
         for _ in range(self._workers):
             self._next_call()
-        self._turn()
+        self._decide()
         while self._agenda:
             self.now, _, action = heappop(self._agenda)
             action()
-            self._turn()
-        assert not self.core.waiting, "calls wait, and nothing will ever wake them"
-        assert not self.core.in_flight, "a place was not given back"
-        return self.story
+            self._decide()
+        assert not self.scheduler.waiting, "calls wait, and nothing will ever wake them"
+        assert not self.scheduler.in_flight, "a place was not given back"
+        return self.trace
 
     def at(self, time: float, action: Callable[[], None]) -> None:
         heappush(self._agenda, (time, next(self._number), action))
@@ -95,21 +94,21 @@ class SimulatorState:
     def _request(self, call: int) -> None:
         ticket = Ticket(id=next(self._ids), priority=self._priority(call), busy_budget_s=self._budget_s)
         self._wanted[ticket.id] = call
-        self.core.request(ticket, self.now)
+        self.scheduler.request(ticket, self.now)
 
-    def _turn(self) -> None:
-        turn = self.core.turn(self.now)
-        self.story.events += turn.events
-        self.story.widest = max(self.story.widest, self.core.in_flight)
-        assert self.core.in_flight <= self.core.width or not turn.grants
-        for grant in turn.grants:
+    def _decide(self) -> None:
+        decision = self.scheduler.decide(self.now)
+        self.trace.events += decision.events
+        self.trace.widest = max(self.trace.widest, self.scheduler.in_flight)
+        assert self.scheduler.in_flight <= self.scheduler.width or not decision.grants
+        for grant in decision.grants:
             self._go(grant)
-        for _ in turn.expired:
-            self.story.expired += 1
+        for _ in decision.expired:
+            self.trace.expired += 1
             self.at(self.now, self._next_call)
-        if turn.wake_at is not None and turn.wake_at != self._alarm:
-            self._alarm = turn.wake_at
-            self.at(turn.wake_at, lambda: None)
+        if decision.wake_at is not None and decision.wake_at != self._alarm:
+            self._alarm = decision.wake_at
+            self.at(decision.wake_at, lambda: None)
 
     _alarm = -1.0
 
@@ -124,7 +123,7 @@ class SimulatorState:
 
         def arrive() -> None:
             taken = self.server.takes(self.now)
-            self.story.requests.append((self.now, taken))
+            self.trace.requests.append((self.now, taken))
             if not taken:
                 self.at(self.now + half, lambda: self._refused(ticket_id))
                 return
@@ -138,16 +137,16 @@ class SimulatorState:
         self.at(self.now + half, arrive)
 
     def _probe_taken(self, ticket_id: int) -> None:
-        self.core.probed(ticket_id, self.now)
+        self.scheduler.on_probe_success(ticket_id, self.now)
         self._send(ticket_id, then=lambda: self._done(ticket_id))
 
     def _refused(self, ticket_id: int) -> None:
-        self.core.refused(ticket_id, self.now)
+        self.scheduler.on_busy(ticket_id, self.now)
         self._request(self._wanted[ticket_id])
 
     def _done(self, ticket_id: int) -> None:
-        self.core.passed(ticket_id, self.now)
-        self.core.release(ticket_id, self.now)
-        self.story.finished.append(self._wanted[ticket_id])
-        self.story.seconds = self.now
+        self.scheduler.on_success(ticket_id, self.now)
+        self.scheduler.release(ticket_id, self.now)
+        self.trace.finished.append(self._wanted[ticket_id])
+        self.trace.seconds = self.now
         self._next_call()

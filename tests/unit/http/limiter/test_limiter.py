@@ -1,4 +1,4 @@
-"""The lane among tasks: who is woken, and that whoever leaves, however, leaves nothing behind. Virtual time."""
+"""The limiter among tasks: who is woken, and that a task that ends, however, leaves nothing behind. Virtual time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 from emasync.errors import BusyError, UnreachableError
 from emasync.http.limiter.aimd import LimitChanged, LimiterConfig, LimiterState
-from emasync.http.limiter.limiter import ConcurrencyLimiter
-from emasync.http.limiter.permit import LimiterProtocol, Permit, Priority
-from emasync.http.limiter.scheduler import LimiterEvent, LimiterWaiting
+from emasync.http.limiter.limiter import ConcurrencyLimiter, Permit
+from emasync.http.limiter.scheduler import LimiterEvent, LimiterWaiting, Priority
 
 
 async def settle() -> None:
@@ -34,12 +33,12 @@ class Time:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        alarm = (self.now + seconds, anyio.Event())
-        self._sleepers.append(alarm)
+        wake_at = (self.now + seconds, anyio.Event())
+        self._sleepers.append(wake_at)
         try:
-            await alarm[1].wait()
+            await wake_at[1].wait()
         finally:
-            self._sleepers.remove(alarm)
+            self._sleepers.remove(wake_at)
 
     @property
     def asleep(self) -> int:
@@ -49,8 +48,8 @@ class Time:
         """Move on, waking everybody at their own time, and let all run until they wait again."""
         end = self.now + seconds
         await settle()
-        while due := [alarm for alarm in self._sleepers if alarm[0] <= end]:
-            first = min(due, key=lambda alarm: alarm[0])
+        while due := [wake_at for wake_at in self._sleepers if wake_at[0] <= end]:
+            first = min(due, key=lambda wake_at: wake_at[0])
             self.now = max(self.now, first[0])
             first[1].set()
             await settle()
@@ -58,48 +57,48 @@ class Time:
 
 
 class Bench:
-    """A lane, its clock, and calls on it that go on until they are told to end."""
+    """A limiter, its clock, and calls on it that go on until they are told to end."""
 
     def __init__(self, *, probe: Callable[[], Awaitable[bool]] | None = None, width: int = 1) -> None:
         self.time = Time()
-        self.lane = ConcurrencyLimiter(
-            policy=LimiterConfig(widest=width),
+        self.limiter = ConcurrencyLimiter(
+            config=LimiterConfig(widest=width),
             probe=probe,
             clock=self.time.clock,
             sleep=self.time.sleep,
             rand=lambda: 1.0,
         )
-        self.lane.recall(LimiterState(width=width, known_limit=None, learned_at=0.0))
+        self.limiter.load(LimiterState(width=width, known_limit=None, learned_at=0.0))
         self.order: list[str] = []
         self.ends: dict[str, anyio.Event] = {}
         self.scopes: defaultdict[str, anyio.CancelScope] = defaultdict(anyio.CancelScope)
-        self.passes: dict[str, Permit] = {}
+        self.permits: dict[str, Permit] = {}
         self.errors: dict[str, Exception] = {}
 
     async def call(self, name: str, *, priority: Priority = Priority.BULK, budget_s: float = 1e6) -> None:
         self.ends[name] = anyio.Event()
         with self.scopes[name]:
             try:
-                async with self.lane.enter(priority, busy_budget_s=budget_s) as leave:
-                    self.passes[name] = leave
+                async with self.limiter.acquire(priority, busy_budget_s=budget_s) as permit:
+                    self.permits[name] = permit
                     self.order.append(name)
                     await self.ends[name].wait()
             except (BusyError, UnreachableError) as error:
                 self.errors[name] = error
 
-    async def park(self) -> None:
+    async def start_backoff(self) -> None:
         """One call is refused with nothing else running: from now on all wait, the next probe is due in 0.2 s."""
-        async with self.lane.enter(Priority.SMALL, busy_budget_s=0.0) as leave:
-            leave.refused(None)
+        async with self.limiter.acquire(Priority.SMALL, busy_budget_s=0.0) as permit:
+            permit.on_busy(None)
 
     async def end(self, name: str) -> None:
-        self.passes[name].passed()
+        self.permits[name].on_success()
         self.ends[name].set()
         await settle()
 
     def assert_nothing_left(self) -> None:
-        assert (self.lane.in_flight, self.lane.waiting, self.time.asleep) == (0, 0, 0)
-        assert self.lane._waiters == {}
+        assert (self.limiter.in_flight, self.limiter.waiting, self.time.asleep) == (0, 0, 0)
+        assert self.limiter._waiters == {}
 
 
 @pytest.fixture(name="bench")
@@ -109,9 +108,11 @@ async def a_bench() -> AsyncGenerator[Bench]:
     made.assert_nothing_left()
 
 
-def test_the_lane_fits_the_gate_the_request_path_asks_for() -> None:
-    gate: LimiterProtocol = ConcurrencyLimiter()
-    assert gate is not None
+async def test_a_permit_without_a_report_counts_neither_way_and_is_given_back(bench: Bench) -> None:
+    async with bench.limiter.acquire(Priority.SMALL, busy_budget_s=1.0) as permit:
+        assert bench.limiter.in_flight == 1
+        permit.on_ignore()
+        assert (bench.limiter.in_flight, bench.limiter.width) == (0, 1)
 
 
 async def test_a_call_that_ends_lets_the_next_one_go_small_ones_first(bench: Bench) -> None:
@@ -127,15 +128,15 @@ async def test_a_call_that_ends_lets_the_next_one_go_small_ones_first(bench: Ben
 
 
 async def test_a_call_that_raises_gives_its_place_back(bench: Bench) -> None:
-    # Sabotage: drop the `finally` in `enter`.
+    # Sabotage: drop the `finally` in `acquire`.
     with pytest.raises(UnreachableError):
-        async with bench.lane.enter(Priority.BULK, busy_budget_s=1.0):
+        async with bench.limiter.acquire(Priority.BULK, busy_budget_s=1.0):
             raise UnreachableError("no route")
     bench.assert_nothing_left()
 
 
 async def test_after_a_refusal_all_wait_and_exactly_one_tries_again(bench: Bench) -> None:
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         for name in "abc":
             calls.start_soon(bench.call, name)
@@ -144,25 +145,25 @@ async def test_after_a_refusal_all_wait_and_exactly_one_tries_again(bench: Bench
         assert bench.time.asleep == 1, "one keeps the time for all"
         await bench.time.advance(0.02)
         assert bench.order == ["a"]
-        assert bench.passes["a"].waited_s == pytest.approx(0.2)
+        assert bench.permits["a"].waited_s == pytest.approx(0.2)
         for name in "abc":
             await bench.end(name)
     assert bench.order == ["a", "b", "c"]
-    assert bench.lane.busy_s == pytest.approx(0.21)
+    assert bench.limiter.busy_s == pytest.approx(0.21)
 
 
-async def test_a_call_that_is_refused_may_enter_again_and_again(bench: Bench) -> None:
+async def test_a_call_that_is_refused_may_acquire_again_and_again(bench: Bench) -> None:
     tries = 0
 
     async def stubborn() -> None:
         nonlocal tries
         while True:
-            async with bench.lane.enter(Priority.BULK, busy_budget_s=100.0) as leave:
+            async with bench.limiter.acquire(Priority.BULK, busy_budget_s=100.0) as permit:
                 tries += 1
                 if tries == 4:
-                    leave.passed()
+                    permit.on_success()
                     return
-                leave.refused(None)
+                permit.on_busy(None)
 
     async with anyio.create_task_group() as calls:
         calls.start_soon(stubborn)
@@ -175,10 +176,10 @@ async def test_the_budget_ends_the_waiting_with_the_time_that_was_waited(bench: 
     async def refuse_for_ever() -> None:
         with pytest.raises(BusyError):
             while True:
-                async with bench.lane.enter(Priority.SMALL, busy_budget_s=20.0) as leave:
-                    leave.refused(None)
+                async with bench.limiter.acquire(Priority.SMALL, busy_budget_s=20.0) as permit:
+                    permit.on_busy(None)
 
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         calls.start_soon(refuse_for_ever)
         await bench.time.advance(0.0)
@@ -193,8 +194,8 @@ async def test_the_budget_ends_the_waiting_with_the_time_that_was_waited(bench: 
 
 
 async def test_the_one_who_keeps_the_time_may_be_cancelled(bench: Bench) -> None:
-    # Sabotage: drop `_dispatch()` after `withdraw` (the next has no alarm: it sleeps for ever).
-    await bench.park()
+    # Sabotage: drop `_dispatch()` after `withdraw` (the next has no time to wake at: it sleeps for ever).
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         for name in "ab":
             calls.start_soon(bench.call, name)
@@ -205,16 +206,16 @@ async def test_the_one_who_keeps_the_time_may_be_cancelled(bench: Bench) -> None
         await bench.end("b")
 
 
-async def test_a_turn_given_to_a_cancelled_waiter_goes_to_the_next(bench: Bench) -> None:
-    # Sabotage: in `_wait_for_end`, do not withdraw once `waiter.end` is set.
+async def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(bench: Bench) -> None:
+    # Sabotage: in `_wait_for_decision`, do not withdraw once `waiter.end` is set.
     # asyncio's own cancel: it hits a task whose event is set already, which an anyio scope spares until its next await.
     async with asyncio.TaskGroup() as calls:
         a, b, c = (calls.create_task(bench.call(name)) for name in "abc")
         await settle()
-        bench.passes["a"].passed()
+        bench.permits["a"].on_success()
         bench.ends["a"].set()
-        while bench.lane.waiting == 2:
-            await anyio.lowlevel.checkpoint()  # until "b" has its turn, but has not run yet
+        while bench.limiter.waiting == 2:
+            await anyio.lowlevel.checkpoint()  # until "b" has its permit, but has not run yet
         b.cancel()
         await settle()
         assert b.cancelled()
@@ -227,7 +228,7 @@ async def test_a_turn_given_to_a_cancelled_waiter_goes_to_the_next(bench: Bench)
 @pytest.mark.parametrize("steps", range(12))
 @pytest.mark.parametrize("refused", [False, True])
 async def test_cancelled_at_any_await_a_call_leaves_no_trace(steps: int, refused: bool) -> None:
-    # Sabotage: `except Exception` for `except BaseException` in `_wait_for_end` or `_probed`.
+    # Sabotage: `except Exception` for `except BaseException` in `_wait_for_decision` or `_probed`.
     async def probe() -> bool:
         await anyio.lowlevel.checkpoint()
         await bench.time.sleep(0.1)
@@ -236,7 +237,7 @@ async def test_cancelled_at_any_await_a_call_leaves_no_trace(steps: int, refused
     bench = Bench(probe=probe)
     async with anyio.create_task_group() as calls:
         if refused:
-            await bench.park()
+            await bench.start_backoff()
         else:
             calls.start_soon(lambda: bench.call("before"))
             await settle()
@@ -260,7 +261,7 @@ async def test_cancelled_at_any_await_a_call_leaves_no_trace(steps: int, refused
 
 
 async def test_a_large_body_goes_only_after_a_cheap_call_was_taken() -> None:
-    # Sabotage: `or True` in the condition of `_wait_for_turn`.
+    # Sabotage: `or True` in the condition of `_wait_for_permit`.
     answers = [False, False, True]
     probes = []
 
@@ -269,14 +270,14 @@ async def test_a_large_body_goes_only_after_a_cheap_call_was_taken() -> None:
         return answers.pop(0)
 
     bench = Bench(probe=probe)
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         calls.start_soon(lambda: bench.call("body"))
         await bench.time.advance(0.2 + 0.4 + 0.7)
         assert bench.order == []
         await bench.time.advance(0.1)
         assert bench.order == ["body"]
-        assert bench.passes["body"].waited_s == pytest.approx(1.4)
+        assert bench.permits["body"].waited_s == pytest.approx(1.4)
         await bench.end("body")
     assert probes == pytest.approx([0.2, 0.6, 1.4])
     bench.assert_nothing_left()
@@ -287,7 +288,7 @@ async def test_a_small_call_is_its_own_probe() -> None:
         raise AssertionError("no probe is needed")
 
     bench = Bench(probe=probe)
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         calls.start_soon(lambda: bench.call("status", priority=Priority.SMALL))
         await bench.time.advance(0.2)
@@ -295,7 +296,7 @@ async def test_a_small_call_is_its_own_probe() -> None:
     bench.assert_nothing_left()
 
 
-async def test_what_the_probe_raises_enter_raises_and_the_next_one_probes() -> None:
+async def test_what_the_probe_raises_acquire_raises_and_the_next_one_probes() -> None:
     outcomes: list[Exception | None] = [UnreachableError("no route"), None]
 
     async def probe() -> bool:
@@ -304,7 +305,7 @@ async def test_what_the_probe_raises_enter_raises_and_the_next_one_probes() -> N
         return True
 
     bench = Bench(probe=probe)
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         for name in "ab":
             calls.start_soon(bench.call, name)
@@ -316,12 +317,12 @@ async def test_what_the_probe_raises_enter_raises_and_the_next_one_probes() -> N
 
 
 async def test_budget_spent_over_several_probes_is_counted_together() -> None:
-    # Sabotage: pass the whole `busy_budget_s` on in `_wait_for_turn`.
+    # Sabotage: pass the whole `busy_budget_s` on in `_wait_for_permit`.
     async def probe() -> bool:
         return False
 
     bench = Bench(probe=probe)
-    await bench.park()
+    await bench.start_backoff()
     async with anyio.create_task_group() as calls:
         calls.start_soon(lambda: bench.call("body", budget_s=10.0))
         await bench.time.advance(10.1)
@@ -333,13 +334,13 @@ async def test_budget_spent_over_several_probes_is_counted_together() -> None:
 
 async def test_listeners_hear_of_changes_and_waits_while_they_listen(bench: Bench) -> None:
     heard: list[LimiterEvent] = []
-    with bench.lane.listen(heard.append):
-        await bench.park()
+    with bench.limiter.listen(heard.append):
+        await bench.start_backoff()
     assert heard == [LimiterWaiting(since=0.0, next_probe_at=0.2)]
     async with anyio.create_task_group() as calls:
         calls.start_soon(lambda: bench.call("probe"))
         await bench.time.advance(0.2)
-        bench.passes["probe"].refused(None)
+        bench.permits["probe"].on_busy(None)
         bench.ends["probe"].set()
     assert len(heard) == 1
 
@@ -347,27 +348,27 @@ async def test_listeners_hear_of_changes_and_waits_while_they_listen(bench: Benc
 async def test_a_narrowing_is_heard_and_remembered() -> None:
     bench = Bench(width=4)
     heard: list[LimiterEvent] = []
-    with bench.lane.listen(heard.append):
+    with bench.limiter.listen(heard.append):
         async with anyio.create_task_group() as calls:
             for name in "abcd":
                 calls.start_soon(bench.call, name)
             await settle()
             for name in "bcd":
-                bench.passes[name].refused(None)
+                bench.permits[name].on_busy(None)
             for name in "abcd":
                 bench.ends[name].set()
     assert [(e.width_before, e.width_after) for e in heard if isinstance(e, LimitChanged)] == [(4, 2), (2, 1)]
-    assert bench.lane.memory(learned_at=7.0) == LimiterState(width=1, known_limit=2, learned_at=7.0)
+    assert bench.limiter.state(learned_at=7.0) == LimiterState(width=1, known_limit=2, learned_at=7.0)
     bench.assert_nothing_left()
 
 
-async def test_a_lane_in_use_recalls_nothing(bench: Bench) -> None:
-    async with bench.lane.enter(Priority.SMALL, busy_budget_s=1.0):
-        with pytest.raises(RuntimeError, match="before the first call"):
-            bench.lane.recall(None)
+async def test_a_limiter_in_use_loads_nothing(bench: Bench) -> None:
+    async with bench.limiter.acquire(Priority.SMALL, busy_budget_s=1.0):
+        with pytest.raises(RuntimeError, match="before the first request"):
+            bench.limiter.load(None)
 
 
-async def test_a_hundred_tasks_pass_a_lane_of_three_and_none_is_forgotten() -> None:
+async def test_a_hundred_tasks_pass_a_limit_of_three_and_none_is_forgotten() -> None:
     # Sabotage: wake only the first waiter for several grants (`break` in `_dispatch`'s loop).
     bench = Bench(width=3)
     at_once = most = done = 0
@@ -375,14 +376,14 @@ async def test_a_hundred_tasks_pass_a_lane_of_three_and_none_is_forgotten() -> N
     async def worker(number: int) -> None:
         nonlocal at_once, most, done
         priority = Priority.SMALL if number % 3 == 0 else Priority.BULK
-        async with bench.lane.enter(priority, busy_budget_s=1.0) as leave:
+        async with bench.limiter.acquire(priority, busy_budget_s=1.0) as permit:
             at_once += 1
             most = max(most, at_once)
             for _ in range(number % 4):
                 await anyio.lowlevel.checkpoint()
             at_once -= 1
             if number % 5:
-                leave.passed()
+                permit.on_success()
         done += 1
 
     async with anyio.create_task_group() as workers:

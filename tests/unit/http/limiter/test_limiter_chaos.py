@@ -1,4 +1,4 @@
-"""Random callers and random servers on one lane: what must hold whatever happens. No loop, no sleep."""
+"""Random callers and random servers on one limiter: what must hold whatever happens. No loop, no sleep."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emasync.http.limiter.aimd import LimiterConfig
-from emasync.http.limiter.permit import Priority
-from emasync.http.limiter.scheduler import LimiterScheduler, Ticket
-from tests.unit.http.limiter.limiter_world import Server, SimulatorState
+from emasync.http.limiter.scheduler import LimiterScheduler, Priority, Ticket
+from tests.unit.http.limiter.limiter_world import Server, VirtualRun
 
 # Refusals and waits twice: most of what can go wrong lies between them.
 _ACTIONS = [
@@ -32,10 +31,10 @@ _STEPS = st.lists(
 
 
 class Chaos:
-    """Random callers on one core, checked after every step."""
+    """Random callers on one scheduler, checked after every step."""
 
     def __init__(self, seed: int) -> None:
-        self.core = LimiterScheduler(LimiterConfig(start=3, widest=6), now=0.0, rand=random.Random(seed).random)
+        self.scheduler = LimiterScheduler(LimiterConfig(start=3, widest=6), now=0.0, rand=random.Random(seed).random)
         self.now, self.ids = 0.0, 0
         self.waiting: set[int] = set()
         self.running: list[int] = []
@@ -44,7 +43,7 @@ class Chaos:
     def step(self, action: str, pick: int, seconds: float) -> None:
         if action in ("ask", "small"):
             priority = Priority.SMALL if action == "small" else Priority.BULK
-            self.core.request(
+            self.scheduler.request(
                 Ticket(id=self.ids, priority=priority, busy_budget_s=5.0 * seconds if pick % 4 == 0 else 1e9), self.now
             )
             self.waiting.add(self.ids)
@@ -55,41 +54,41 @@ class Chaos:
             self._withdraw(pick)
         elif self.running:
             self._end(self.running[pick % len(self.running)], action, seconds)
-        self.turn()
+        self.decide()
 
     def _withdraw(self, pick: int) -> None:
         both = sorted(self.waiting) + self.running
         if both:
             ticket = both[pick % len(both)]
-            self.core.withdraw(ticket, self.now)
+            self.scheduler.withdraw(ticket, self.now)
             self.waiting.discard(ticket)
             self.running = [other for other in self.running if other != ticket]
 
     def _end(self, ticket: int, action: str, seconds: float) -> None:
         if action == "probed":
-            self.core.probed(ticket, self.now)
+            self.scheduler.on_probe_success(ticket, self.now)
             return
         self.running.remove(ticket)
         if action == "refused":
-            self.core.refused(ticket, self.now, retry_after_s=None)
+            self.scheduler.on_busy(ticket, self.now, retry_after_s=None)
         elif action == "overloaded":
-            self.core.refused(ticket, self.now, retry_after_s=seconds, overloaded=True)
+            self.scheduler.on_busy(ticket, self.now, retry_after_s=seconds, overloaded=True)
         else:
             if action == "passed":
-                self.core.passed(ticket, self.now)
-            self.core.release(ticket, self.now)
+                self.scheduler.on_success(ticket, self.now)
+            self.scheduler.release(ticket, self.now)
 
-    def turn(self) -> None:
-        before, probing = len(self.running), self.core._prober is not None
-        turn = self.core.turn(self.now)
-        if self.core._park is not None:  # a private look: no public name says whether all wait
-            assert len(turn.grants) <= (0 if probing else 1), "more than one probe while all wait"
-        for ended in [grant.id for grant in turn.grants] + [expired.id for expired in turn.expired]:
+    def decide(self) -> None:
+        before, probing = len(self.running), self.scheduler._probe_id is not None
+        decision = self.scheduler.decide(self.now)
+        if self.scheduler._backoff is not None:  # a private look: no public name says whether all wait
+            assert len(decision.grants) <= (0 if probing else 1), "more than one probe while all wait"
+        for ended in [grant.id for grant in decision.grants] + [expired.id for expired in decision.expired]:
             self.waiting.remove(ended)  # KeyError: an end that nobody waited for
-        self.running += [grant.id for grant in turn.grants]
-        assert len(self.running) <= max(self.core.width, before, 1), "more at once than the width"
-        assert (self.core.in_flight, self.core.waiting) == (len(self.running), len(self.waiting))
-        self.wake_at = turn.wake_at
+        self.running += [grant.id for grant in decision.grants]
+        assert len(self.running) <= max(self.scheduler.width, before, 1), "more at once than the width"
+        assert (self.scheduler.in_flight, self.scheduler.waiting) == (len(self.running), len(self.waiting))
+        self.wake_at = decision.wake_at
 
     def finish(self) -> None:
         """Every call is taken from now on: all must end, woken by nothing but ends and `wake_at`."""
@@ -102,7 +101,7 @@ class Chaos:
                 self.now = max(self.now, self.wake_at)
             else:
                 return
-            self.turn()
+            self.decide()
         raise AssertionError("it does not end")
 
 
@@ -111,7 +110,7 @@ class Chaos:
 def test_whatever_happens_no_call_is_lost_and_none_waits_for_ever(
     steps: list[tuple[str, int, float]], seed: int
 ) -> None:
-    # Sabotage: forget `self._prober = None` in `refused` (all wait for a probe that is over); `<=` for `<` in `_grant`.
+    # Sabotage: forget `self._probe_id = None` in `on_busy` (all wait for an ended probe); `<=` for `<` in `_grant`.
     chaos = Chaos(seed)
     for step in steps:
         chaos.step(*step)
@@ -140,7 +139,7 @@ def test_on_any_server_every_call_ends_and_the_budget_bounds_the_waiting(
     probes: bool,
 ) -> None:
     server = Server(capacity=capacity, latency_s=latency_s, hold_s=hold_s, locked=((lock[0], sum(lock)),))
-    core = LimiterScheduler(LimiterConfig(), now=0.0, rand=random.Random(5).random)
-    told = SimulatorState(core, server, calls=calls, workers=workers, probes=probes, budget_s=budget_s).run()
+    scheduler = LimiterScheduler(LimiterConfig(), now=0.0, rand=random.Random(5).random)
+    told = VirtualRun(scheduler, server, calls=calls, workers=workers, probes=probes, budget_s=budget_s).run()
     assert len(told.finished) + told.expired == calls
     assert told.widest <= max(workers, 1)

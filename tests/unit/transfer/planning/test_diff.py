@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
-from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecision
-from emasync.transfer.planning.diff import ComparedFile, compare
+from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecision, SyncDecisions
+from emasync.transfer.planning.diff import ComparedFile, Comparison
 from emasync.transfer.planning.filters import Filters
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -19,6 +20,10 @@ def mine(path: str, size: int = 5, tag: int | None = 1) -> ComparedFile:
 
 def theirs(*files: tuple[str, int | None, int | None]) -> FileTree:
     return FileTree(FileEntry(path=RemotePath(path), size=size, content_tag=tag) for path, size, tag in files)
+
+
+def compare(local: Iterable[ComparedFile], tree: FileTree, **how: Any) -> SyncDecisions:
+    return Comparison(**how).decide(local, tree)
 
 
 def told(decisions: Iterable[SyncDecision]) -> dict[str, tuple[str, str]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from emasync.disk.fingerprint import Fingerprint
 from emasync.model import RemotePath
-from emasync.transfer.planning.collisions import Hashes
 from emasync.transfer.planning.found_files import FoundFiles, FoundItems
-from emasync.transfer.planning.plan import LocalFile, UplinkItem
+from emasync.transfer.planning.plan import Hashes, LocalFile, UplinkItem
 
 
 def found(before: str, relative: str, size: int) -> LocalFile:
     fingerprint = Fingerprint(size=size, mtime_ns=-5, ctime_ns=7, inode=2**64 - 1, device=3)
-    return LocalFile(before=before, relative=RemotePath(relative), fingerprint=fingerprint)
+    return LocalFile(directory=before, relative=RemotePath(relative), fingerprint=fingerprint)
 
 
 FOUND = (found("src/", "a", 1), found("src/d/", "d/é", 2**40), found("", "b", 0), found("other/", "a", 9))
@@ -22,7 +21,7 @@ def test_packed_files_are_these_files() -> None:
     packed = FoundFiles(FOUND)
     assert packed == FOUND
     assert [packed[position] for position in range(4)] == list(FOUND)
-    assert packed[-1].place == "other/a"
+    assert packed[-1].local_path == "other/a"
     assert packed.folders == {"", "d"}
 
 
@@ -36,7 +35,7 @@ def test_items_have_their_place_on_the_em() -> None:
     # Sabotage: `chosen` takes positions of the scan for those of the items.
     items = FoundItems(FoundFiles(FOUND), dest=RemotePath("run-1")).chosen([1, 3]).chosen([0])
     one = FOUND[1]
-    assert items == (UplinkItem(before=one.before, remote=RemotePath("run-1/d/é"), fingerprint=one.fingerprint),)
+    assert items == (UplinkItem(directory=one.directory, remote=RemotePath("run-1/d/é"), fingerprint=one.fingerprint),)
     assert (items.remote(0), items.size(0)) == ("run-1/d/é", 2**40)
 
 

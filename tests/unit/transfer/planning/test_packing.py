@@ -23,7 +23,7 @@ numbers = itertools.count(1)
 def found(path: str, size: int = 10, *, local: str | None = None, inode: int | None = None) -> LocalFile:
     mark = next(numbers) if inode is None else inode
     return LocalFile(
-        before=(local or f"here/{path}").removesuffix(RemotePath(path).name),
+        directory=(local or f"here/{path}").removesuffix(RemotePath(path).name),
         relative=RemotePath(path),
         fingerprint=Fingerprint(size=size, mtime_ns=1, ctime_ns=1, inode=mark, device=1),
     )

@@ -28,7 +28,7 @@ from emasync.transfer.planning.plan_file import dump_plan, load_plan
 PRINT = Fingerprint(size=5, mtime_ns=1_764_000_000_123_456_789, ctime_ns=2, inode=2**63 + 5, device=7)
 UP = plan_uplink(
     [
-        LocalFile(before=before, relative=RemotePath(name), fingerprint=PRINT)
+        LocalFile(directory=before, relative=RemotePath(name), fingerprint=PRINT)
         for before, name in (("here/", "a"), ("here/d/", "d/ü b"), ("here/d/", "d/c"))
     ],
     refused=[
@@ -43,8 +43,8 @@ UP = plan_uplink(
 ENTRY = FileEntry(path=RemotePath("r/x"), size=9, time="2025-11-20-12-31", content_tag=-6285199279658827551)
 DOWN = DownlinkPlan(
     items=(
-        DownlinkItem(remote=RemotePath("r/x"), place=RemotePath("x"), entry=ENTRY),
-        DownlinkItem(remote=RemotePath("r/y"), place=RemotePath("deep/y")),
+        DownlinkItem(remote=RemotePath("r/x"), local_path=RemotePath("x"), entry=ENTRY),
+        DownlinkItem(remote=RemotePath("r/y"), local_path=RemotePath("deep/y")),
     )
 )
 
@@ -66,7 +66,7 @@ def test_a_downlink_plan_comes_back_as_it_was() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_name_survives_the_round_trip(name: str, size: int) -> None:
     mark = Fingerprint(size=size, mtime_ns=0, ctime_ns=0, inode=1, device=1)
-    plan = plan_uplink([LocalFile(before=prefix(Path(name)), relative=RemotePath(name) / "x", fingerprint=mark)])
+    plan = plan_uplink([LocalFile(directory=prefix(Path(name)), relative=RemotePath(name) / "x", fingerprint=mark)])
     text = dump_plan(plan)
     assert text.isascii()
     assert dump_plan(load_plan(text)) == text
@@ -79,7 +79,7 @@ def test_a_file_may_have_another_name_here_than_there() -> None:
     loaded = load_plan(dump_plan(plan))
     assert isinstance(loaded, UplinkPlan)
     assert loaded == plan
-    assert [(one.place, one.remote) for one in (item, *loaded.items)] == [("here/a.txt", "d/b.txt")] * 2
+    assert [(one.local_path, one.remote) for one in (item, *loaded.items)] == [("here/a.txt", "d/b.txt")] * 2
 
 
 def test_the_lines_are_for_programs_too() -> None:

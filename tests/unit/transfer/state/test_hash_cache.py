@@ -52,7 +52,7 @@ async def test_a_file_with_another_fact_is_unknown(tmp_path: Path, fact: str) ->
 async def test_a_file_hashed_too_shortly_after_its_change_is_not_believed(
     tmp_path: Path, facts: Facts, age_ns: int, trusted: bool
 ) -> None:
-    # Sabotage: `return True` in Hashed.settled.
+    # Sabotage: `return True` in Hashed.safe_to_store.
     file = hashed("a", started_ns=LATER + age_ns, facts=facts)
     async with open_hash_cache(tmp_path / "h.db") as cache:
         await cache.put_many([file])

@@ -12,6 +12,8 @@ from emasync.transfer.state.journal import APPLICATION_ID, VERSION, open_journal
 from emasync.transfer.state.schema import Intent, ItemState, Key, Row, Settled, journal_scope
 from tests.unit.transfer.state.journal_samples import SCOPE, Facts, done, key_of, nothing_left_behind
 
+UNSETTLED = (ItemState.INTENT, ItemState.SENT)
+
 
 async def test_an_item_goes_from_intent_to_sent_to_done_and_survives_reopening(tmp_path: Path) -> None:
     path, key = tmp_path / "jobs" / "run.db", key_of("a.txt")
@@ -21,12 +23,12 @@ async def test_an_item_goes_from_intent_to_sent_to_done_and_survives_reopening(t
         await journal.record_sent([key], call_id="call-1")
         assert (await journal.lookup([key]))[key].attempts == 1
     async with open_journal(path, now=lambda: 2.0) as journal:
-        (left,) = await journal.unsettled(SCOPE)
+        (left,) = await journal.rows(SCOPE, states=UNSETTLED)
         assert (left.key, left.state, left.call_id, left.updated_at) == (key, ItemState.SENT, "call-1", 1.0)
         await journal.record_outcomes(
             [Settled(key=key, state=OutcomeState.DONE, listed_tag=9, verified=Verified.TAG, attempts=2)]
         )
-        assert await journal.unsettled(SCOPE) == []
+        assert await journal.rows(SCOPE, states=UNSETTLED) == []
         assert await journal.lookup([key, key_of("other")]) == {
             key: Row(
                 key=key,
@@ -69,7 +71,7 @@ async def test_sent_without_an_intent_is_refused_as_a_whole(tmp_path: Path) -> N
         await journal.record_intents([Intent(key=known)])
         with pytest.raises(LookupError, match="1 of 2 items"):
             await journal.record_sent([known, unknown])
-        assert {row.state for row in await journal.unsettled(SCOPE)} == {ItemState.INTENT}
+        assert {row.state for row in await journal.rows(SCOPE, states=UNSETTLED)} == {ItemState.INTENT}
 
 
 async def test_the_same_path_the_other_way_or_on_another_em_is_another_item(tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ async def test_the_same_path_the_other_way_or_on_another_em_is_another_item(tmp_
         await journal.record_outcomes([done(keys[1])])
         rows = await journal.lookup(keys)
         assert [rows[key].state for key in keys] == [ItemState.INTENT, ItemState.DONE, ItemState.INTENT]
-        assert [row.key for row in await journal.unsettled(SCOPE)] == [keys[0]]
+        assert [row.key for row in await journal.rows(SCOPE, states=UNSETTLED)] == [keys[0]]
         assert [(tally.direction, tally.state, tally.files, tally.bytes) for tally in await journal.summary()] == [
             (Direction.DOWNLINK, ItemState.DONE, 1, 10),
             (Direction.UPLINK, ItemState.INTENT, 1, 0),
@@ -141,7 +143,7 @@ async def test_a_second_journal_on_the_file_is_refused_and_may_come_later(tmp_pa
                 pass
         await first.record_intents([Intent(key=key_of("a"))])
     async with open_journal(path, wait_s=0.0) as later:
-        assert len(await later.unsettled(SCOPE)) == 1
+        assert len(await later.rows(SCOPE, states=UNSETTLED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ async def test_an_empty_file_is_a_journal_that_was_killed_before_it_began(tmp_pa
     (tmp_path / "j.db").touch()
     async with open_journal(tmp_path / "j.db") as journal:
         await journal.record_intents([Intent(key=key_of("a"))])
-        assert len(await journal.unsettled(SCOPE)) == 1
+        assert len(await journal.rows(SCOPE, states=UNSETTLED)) == 1
 
 
 async def test_a_folder_in_the_journals_place_is_an_os_error(tmp_path: Path) -> None:

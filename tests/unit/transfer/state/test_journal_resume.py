@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emasync.model import Direction, FileEntry, RemotePath, Verified
 from emasync.transfer.resume import Action, resume_action
 from emasync.transfer.state.schema import ItemState, Row
-from emasync.transfer.tag_compatibility import TagState
+from emasync.transfer.verification import TagState
 from tests.unit.transfer.state.journal_samples import Facts, key_of
 
 UP, DOWN = Direction.UPLINK, Direction.DOWNLINK
@@ -112,7 +112,7 @@ def test_what_the_journal_does_not_know_is_moved() -> None:
 
 
 def test_a_row_of_the_other_direction_is_misuse() -> None:
-    with pytest.raises(ValueError, match="says nothing of a downlink"):
+    with pytest.raises(ValueError, match="direction uplink, the file of downlink"):
         resume_action(row_of(UP), direction=DOWN, current=Facts(), listed=entry(), tags=SURE)
 
 
