@@ -1,6 +1,6 @@
-"""One token for all: how often the EM is asked for one, and that nobody fails meanwhile.
+"""All tasks of a Client share one token: how often the EM is asked for one, and that no call fails meanwhile.
 
-Owns: log-in, refresh, refusals and expiry as the server's log shows them. Every count is of requests that were sent.
+Log-in, refresh, refusal and expiry; every count is of requests in the simulator's log.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from tests.contract.stage import Simulate, auth_calls, calls, connect, some_byte
 TASKS = 50
 
 
-async def fifty(em: Client, *, rounds: int = 1) -> int:
-    """How many of fifty tasks, each listing `rounds` times, came through."""
-    through = 0
+async def list_in_fifty_tasks(em: Client, *, rounds: int = 1) -> int:
+    """How many of fifty tasks, each of which lists `rounds` times, succeeded."""
+    succeeded = 0
 
-    async def one() -> None:
-        nonlocal through
+    async def list_files() -> None:
+        nonlocal succeeded
         for _ in range(rounds):
             await em.files.list()
-        through += 1
+        succeeded += 1
 
     async with anyio.create_task_group() as tasks:
         for _ in range(TASKS):
-            tasks.start_soon(one)
-    return through
+            tasks.start_soon(list_files)
+    return succeeded
 
 
 async def test_fifty_tasks_log_in_once(em: Client, sim: Simulator) -> None:
     # Sabotage: TokenStore.get logs in without its lock.
-    assert await fifty(em) == TASKS
+    assert await list_in_fifty_tasks(em) == TASKS
     assert auth_calls(sim) == ["auth/"]
 
 
@@ -45,7 +45,7 @@ async def test_fifty_tasks_with_an_expired_token_cost_one_refresh(simulate: Simu
     async with simulate(clock=clock) as sim, connect(sim) as em:
         await em.files.list()
         await clock.advance(301)
-        assert await fifty(em) == TASKS
+        assert await list_in_fifty_tasks(em) == TASKS
         assert auth_calls(sim) == ["auth/", "auth/refresh"]
 
 
@@ -54,12 +54,12 @@ async def test_fifty_tasks_with_an_expired_token_and_no_refresh_token_cost_one_l
     async with simulate(clock=clock, refresh_tokens=False) as sim, connect(sim) as em:
         await em.files.list()
         await clock.advance(301)
-        assert await fifty(em) == TASKS
+        assert await list_in_fifty_tasks(em) == TASKS
         assert auth_calls(sim) == ["auth/", "auth/"]
 
 
 @pytest.mark.parametrize(
-    ("knobs", "both", "asked"),
+    ("options", "both", "expected"),
     [
         ({}, False, ["auth/refresh"]),
         ({"refresh_tokens": False}, False, ["auth/"]),
@@ -68,10 +68,10 @@ async def test_fifty_tasks_with_an_expired_token_and_no_refresh_token_cost_one_l
     ids=["refreshed", "logged in again", "the refresh token is dead too"],
 )
 async def test_a_token_refused_while_fifty_tasks_run_is_replaced_once(
-    simulate: Simulate, knobs: dict[str, bool], both: bool, asked: list[str]
+    simulate: Simulate, options: dict[str, bool], both: bool, expected: list[str]
 ) -> None:
     # Sabotage: TokenStore.replace renews without looking whether `refused` is still the token.
-    async with simulate(**knobs) as sim, connect(sim) as em:
+    async with simulate(**options) as sim, connect(sim) as em:
         paused = sim.breakpoint("em/files/list")
 
         async def revoke() -> None:
@@ -81,8 +81,8 @@ async def test_a_token_refused_while_fifty_tasks_run_is_replaced_once(
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revoke)
-            assert await fifty(em, rounds=2) == TASKS
-        assert auth_calls(sim) == ["auth/", *asked]
+            assert await list_in_fifty_tasks(em, rounds=2) == TASKS
+        assert auth_calls(sim) == ["auth/", *expected]
         assert {request.status for request in calls(sim, "em/files/list")} == {200, 401}
 
 
@@ -125,7 +125,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
     async with connect(sim, password="wrong") as em:
         refused = 0
 
-        async def one() -> None:
+        async def list_files() -> None:
             nonlocal refused
             with pytest.raises(AuthError, match="refuses the log-in of 'client1'"):
                 await em.files.list()
@@ -133,7 +133,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
 
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
-                tasks.start_soon(one)
+                tasks.start_soon(list_files)
         assert refused == 20
         with pytest.raises(AuthError):
             await em.pods.status()
@@ -165,19 +165,19 @@ async def test_a_cancelled_log_in_leaves_the_others_to_log_in(em: Client, sim: S
     # Sabotage: TokenStore takes its lock without `async with`.
     paused = sim.breakpoint("auth/")
     async with anyio.create_task_group() as tasks:
-        doomed = anyio.CancelScope()
+        scope = anyio.CancelScope()
 
         async def first() -> None:
-            with doomed:
+            with scope:
                 await em.files.list()
 
         tasks.start_soon(first)
         await paused.wait_until_hit()
         tasks.start_soon(em.files.list)
         await anyio.wait_all_tasks_blocked()
-        doomed.cancel()
+        scope.cancel()
         paused.release()
-    assert doomed.cancelled_caught
+    assert scope.cancelled_caught
     assert auth_calls(sim) == ["auth/", "auth/"]
     assert [request.status for request in calls(sim, "em/files/list")] == [200]
 

@@ -1,6 +1,6 @@
 """`em.files`: listing, reading, streaming and deleting, one call at a time.
 
-Owns: the single file calls and what they raise. Those that need no look behind the API run on a real EM too.
+Tests that need not look behind the API run on a real EM too.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ async def test_a_delete_that_failed_is_looked_up_and_sent_until_the_file_is_gone
     sim.faults.add(Fault(kind, endpoint="em/files/delete"))
     await em.files.delete("gone")
     assert tree(sim.volume("client1")) == {"stays": b"2"}
-    assert [one.status for one in calls(sim, "em/files/delete")] == [status, 200]
+    assert [request.status for request in calls(sim, "em/files/delete")] == [status, 200]
     looks = calls(sim, "em/files/list")
     assert len(looks) == (0 if status == 423 else 1)  # after a doubt it looks before it deletes again
 

@@ -1,6 +1,6 @@
-"""`em.uplink` against a server and a disk that go wrong: nothing lost, nothing doubled, nothing claimed.
+"""`em.uplink` with faults of the server and of the disk: no file is lost, sent twice without need or wrongly reported.
 
-Owns: faults of single calls, each with its sabotage. The busy EM is in `test_busy`, tokens are in `test_auth`.
+A busy EM is in `test_busy`, tokens are in `test_auth`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from emasync import Client, IntegrityError, OutcomeState, SourceChangedError, Verified
 from emasync.simulator import Fault, FaultKind, Simulator, VirtualClock
-from tests.contract.stage import Simulate, assert_honest, calls, connect, sent_names, some_bytes, tree, write
+from tests.contract.stage import Simulate, assert_outcome_is_true, calls, connect, sent_names, some_bytes, tree, write
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -23,13 +23,13 @@ FILES = {f"in/f{number}": some_bytes(20_000 + number, seed=number) for number in
 
 
 async def send(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    """Send FILES; all must be done, and honestly so."""
+    """Send FILES; all outcomes must be `done` and true."""
     report = await em.uplink(f"{write(tmp_path, FILES)}/")
     report.raise_for_failures()
     assert len(report.done) == len(FILES)
     assert tree(sim.volume("client1")) == FILES
     for outcome in report.done:
-        assert_honest(outcome, sim.volume("client1") / outcome.path)
+        assert_outcome_is_true(outcome, sim.volume("client1") / outcome.path)
         assert outcome.verified is Verified.TAG
 
 
@@ -47,14 +47,14 @@ async def test_files_that_arrived_before_the_answer_was_lost_are_not_sent_twice(
 async def test_files_the_server_dropped_are_sent_again_and_no_others(
     em: Client, sim: Simulator, tmp_path: Path, honest: bool
 ) -> None:
-    # Sabotage: judge_sent takes a counted file for arrived whatever the listing shows.
+    # Sabotage: verify_sent takes a counted file for arrived whatever the listing shows.
     sim.faults.add(Fault("drop_files", endpoint=UPLINK, count=3, claim_full=not honest))
     await send(em, sim, tmp_path)
     assert [len(request.detail["files"]) for request in calls(sim, UPLINK)] == [8, 3]
 
 
 async def test_a_file_that_was_stored_short_is_sent_again(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: judge_sent does not compare the size.
+    # Sabotage: verify_sent does not compare the size.
     sim.faults.add(Fault("truncate_store", endpoint=UPLINK))
     await send(em, sim, tmp_path)
     assert [len(request.detail["files"]) for request in calls(sim, UPLINK)] == [8, 1]
@@ -96,7 +96,7 @@ async def test_an_answer_before_the_body_is_not_believed(em: Client, sim: Simula
 async def test_a_call_that_failed_is_looked_up_and_sent_again(
     em: Client, sim: Simulator, tmp_path: Path, fault: Fault
 ) -> None:
-    # Sabotage: Sender.send settles UnknownOutcomeError as failed (or as sent and counted).
+    # Sabotage: UplinkRequestSender.send records UnknownOutcomeError as failed (or as sent and counted).
     sim.faults.add(fault)
     await send(em, sim, tmp_path)
     assert len(calls(sim, UPLINK)) == 2
@@ -148,7 +148,7 @@ async def test_a_server_with_other_content_tags_is_noticed_and_sizes_have_to_do(
 async def test_after_a_lost_answer_an_older_file_of_the_same_size_is_no_proof(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: judge_sent compares the tag only of files that were counted.
+    # Sabotage: verify_sent compares the tag only of files that were counted.
     write(sim.volume("client1"), {"a": b"old"})
     sim.faults.add(Fault("html_502", endpoint=UPLINK))
     report = await em.uplink(write(tmp_path, {"a": b"new"}) / "a")
@@ -169,7 +169,7 @@ async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_ans
 
 
 async def test_when_nothing_can_be_found_out_the_file_is_unknown(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Uplink._give_up settles DONE.
+    # Sabotage: Uplink._give_up records DONE.
     sim.faults.add(Fault("error_500", endpoint="em/files/list", times=None))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
     assert [outcome.state for outcome in report.outcomes] == [OutcomeState.UNKNOWN]

@@ -25,8 +25,8 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def trouble(*faults: Fault, **knobs: object) -> AsyncIterator[tuple[Simulator, Client]]:
-    async with Simulator(USERS, faults=faults, **knobs) as sim:  # type: ignore[arg-type]  # the test's own keywords
+async def trouble(*faults: Fault, **options: object) -> AsyncIterator[tuple[Simulator, Client]]:
+    async with Simulator(USERS, faults=faults, **options) as sim:  # type: ignore[arg-type]  # the test's own keywords
         async with connect(sim, settings=SWIFT) as em:
             yield sim, em
 

@@ -1,7 +1,4 @@
-"""Requests that no client should send: each kind once, and at random of all that is odd.
-
-Owns: the requests, and the bodies and names they are made of. Imports nothing of emasync.
-"""
+"""Malformed requests: a fixed list with each kind once, and random combinations. Imports nothing of emasync."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ def _any_listing(entries: list[dict[str, Any]]) -> bool:
     assert {entry.path for entry in tree} == paths, "a listed file is forgotten, or invented"
     assert all(entry.size is None or entry.size >= 0 for entry in tree)
     plan = plan_downlink(["/"], tree)
-    named = [one.remote for one in plan.refused if not isinstance(one.error, ProtocolError)]
+    named = [file.remote for file in plan.refused if not isinstance(file.error, ProtocolError)]
     _counted([item.remote for item in plan.items] + named, paths, plan)
-    dark = [str(one.remote) for one in plan.refused if isinstance(one.error, ProtocolError)]
+    dark = [str(file.remote) for file in plan.refused if isinstance(file.error, ProtocolError)]
     assert sorted(dark) == sorted(unlisted), "a folder that is not listed is passed over"
     _lands_inside_and_alone([item.local for item in plan.items])
     again = load_plan(dump_plan(plan))

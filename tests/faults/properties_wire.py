@@ -296,8 +296,8 @@ _wishes = (
 )
 
 
-def _any_retry_after(wish: tuple[str, float | None]) -> bool:
-    text, seconds = wish
+def _any_retry_after(header: tuple[str, float | None]) -> bool:
+    text, seconds = header
     read = retry_after_s({"retry-after": text}, now=_NOW)
     assert read is None or 0 <= read < float("inf")
     if seconds is not None:

@@ -25,7 +25,7 @@ async def test_a_destination_that_leads_nowhere_is_no_reason_to_skip(tmp_path: P
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1"})
         report = await em.downlink("a.bin", tmp_path / "out", overwrite="skip")
-        assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
+        assert [outcome.state for outcome in report.outcomes] == [OutcomeState.FAILED]
 
 
 # Sabotage: leave out `root_guard=self._pin` in `FileDownlink._begin`: b.bin lands in the canary folder.
@@ -42,11 +42,11 @@ async def test_a_destination_swapped_for_a_link_while_files_come_is_not_followed
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1" * size, "b.bin": b"2" * size})
         report = await em.downlink(["a.bin", "b.bin"], out, workers=1, on_event=swap)
-        assert [one.state for one in report.outcomes] == [OutcomeState.DONE, OutcomeState.FAILED]
+        assert [outcome.state for outcome in report.outcomes] == [OutcomeState.DONE, OutcomeState.FAILED]
         assert list(canary.iterdir()) == []
 
 
-# Sabotage: leave out `root_guard=run.pin` in `_delete`: the canary is deleted.
+# Sabotage: leave out `root_guard=run.root_guard` in `_delete`: the canary is deleted.
 async def test_a_destination_swapped_for_a_link_is_not_deleted_in(tmp_path: Path) -> None:
     out = write(tmp_path / "out", {"extra.bin": b"x"})
     canary = write(tmp_path / "canary", {"extra.bin": b"mine"})
@@ -116,7 +116,7 @@ async def test_a_destination_swapped_between_a_syncs_scan_and_its_deletions_is_l
     async with Simulator(USERS) as sim, connect(sim) as em:
         report = await em.sync_down("", out, delete=True, allow_empty_source=True, on_event=swap)
         assert (canary / "extra.bin").read_bytes() == b"mine"
-        assert [one.state for one in report.outcomes] == [OutcomeState.FAILED]
+        assert [outcome.state for outcome in report.outcomes] == [OutcomeState.FAILED]
 
 
 # Sabotage: leave `suppress(OSError)` out of `scan_if_there`: the sync raises, and no report says which folder it was.
@@ -130,6 +130,6 @@ async def test_a_destination_that_cannot_be_opened_is_in_the_report(
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": b"1"})
         report = await em.sync_down("", write(tmp_path / "out", {"b.bin": b"2"}))
-        assert [(one.path, one.state) for one in report.outcomes if one.path == "a.bin"] == [
+        assert [(outcome.path, outcome.state) for outcome in report.outcomes if outcome.path == "a.bin"] == [
             ("a.bin", OutcomeState.DONE)
         ]

@@ -25,9 +25,9 @@ async def test_neighbours_of_a_file_that_cannot_be_read_are_sent_again_after_one
             plan = await em.plan_uplink(f"{tmp_path}/src/")
             culprit.unlink()
             report = await em.apply(plan)
-        run = Run(direction="up", wanted=files, landed=sim.volume(USER), report=report)
-        looks = [one for one in sim.requests if one.path == "em/files/list"]
+        run = Run(direction="up", wanted=files, destination=sim.volume(USER), report=report)
+        looks = [request for request in sim.requests if request.path == "em/files/list"]
 
     assert violations(run) == []
-    assert [str(one.path) for one in report.failed] == ["f3"]
+    assert [str(outcome.path) for outcome in report.failed] == ["f3"]
     assert len(looks) <= 3

@@ -43,8 +43,10 @@ async def moved(folder: Path, way: str, *wrap: str) -> tuple[Ended, list[str]]:
             "sync": ("sync", "down", "/", str(out)),
         }[way]
         end = await emasync(sim.url, home, *words, wrap=wrap)
-        landed = sim.volume(USER) if way == "up" else out
-        run = Run(direction="up" if way == "up" else "down", wanted=FILES, landed=landed, ended_ok=end.code == 0)
+        destination = sim.volume(USER) if way == "up" else out
+        run = Run(
+            direction="up" if way == "up" else "down", wanted=FILES, destination=destination, ended_ok=end.code == 0
+        )
         return end, violations(run) + end.ugly()
 
 

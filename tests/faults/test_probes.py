@@ -1,6 +1,6 @@
 """While another user holds the EM's lock it is asked now and then, however many workers wait (I7), on a real wire.
 
-The limiter's clock runs fifty times as fast as the world's, with its own pauses; the request log is read by that clock.
+The limiter's clock runs fifty times as fast as wall time; the times of the request log are converted to it.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def _fast_limiter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emasync.client.ConcurrencyLimiter", limiter)
 
 
-# Sabotage (all tried): no `self._level += 1` in LimiterScheduler._wait; `_grant_probe` gives a second turn while a
-# probe is under way (`self._prober is not None` left out); `Client` makes its ConcurrencyLimiter without a probe
-# (bodies go into the lock).
+# Sabotage (all tried): no `self._backoff_level += 1` in LimiterScheduler; `_grant_probe` grants a second probe while
+# one is under way (`self._probe_id is None` left out); `Client` makes its ConcurrencyLimiter without a probe (bodies
+# go into the lock).
 @pytest.mark.usefixtures("_fast_limiter")
 async def test_a_lock_of_another_user_is_probed_at_most_eight_times_in_five_seconds_by_16_workers(
     tmp_path: Path,
@@ -73,22 +73,24 @@ async def test_a_lock_of_another_user_is_probed_at_most_eight_times_in_five_seco
                 await asyncio.sleep(_LOCKED_S / _FASTER)
                 refused = [one for one in _by_the_limiters_clock(sim) if one.status == 423]
                 sim.faults.clear()
-    burst = [one for one in refused if one.path != PROBE]
+    burst = [file for file in refused if file.path != PROBE]
     assert len(burst) <= _OPENING
-    assert max(one.at for one in burst) < min(one.at for one in refused if one.path == PROBE)  # no body as a probe
+    assert max(one.at for one in burst) < min(file.at for file in refused if file.path == PROBE)  # no body as a probe
     probes = [one for one in _by_the_limiters_clock(sim) if one not in burst]
     assert sum(one.status == 423 for one in probes) >= 8  # it was asked again and again, and not only once
     assert storm(probes, items=2 * len(files), budget=0) == []
-    landed = sim.volume(USER) / "new"
-    assert violations(Run(direction="down", wanted=files, landed=tmp_path / "into", report=None, ended_ok=True)) == []
-    assert violations(Run(direction="down", wanted=files, landed=landed, report=None, ended_ok=True)) == []
+    destination = sim.volume(USER) / "new"
+    assert (
+        violations(Run(direction="down", wanted=files, destination=tmp_path / "into", report=None, ended_ok=True)) == []
+    )
+    assert violations(Run(direction="down", wanted=files, destination=destination, report=None, ended_ok=True)) == []
     assert up.report.ok
     assert down.report.ok
 
 
 def _by_the_limiters_clock(sim: Simulator) -> list[_Asked]:
     first: LoggedRequest = sim.requests[0]
-    return [_Asked((one.at - first.at) * _FASTER, one.path, one.status) for one in sim.requests]
+    return [_Asked((request.at - first.at) * _FASTER, request.path, request.status) for request in sim.requests]
 
 
 async def _await(transfer: object) -> None:

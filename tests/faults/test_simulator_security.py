@@ -1,4 +1,4 @@
-"""The simulator is a server too: on 127.0.0.1 only, 4xx for nonsense, and nothing outside its volumes is touched."""
+"""The simulator as a server: it binds 127.0.0.1 only, answers malformed requests 4xx, and never leaves its volumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from emasync.simulator import Generation, Simulator
 from tests.faults.malformed import Ask, essential, fixed, random_asks
-from tests.faults.stage_simulator import GENERATIONS, USERS, RequestPipeline, trial
+from tests.faults.stage_simulator import GENERATIONS, USERS, RawSender, trial
 from tests.unit.simulator.raw_client import simulator
 
 ASKS = list(fixed())
@@ -22,10 +22,10 @@ def test_there_are_thousands_of_malformed_requests() -> None:
     assert sum(ask.refused for ask in ASKS) > 200
 
 
-# Sabotage: drop the NUL, the charset, the depth or the recursion from what is caught (500); let Volume.resolve return
-# what it found unchecked, or `_exists` follow links out (outside was read); let `verify` take any signature.
+# Sabotage: drop the NUL, the charset, the depth or the recursion from what is caught (500); let VolumeDirectory.resolve
+# return what it found unchecked, or `_exists` follow links out (outside was read); let `verify_jwt` accept all.
 @pytest.mark.parametrize("generation", GENERATIONS)
-async def test_nonsense_is_refused_and_touches_nothing(tmp_path: Path, generation: Generation) -> None:
+async def test_malformed_requests_are_refused_and_change_nothing(tmp_path: Path, generation: Generation) -> None:
     rng = random.Random(7)
     asks = [*essential(), *rng.sample(ASKS, 400), *random_asks(rng, 100)]
     assert await trial(generation, asks, tmp_path) == []
@@ -54,20 +54,20 @@ async def test_hundreds_of_clients_that_never_finish_do_not_keep_others_out() ->
 
 
 async def test_a_body_of_nothing_but_fields_ends_at_the_limit_of_a_form() -> None:
-    # Sabotage: count no bytes of plain fields in _Upload._data.
+    # Sabotage: count no bytes of plain fields in _UplinkBody._data.
     async with simulator() as (sim, _):
-        caller = RequestPipeline(sim)
-        await caller.log_in()
+        sender = RawSender(sim)
+        await sender.log_in()
         fields = "".join(
             f'--b\r\nContent-Disposition: form-data; name="{number}"\r\n\r\n{"x" * 60_000}\r\n' for number in range(100)
         )
         ask = Ask(path="em/files/uplink", kind="multipart/form-data; boundary=b", body=f"{fields}--b--".encode())
-        status, answer = await caller.send(ask)
+        status, answer = await sender.send(ask)
     assert status == 400
     assert b"too large" in answer
 
 
-# Sabotage: `SimulatorState.bearer` gives the first account.
+# Sabotage: `SimulatorState.bearer` returns the first user.
 async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Path) -> None:
     async with simulator(root=tmp_path) as (sim, raw):
         (sim.volume("client1") / "mine.txt").write_text("x")
@@ -80,7 +80,7 @@ async def test_a_token_of_another_user_shows_that_users_volume_only(tmp_path: Pa
 
 
 async def test_a_file_that_vanishes_before_its_answer_is_a_404(tmp_path: Path) -> None:
-    # Sabotage: open the file outside of `try` in `downlink`.
+    # Sabotage: open the file outside of `try` in `handle_downlink`.
     async with simulator(root=tmp_path) as (sim, raw):
         file = sim.volume("client1") / "a.txt"
         file.write_text("x")
@@ -94,7 +94,7 @@ async def test_a_file_that_vanishes_before_its_answer_is_a_404(tmp_path: Path) -
 
 
 async def test_a_link_to_itself_is_neither_listed_nor_a_500(tmp_path: Path) -> None:
-    # Sabotage: catch only FileNotFoundError in Volume._entry.
+    # Sabotage: catch only FileNotFoundError in VolumeDirectory._entry.
     async with simulator(root=tmp_path) as (sim, raw):
         volume = sim.volume("client1")
         (volume / "loop").symlink_to("loop")

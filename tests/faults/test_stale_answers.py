@@ -78,7 +78,7 @@ async def test_an_answer_too_many_is_never_taken_for_a_file(
         settings = Settings(state_dir=None, durable=False)
         async with Client(peer.url, username="u", password="p", settings=settings) as em:
             report = await em.downlink([""], into=tmp_path / "out", workers=1)
-    assert report.ok, [str(one.error) for one in report.failed]
+    assert report.ok, [str(outcome.error) for outcome in report.failed]
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         name: name.encode() * 100 for name in _NAMES
     }

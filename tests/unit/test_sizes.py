@@ -26,9 +26,9 @@ SMALL = {
     "api/images.py": "the calls of one noun",
     "model/text.py": "what every message about foreign text passes",
     "model/token.py": "a value that must not be printed",
-    "simulator/handlers/auth_handler.py": "the endpoints of one noun",
-    "simulator/handlers/files_handler.py": "the endpoints of one noun",
-    "simulator/handlers/images_handler.py": "the endpoints of one noun",
+    "simulator/handlers/auth_handler.py": "a module for each group of endpoints",
+    "simulator/handlers/files_handler.py": "a module for each group of endpoints",
+    "simulator/handlers/images_handler.py": "a module for each group of endpoints",
     "wire/content_tag.py": "one fact about the EM, with its source",
     "wire/jwt.py": "a format of its own",
 }

@@ -1,4 +1,4 @@
-"""A client with no manners: sends what it is told and shows what came back, so that tests see the wire."""
+"""A minimal HTTP client for tests of the simulator: sends what it is told and returns the response as it came."""
 
 from __future__ import annotations
 

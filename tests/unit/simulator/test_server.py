@@ -205,11 +205,11 @@ async def test_a_port_can_be_chosen_and_must_be_free() -> None:
 
 
 def test_the_log_shows_no_secret() -> None:
-    async def story() -> str:
+    async def calls() -> str:
         async with simulator() as (sim, raw):
             token = (await raw.post("auth/", username="client1", password="secret")).data["refresh"]
             await raw.json("auth/refresh", refresh=token)
             assert token not in repr(sim.requests)
             return json.dumps([str(entry) for entry in sim.requests])
 
-    assert "secret" not in asyncio.run(story())
+    assert "secret" not in asyncio.run(calls())

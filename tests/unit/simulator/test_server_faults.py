@@ -49,7 +49,7 @@ async def fault(kind: FaultKind, **fields: Any) -> Any:
     ],
 )
 async def test_a_refused_uplink_stores_nothing(kind: FaultKind, status: int) -> None:
-    # Sabotage: strike `busy_after` and `unauthorized_after_body` behind `_store` instead of before it.
+    # Sabotage: inject `busy_after` and `unauthorized_after_body` behind `_store` instead of before it.
     reply, stored = await fault(kind)
     assert (reply.status, stored) == (status, {})
 

@@ -83,7 +83,7 @@ async def test_of_a_refused_body_that_keeps_coming_little_is_taken() -> None:
         for _ in range(500):  # turns of the loop in which a server without a bound would go on reading
             await asyncio.sleep(0)
         writer.transport.abort()
-    # Sabotage: drain without a bound in `_linger`.
+    # Sabotage: drain without a bound in `_send_early_response`.
     assert sim.requests[-1].bytes_in < 2_000_000
 
 

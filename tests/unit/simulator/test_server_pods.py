@@ -87,7 +87,7 @@ async def test_a_new_pod_stops_the_old_one() -> None:
         assert "running" in await state(raw)
         await raw.post("em/pod/run", **(RUN | {"image": "client1-two"}))
         await clock.advance(1.0)
-        # Sabotage: do not call `stop` in pod_calls.run.
+        # Sabotage: do not call `stop_pod` in handle_run.
         assert stopped == ["client1-one"]
         assert "running" in await state(raw)
         await raw.post("em/pod/run", **(RUN | {"image": "one"}))  # replaced before it ever began
@@ -98,7 +98,7 @@ async def test_a_new_pod_stops_the_old_one() -> None:
 
 
 async def test_a_pod_that_is_replaced_ends_with_143_and_may_still_be_shown() -> None:
-    # Sabotage: do not call Pod.replace in pod_calls.run.
+    # Sabotage: do not call Pod.replace in handle_run.
     clock = VirtualClock()
     async with simulator(clock=clock, pod_start=0.0, pod_run=600.0) as (sim, raw):
         sim.add_image("client1", "echo")

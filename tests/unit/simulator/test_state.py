@@ -23,7 +23,7 @@ def test_only_the_right_password_logs_in(tmp_path: Path) -> None:
         assert em.log_in(name, password) is None
 
 
-def test_a_bearer_token_finds_its_account(tmp_path: Path) -> None:
+def test_a_bearer_token_finds_its_user(tmp_path: Path) -> None:
     em = make_state(tmp_path)
     token = em.tokens.issue("client2", "access", now=0.0)
     user = em.bearer(f"Bearer {token}", now=1.0)
@@ -54,7 +54,7 @@ def test_a_user_name_stays_below_the_root(tmp_path: Path, user: str) -> None:
     assert em.users[user].volume(None).root.parent.parent == (tmp_path / "root" / "users").resolve()
 
 
-def test_the_lock_is_had_by_one_where_it_is_exclusive() -> None:
+def test_an_exclusive_lock_is_taken_once() -> None:
     strict, loose = Lock(exclusive=True), Lock(exclusive=False)
     assert (strict.take(), strict.take()) == (True, False)
     strict.release()
