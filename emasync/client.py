@@ -21,7 +21,7 @@ from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileExecutor
 from emasync.http import Transport
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.http.limiter import state as limiter_state
 from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
@@ -37,7 +37,6 @@ from emasync.transfer.state.schema import journal_scope
 from emasync.transfer.state.transfer_journal import OptionalJournal
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.verification import TagCompatibility
-from emasync.transfer.worker_pool import yielding_sleep
 from emasync.wire import requests, responses
 
 
@@ -85,19 +84,18 @@ class Client:
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
         self._limiter = ConcurrencyLimiter(probe=self._probe)
-        self._caller = RequestPipeline(
+        self._pipeline = RequestPipeline(
             self._transport,
             username=username,
             password=password,
             limiter=self._limiter,
             policy=self.settings.retry,
-            sleep=yielding_sleep,
         )
         self._stack: AsyncExitStack | None = None
         self._context: TransferContext | None = None
-        self.files = Files(self._caller, self._volume, limits=self.settings.limits)
-        self.images = Images(self._caller, self._volume)
-        self.pods = Pods(self._caller, self._volume)
+        self.files = Files(self._pipeline, self._volume, limits=self.settings.limits)
+        self.images = Images(self._pipeline, self._volume)
+        self.pods = Pods(self._pipeline, self._volume)
 
     @classmethod
     def from_env(cls, profile: str | None = None, *, settings: Settings | None = None) -> Client:
@@ -123,14 +121,14 @@ class Client:
             await stack.enter_async_context(self._transport)
             threads = await stack.enter_async_context(FileExecutor(size=max(4, min(self.settings.workers, 16))))
             self._context = TransferContext(
-                caller=self._caller,
+                pipeline=self._pipeline,
                 files=self.files,
                 volume=self._volume,
                 threads=threads,
                 settings=self.settings,
                 limiter=self._limiter,
-                up=Pace(self.settings.uplink_rate),
-                down=Pace(self.settings.downlink_rate),
+                up=BandwidthLimit(self.settings.uplink_rate),
+                down=BandwidthLimit(self.settings.downlink_rate),
                 tags=TagCompatibility(),
                 scope=journal_scope(self.url, username=self.username, volume=self._volume.name),
             )
@@ -170,7 +168,7 @@ class Client:
         >>> [node.name for node in await em.nodes()]
         ['fpga', 'gpu', 'mpu']
         """
-        return responses.nodes(await self._caller.json(requests.nodes_status()))
+        return responses.nodes(await self._pipeline.json(requests.nodes_status()))
 
     def uplink(  # noqa: PLR0913 - the public signature: each option is a keyword with its help
         self,
@@ -432,7 +430,7 @@ class Client:
         return sync.sync_down(self._opened, remote, local, options=options, sync=sync_options)
 
     async def _probe(self) -> bool:
-        return await self._caller.probe(requests.pod_status(self._volume))
+        return await self._pipeline.probe(requests.pod_status(self._volume))
 
     @property
     def _opened(self) -> TransferContext:

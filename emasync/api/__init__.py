@@ -1,7 +1,4 @@
-"""One class for each group of the EM API's calls: `files`, `images`, `pods`.
-
-Owns: what a single call means to the caller. May import watch, caller and below. Knows nothing of many files.
-"""
+"""Single requests by subject: `Files`, `Images`, `Pods`. Transfers of many files are in `emasync.transfer`."""
 
 from emasync.api.files import Files
 from emasync.api.images import Images

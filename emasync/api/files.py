@@ -1,7 +1,6 @@
-"""`em.files`: the volume's files, one call at a time.
+"""`em.files`: single requests for the volume's files: list, delete, read.
 
-Owns: listing, deleting, reading one file. May import caller and below. Many files, and files on disk, are
-`emasync.transfer`'s.
+May import http and below. Transfers of many files, and files on disk, are in `emasync.transfer`.
 """
 
 from __future__ import annotations
@@ -15,61 +14,24 @@ from emasync.config import Limits
 from emasync.errors import (
     BadRequestError,
     EMError,
-    IntegrityError,
     NotFoundError,
     TargetChangedError,
     TooLargeError,
     UnknownOutcomeError,
 )
-from emasync.http import Response
 from emasync.http.pipeline import RequestPipeline, RequestStats
+from emasync.http.response import FileContent
 from emasync.model import FileEntry, FileTree, safe
 from emasync.wire import requests
-from emasync.wire.downlink import ResponseMetadata, open_decoder, verify
+from emasync.wire.downlink import ResponseMetadata
 
 _DELETE_ROUNDS = 3
 
 
-class Content:
-    """The decoded bytes of one downlink, as they arrive. At the end `facts` are the server's claims (size, SHA-256) and
-    `size` is what came. It verifies nothing but that the body is whole and well-formed.
-
-    `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than the limit.
-    Without it, it may be of any size; what is read beside the file's bytes is bounded in any case (`EnvelopeDecoder`).
-    """
-
-    def __init__(self, reply: Response, limits: Limits, *, expected_size: int | None = None) -> None:
-        self._reply = reply
-        self._reader = open_decoder(reply.headers, limits)
-        self._bound = None if expected_size is None else expected_size + limits.overrun
-        self.size = 0
-        self.facts = ResponseMetadata()
-
-    async def receive(self) -> bytes:
-        """The next piece of the file, never empty before the end; then empty, and `facts` are known."""
-        while chunk := await self._reply.receive():
-            if data := self._reader.feed(chunk):
-                self.size += len(data)
-                self._check_bound()
-                return data
-        self.facts = self._reader.finish()
-        self._reply.check_facts(self.facts)
-        return b""
-
-    def _check_bound(self) -> None:
-        if self._bound is not None and self.size > self._bound:
-            raise IntegrityError(
-                f"{self._reply.call} ({self._reply.call.subject}): the answer runs past {self._bound} bytes, "
-                "more than the listed size allows",
-                expected=f"at most {self._bound}",
-                actual=f"more than {self.size}",
-            )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFile:
-    """A whole file in memory: its bytes, and what the answer claimed of it. They agree, as far as anything is claimed:
-    only a claimed SHA-256 makes the bytes certain."""
+    """A whole file in memory: its bytes, and what the response claimed of it. They agree as far as it claimed
+    anything; only a claimed SHA-256 makes the bytes certain."""
 
     data: bytes
     claims: ResponseMetadata
@@ -78,12 +40,12 @@ class ReadFile:
 class Files:
     """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
 
-    def __init__(self, caller: RequestPipeline, volume: requests.Volume, *, limits: Limits) -> None:
-        self._caller = caller
+    def __init__(self, pipeline: RequestPipeline, volume: requests.Volume, *, limits: Limits) -> None:
+        self._pipeline = pipeline
         self._volume = volume
         self._limits = limits
 
-    async def list(self, *, account: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
+    async def list(self, *, stats: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
         `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
@@ -97,16 +59,18 @@ class Files:
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        call = requests.list_files(self._volume)
-        return await self._caller.run(call, lambda reply: reply.listing(only=only), account=account)
+        async for attempt in self._pipeline.attempts(requests.list_files(self._volume), stats=stats):
+            async with attempt as response:
+                tree = await response.listing(only=only)
+        return tree
 
-    async def delete(
+    async def delete(  # noqa: C901 - the cases of a lost answer, one after the other
         self,
         path: str,
         *,
         expected: Collection[FileEntry] | None = None,
         relist: Callable[[], Awaitable[FileTree]] | None = None,
-        account: RequestStats | None = None,
+        stats: RequestStats | None = None,
     ) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
@@ -128,7 +92,7 @@ class Files:
         for _ in range(_DELETE_ROUNDS):
             refused: BadRequestError | None = None
             try:
-                await self._caller.json(requests.delete(self._volume, path), account=account)
+                await self._pipeline.json(requests.delete(self._volume, path), stats=stats)
             except UnknownOutcomeError as error:
                 lost = error
             except NotFoundError:
@@ -142,7 +106,7 @@ class Files:
             else:
                 return
             try:
-                tree = await (self.list(account=account) if relist is None else relist())
+                tree = await (self.list(stats=stats) if relist is None else relist())
             except EMError:
                 break
             if not tree.is_known(path) or tree.unknown_below(path):
@@ -158,7 +122,7 @@ class Files:
         assert lost is not None
         raise lost
 
-    async def read(self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None) -> bytes:
+    async def read(self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
@@ -169,30 +133,28 @@ class Files:
         >>> await em.files.read("results/a.txt")
         b'hello\\n'
         """
-        return (await self.read_with_claims(path, account=account, expected_size=expected_size)).data
+        return (await self.read_with_claims(path, stats=stats, expected_size=expected_size)).data
 
     async def read_with_claims(
-        self, path: str, *, account: RequestStats | None = None, expected_size: int | None = None
+        self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None
     ) -> ReadFile:
-        """As `read`, with what the answer itself claims of the file.
+        """As `read`, with what the response itself claims of the file.
 
         >>> file = await em.files.read_with_claims("results/a.txt")
         >>> file.data, file.claims.size
         (b'hello\\n', 6)
         """
-
-        async def read(reply: Response) -> ReadFile:
-            content = Content(reply, self._limits, expected_size=expected_size)
-            parts: list[bytes] = []
-            while chunk := await content.receive():
-                parts.append(chunk)
-                if expected_size is None and content.size > self._limits.read_reply:
-                    raise self._too_large(path)
-            data = b"".join(parts)
-            verify_content(content, hashlib.sha256(data).hexdigest())
-            return ReadFile(data=data, claims=content.facts)
-
-        return await self._caller.run(requests.downlink(self._volume, path), read, account=account)
+        async for attempt in self._pipeline.attempts(requests.downlink(self._volume, path), stats=stats):
+            async with attempt as response:
+                content = FileContent(response, self._limits, expected_size=expected_size)
+                chunks: list[bytes] = []
+                while chunk := await content.receive():
+                    chunks.append(chunk)
+                    if expected_size is None and content.size > self._limits.read_reply:
+                        raise self._too_large(path)
+                data = b"".join(chunks)
+                content.verify(hashlib.sha256(data).hexdigest())
+        return ReadFile(data=data, claims=content.facts)
 
     def _too_large(self, path: str) -> TooLargeError:
         return TooLargeError(
@@ -215,20 +177,15 @@ class Files:
         b'hello\\n'
         """
         async with (
-            self._caller.open(requests.downlink(self._volume, path)) as reply,
-            aclosing(_verified(Content(reply, self._limits))) as chunks,
+            self._pipeline.open(requests.downlink(self._volume, path)) as response,
+            aclosing(_verified(FileContent(response, self._limits))) as chunks,
         ):
             yield chunks
 
 
-async def _verified(content: Content) -> AsyncGenerator[bytes, None]:
+async def _verified(content: FileContent) -> AsyncGenerator[bytes, None]:
     digest = hashlib.sha256()
     while chunk := await content.receive():
         digest.update(chunk)
         yield chunk
-    verify_content(content, digest.hexdigest())
-
-
-def verify_content(content: Content, sha256: str) -> None:
-    """Compare what came with what the answer itself announced; IntegrityError if they differ."""
-    verify(content.facts, size=content.size, sha256=sha256, listed_size=None, listed_tag=None, tag=None)
+    content.verify(digest.hexdigest())

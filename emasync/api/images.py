@@ -1,6 +1,6 @@
 """`em.images`: building, loading and listing Docker images on the EM.
 
-Owns: these three calls. May import caller and below.
+May import http and below.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from emasync.wire import requests, responses
 class Images:
     """The user's images. Built by `Client`; not meant to be made by hand."""
 
-    def __init__(self, caller: RequestPipeline, volume: requests.Volume) -> None:
-        self._caller = caller
+    def __init__(self, pipeline: RequestPipeline, volume: requests.Volume) -> None:
+        self._pipeline = pipeline
         self._volume = volume
 
     async def build(self, image: str, *, dockerfile: str, context: str = ".") -> None:
@@ -30,7 +30,7 @@ class Images:
         >>> [image.name for image in await em.images.list()]
         ['client1-echo', 'client1-hello']
         """
-        await self._caller.json(requests.build_image(self._volume, image, dockerfile=dockerfile, context=context))
+        await self._pipeline.json(requests.build_image(self._volume, image, dockerfile=dockerfile, context=context))
 
     async def load(self, image: str, *, tarfile: str) -> None:
         """Load an image from a tar in the volume (``em/pod/image/load``).
@@ -42,7 +42,7 @@ class Images:
         Traceback (most recent call last):
         ImageLoadError: POST em/pod/image/load (results/a.txt): refused (400) [IMAGE_LOAD_FAILED]: not an image tar
         """
-        await self._caller.json(requests.load_image(self._volume, image, tarfile=tarfile))
+        await self._pipeline.json(requests.load_image(self._volume, image, tarfile=tarfile))
 
     async def list(self) -> list[Image]:
         """The images this user may run (``em/pod/image/list``).
@@ -50,4 +50,4 @@ class Images:
         >>> await em.images.list()
         [Image(name='client1-echo')]
         """
-        return responses.images(await self._caller.json(requests.list_images(self._volume)))
+        return responses.images(await self._pipeline.json(requests.list_images(self._volume)))

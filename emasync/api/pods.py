@@ -1,32 +1,174 @@
-"""`em.pods`: running a pod and finding out how it fares.
+"""`em.pods`: running a pod, its status, and following a run to its end.
 
-Owns: these calls, and which run a watch without a handle means. May import watch, caller and below.
+Which run a status belongs to is decided in `run_tracker`. May import run_tracker, http and below.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
 
-from emasync.api.pod_watch import PodWatch, Polling
-from emasync.api.run_tracker import RunEvidence, RunTracker
-from emasync.errors import AuthError, EMError, UnknownOutcomeError
+from emasync.api.run_tracker import GRACE_S, RunEvidence, RunTracker, Step
+from emasync.errors import (
+    AuthError,
+    EMError,
+    PodFailedError,
+    PodVanishedError,
+    ProtocolError,
+    ServerError,
+    TimedOutError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from emasync.http.pipeline import RequestPipeline
-from emasync.model import Node, PodRun, PodStatus
+from emasync.model import Node, PodPhase, PodRun, PodStatus, safe
 from emasync.model.pods import run_duration_s
 from emasync.wire import requests, responses
 
+_OUTAGE: Final = (ProtocolError, ServerError, TimedOutError, UnreachableError)
 _OUTAGE_S: Final = 120.0
-_REMEMBERED: Final = 16  # runs whose evidence is kept
+_MAX_RUNS: Final = 16  # whose evidence is kept
 
 
 def _wall_clock() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """When to ask for the status. `rand` in [0, 1) spreads the requests of many watches: the interval is kept within
+    +-20 %. An outage shorter than `outage_s` is waited out."""
+
+    interval_s: float
+    outage_s: float
+    rand: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.interval_s) and self.interval_s > 0):
+            raise ValueError(f"interval must be a positive number of seconds, not {self.interval_s!r}")
+
+    async def pause(self) -> None:
+        """Sleep until the next request is due."""
+        await self.sleep(self.interval_s * (0.8 + 0.4 * self.rand()))
+
+
+class PodWatch(AsyncIterator[PodStatus]):
+    """Yields a status at once and on every change, until the pod has ended, vanished or can never start.
+
+    Only statuses that belong to the run are yielded. A watch that ends with PodPhase.NONE is of a pod that vanished.
+    Iterating raises UnknownOutcomeError when the run cannot be told from the one before it and must have ended by now,
+    PodVanishedError when another run took its place, and the error of an outage that is too long. No task runs behind
+    it: to stop, stop iterating.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[PodStatus]], *, tracker: RunTracker, polling: Polling) -> None:
+        self._look = look
+        self._tracker = tracker
+        self._polling = polling
+        self._answered_s: float | None = None  # the last answer, or the first request
+        self._shown: PodStatus | None = None
+        self._pause = False
+        self._step = Step.HOLD
+
+    def __aiter__(self) -> PodWatch:
+        return self
+
+    async def __anext__(self) -> PodStatus:
+        if (end := self._tracker.evidence.end) is not None and self._shown is None:
+            self._shown, self._step = end, Step.END  # seen by an earlier watch: nothing more will happen
+            return end
+        while self._step in (Step.HOLD, Step.SHOW):
+            if self._pause:
+                await self._polling.pause()
+            self._pause = True
+            status = await self._next_status()
+            self._step = self._tracker.observe(status, now_s=self._polling.clock())
+            if self._step in (Step.UNKNOWN, Step.REPLACED):
+                raise self._failure(status)
+            if self._step is not Step.HOLD and status != self._shown:
+                self._shown = status
+                return status
+        raise StopAsyncIteration
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last status may be that of an earlier run."""
+        return self._tracker.doubtful
+
+    def result(self) -> PodStatus:
+        """The last status of a watch that has ended, if the pod ended well; the error that says how it ended if not."""
+        status = self._shown
+        if status is None or self._step not in (Step.END, Step.VANISHED):
+            raise RuntimeError("the watch has not ended: iterate over it first")
+        if self._step is Step.VANISHED:
+            raise self._failure(status)
+        return judged(status, doubtful=self._tracker.doubtful)
+
+    async def end(self, *, timeout_s: float | None = None) -> PodStatus:
+        """Iterate to the end, then as `result`; TimedOutError after `timeout_s`."""
+        try:
+            with anyio.fail_after(timeout_s):
+                async for _ in self:
+                    pass
+        except TimeoutError as error:
+            if isinstance(error, EMError):
+                raise
+            tracker = self._tracker
+            raise TimedOutError(
+                f"{tracker.awaited} has not ended within {timeout_s:g} s ({tracker.last_seen}); it goes on on the EM",
+                phase="pod",
+            ) from None
+        return self.result()
+
+    async def _next_status(self) -> PodStatus:
+        """The next status that the EM answers with."""
+        if self._answered_s is None:
+            self._answered_s = self._polling.clock()
+        while True:
+            try:
+                status = await self._look()
+            except _OUTAGE:
+                if self._polling.clock() - self._answered_s >= self._polling.outage_s:
+                    raise
+                await self._polling.pause()
+            else:
+                self._answered_s = self._polling.clock()
+                return status
+
+    def _failure(self, status: PodStatus) -> UnknownOutcomeError:
+        tracker = self._tracker
+        if self._step is Step.VANISHED:
+            text = f"the EM has shown no pod for {GRACE_S:.0f} s though it was seen before; how it ended is unknown"
+            return PodVanishedError(f"{tracker.awaited} has vanished: {text}", pod=status)
+        if self._step is Step.REPLACED:
+            text = "the EM shows a pod with another start, of another run or restarted; how it ended is unknown"
+            return PodVanishedError(f"{tracker.awaited} was replaced: {text}", pod=status)
+        return UnknownOutcomeError(
+            f"{tracker.awaited} must have ended by now (its max_duration and 15 min are over), and no status of the EM "
+            f"can be told from that of the run before it ({tracker.last_seen}); how it ended is unknown"
+        )
+
+
+def judged(status: PodStatus, *, doubtful: bool = False) -> PodStatus:
+    """`status` if the pod succeeded; PodFailedError that says why it did not. `doubtful`: maybe an earlier run's."""
+    if status.succeeded:
+        return status
+    said = f": {safe(status.message)}" if status.message else ""
+    reason = safe(status.reason) if status.reason else "no reason given"
+    if status.phase is PodPhase.TERMINATED:
+        code = "without an exit code" if status.exit_code is None else f"with exit code {status.exit_code}"
+        raise PodFailedError(f"the pod ended {code} ({reason}){said}", pod=status)
+    doubt = f"; nothing else was shown for {GRACE_S:.0f} s, so this may be the earlier run's status" if doubtful else ""
+    raise PodFailedError(f"the pod cannot start ({reason}){said}{doubt}", pod=status)
 
 
 class Pods:
@@ -34,14 +176,14 @@ class Pods:
 
     def __init__(
         self,
-        caller: RequestPipeline,
+        pipeline: RequestPipeline,
         volume: requests.Volume,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
-        self._caller = caller
+        self._pipeline = pipeline
         self._volume = volume
         self._sleep = sleep
         self._clock = clock
@@ -75,7 +217,7 @@ class Pods:
         >>> run.image, run.node.value
         ('echo', 'GPU')
         """
-        call = requests.run_pod(
+        request = requests.run_pod(
             self._volume,
             image,
             node=node,
@@ -88,7 +230,7 @@ class Pods:
         )
         before = before if before is not None else await self._look_before()
         return await self._start(
-            call, self._asked_now(image, node, max_duration, before=before, scheduled_time=scheduled_time)
+            request, self._asked_now(image, node, max_duration, before=before, scheduled_time=scheduled_time)
         )
 
     @property
@@ -117,7 +259,7 @@ class Pods:
         >>> (await em.pods.status()).phase.value
         'none'
         """
-        return responses.pod_status(await self._caller.json(requests.pod_status(self._volume)))
+        return responses.pod_status(await self._pipeline.json(requests.pod_status(self._volume)))
 
     def watch(self, run: PodRun | None = None, *, interval: float = 2.0) -> PodWatch:
         """Yield the status of `run` at once and on every change, until the pod has ended or can never start.
@@ -182,13 +324,13 @@ class Pods:
             asked_monotonic_s=self._clock(),
         )
 
-    async def _start(self, call: requests.ApiRequest, run: PodRun) -> PodRun:
+    async def _start(self, request: requests.ApiRequest, run: PodRun) -> PodRun:
         try:
-            await self._caller.json(call)
+            await self._pipeline.json(request)
         except UnknownOutcomeError:
-            self._remember(run, replaces=False)  # it may never have arrived
+            self._record_run(run, replaces=False)  # it may never have arrived
             raise
-        return self._remember(run, replaces=True)
+        return self._record_run(run, replaces=True)
 
     async def _look_before(self) -> PodStatus | None:
         try:
@@ -198,7 +340,7 @@ class Pods:
         except EMError:
             return None
 
-    def _remember(self, run: PodRun, *, replaces: bool) -> PodRun:
+    def _record_run(self, run: PodRun, *, replaces: bool) -> PodRun:
         """Make `run` the one that was asked for last. If it `replaces`, the runs before it have been stopped by it."""
         if self._last_run is not None and run.before is not None:  # a look like any other: perhaps at that run's end
             now_s = self._clock()
@@ -218,5 +360,5 @@ class Pods:
         for known, evidence in reversed(self._evidence):
             if known == run:
                 return evidence
-        self._evidence = [*self._evidence[1 - _REMEMBERED :], (run, RunEvidence())]
+        self._evidence = [*self._evidence[1 - _MAX_RUNS :], (run, RunEvidence())]
         return self._evidence[-1][1]

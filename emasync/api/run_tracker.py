@@ -1,7 +1,6 @@
-"""Which run a pod status belongs to, and what follows from it: a pure decision for each look.
+"""Decides for each pod status which run it belongs to, and what follows: go on, show it, or end the watch.
 
-Owns: telling this run's statuses from those of an earlier run, when a pod counts as vanished, and how long a wait may
-last. May import model. Times of the EM are compared with each other only; the clock that is handed in bounds waits.
+Pure. Times of the EM are compared with each other only; the clock that is passed in bounds the waits. May import model.
 """
 
 from __future__ import annotations

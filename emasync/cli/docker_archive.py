@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 _MAX_JSON = 8 * 1024 * 1024
 ARCHITECTURE = "arm64"
-"""Of the EM's processors."""
+"""The architecture of the EM's processors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

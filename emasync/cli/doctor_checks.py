@@ -15,11 +15,11 @@ from typing import Any
 
 import anyio
 
-from emasync.api.files import Content, verify_content
 from emasync.cli.output import escape_name, size
 from emasync.cli.unretried_client import Answer, UnretriedClient
 from emasync.config import Limits
 from emasync.errors import AuthError, BusyError, EMError, NotFoundError, ServerError, TimedOutError, UnreachableError
+from emasync.http.response import FileContent
 from emasync.model import FileEntry, FileTree, Token
 from emasync.wire import requests
 from emasync.wire.content_tag import content_tag
@@ -230,12 +230,12 @@ class _Checks:
     async def _read(self, entry: FileEntry) -> bytes:
         token = await self._em.token()
         async with self._em.transport.send(requests.downlink(self._volume, entry.path), token=token.access) as reply:
-            content = Content(reply, Limits(), expected_size=entry.size)
+            content = FileContent(reply, Limits(), expected_size=entry.size)
             parts = []
             while chunk := await content.receive():
                 parts.append(chunk)
         data = b"".join(parts)
-        verify_content(content, hashlib.sha256(data).hexdigest())
+        content.verify(hashlib.sha256(data).hexdigest())
         return data
 
     async def concurrency(self) -> Finding:
@@ -246,10 +246,10 @@ class _Checks:
         return _row("concurrency", text)
 
     async def width(self) -> Finding:
-        width = await measure_concurrency(self._em, self._volume)
-        if width.refused is None:
-            return _row("width", f"at least {width.taken} calls at once; --workers {width.taken} is safe")
-        return _row("width", f"{width.taken} calls at once are taken, of {width.refused} some are refused")
+        limits = await measure_concurrency(self._em, self._volume)
+        if limits.refused is None:
+            return _row("width", f"at least {limits.accepted} calls at once; --workers {limits.accepted} is safe")
+        return _row("width", f"{limits.accepted} calls at once are taken, of {limits.refused} some are refused")
 
 
 _PAUSE_S, _PATIENCE_S = 0.5, 20.0
@@ -258,15 +258,14 @@ _ROUNDS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyLimits:
-    """`taken`: the most calls at once that the EM took; `refused`: the fewest of which it refused some, None if none
-    were."""
+    """`accepted`: the most calls at once that the EM accepted; `refused`: the fewest of which it refused some, if any."""
 
-    taken: int
+    accepted: int
     refused: int | None
 
 
 async def ask_until_free(em: UnretriedClient, call: requests.ApiRequest) -> Answer:
-    """Ask again while the EM is busy, for 20 s; then BusyError."""
+    """Send `call`, again and again while the EM is busy, for at most 20 s; then BusyError."""
     deadline = anyio.current_time() + _PATIENCE_S
     while True:
         try:
@@ -278,7 +277,7 @@ async def ask_until_free(em: UnretriedClient, call: requests.ApiRequest) -> Answ
 
 
 async def count_refused(em: UnretriedClient, volume: requests.Volume, count: int) -> int:
-    """How many of `count` calls at once the EM refuses as busy. One of them is a listing: it keeps the EM longest."""
+    """How many of `count` calls at once the EM refuses as busy. One of them is a listing, which takes longest."""
     await ask_until_free(em, requests.pod_status(volume))
     refused: list[EMError] = []
     failed: list[EMError] = []
@@ -301,17 +300,17 @@ async def count_refused(em: UnretriedClient, volume: requests.Volume, count: int
 
 
 async def measure_concurrency(em: UnretriedClient, volume: requests.Volume) -> ConcurrencyLimits:
-    """Twice as many calls at once in each round until some are refused, then the border between; at most 32 at once."""
-    taken, refused = 1, None
+    """Double the number of calls at once until some are refused (at most 32), then search the limit between."""
+    accepted, refused = 1, None
     for count in _ROUNDS:
         if await count_refused(em, volume, count):
             refused = count
             break
-        taken = count
-    while refused is not None and refused - taken > 1:
-        middle = (taken + refused) // 2
+        accepted = count
+    while refused is not None and refused - accepted > 1:
+        middle = (accepted + refused) // 2
         if await count_refused(em, volume, middle):
             refused = middle
         else:
-            taken = middle
-    return ConcurrencyLimits(taken=taken, refused=refused)
+            accepted = middle
+    return ConcurrencyLimits(accepted=accepted, refused=refused)

@@ -68,9 +68,9 @@ def declare(*names: str, default: Any = None, **settings: Any) -> Any:
     `TransferOptions`.
     """
     facts = {"keyword": settings.pop("keyword", None), "tuning": settings.pop("tuning", False)}
-    if settings.get("show_default"):
+    if default is not None:
         settings["default"] = default
-    elif default is None:
+    else:  # what click passes where an option without a default is not given
         default = False if settings.get("is_flag") else () if settings.get("multiple") else None
     return field(default=default, metadata={"option": option(*names, **settings), **facts})
 

@@ -57,7 +57,7 @@ def _edit(name: str, edit: Any, table: Mapping[str, Any] | None) -> Path:
         written: dict[str, Any] | None = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         written = None
-    if written != expected:  # multi-line strings, dotted keys, inline tables: the user's own hand
+    if written != expected:  # multi-line strings, dotted keys, inline tables: written by hand
         raise ValueError(f"profile {name!r} in {file} is written in a way emasync does not edit; change it by hand")
     _write(file, text)
     return file

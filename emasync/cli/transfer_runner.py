@@ -29,7 +29,7 @@ Confirm = Callable[[SyncSummary], Awaitable[bool]]
 
 
 class StartTransfer(Protocol):
-    """Makes the Transfer; it begins when it is entered."""
+    """Makes the Transfer, which begins when its context is entered."""
 
     def __call__(self, *, on_event: OnEvent, journal: Path | OptionalJournal | None, **more: Any) -> Transfer: ...
 

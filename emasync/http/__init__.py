@@ -1,11 +1,9 @@
-"""The only caller of aiohttp on the client's side: one request out, one answer in.
+"""Requests to one EM over HTTP: transport, log-in, retry, concurrency limiter and the pipeline that joins them.
 
-Owns: the session, request line and headers, time-outs by phase, the early answer to a body, and the border where every
-exception of aiohttp becomes one of ours. May import wire, config, model and errors.
-Knows nothing of tokens' lives, retries, the lock or files.
+The only user of aiohttp on the client's side. May import wire, config, model and errors; knows nothing of local files.
 """
 
-from emasync.http.base_url import check_base_url
+from emasync.http.endpoint import check_base_url
 from emasync.http.response import Response
 from emasync.http.transport import Transport
 from emasync.http.upload import Body

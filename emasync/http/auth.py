@@ -1,22 +1,26 @@
-"""One token, one shared lock, one log-in: however many tasks need it.
+"""Log-in: one token and one log-in at a time, however many tasks need it.
 
-Owns: when a token is fetched, refreshed and replaced. May import wire, config, model and errors.
-Knows nothing of requests or retries: it is given `exchange`, which sends one auth call and returns its JSON.
+`TokenStore` decides when a token is fetched, refreshed and replaced; `LoginSender` sends these requests, repeated by
+the retry table's row for log-ins. May import transport, retry, limiter and below; must not import pipeline.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 
+from emasync.config import RetryPolicy
 from emasync.errors import (
     AuthError,
     BadRequestError,
     BusyError,
+    EMError,
     ForbiddenError,
     NotFoundError,
     ProtocolError,
@@ -24,18 +28,79 @@ from emasync.errors import (
     TimedOutError,
     UnreachableError,
 )
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.retry import AttemptHistory, RetryAction, busy_backoff_s, busy_budget_spent, decide
+from emasync.http.transport import Transport
 from emasync.model import Token
 from emasync.wire import jwt, requests, responses
+from emasync.wire.requests import Kind
 
 _NO_REFRESH = (AuthError, BadRequestError, ForbiddenError, NotFoundError, ProtocolError, ServerError)
 _PASSING = (BusyError, ProtocolError, ServerError, TimedOutError, UnreachableError)
-_REST = 0.25  # of what is left of a token's life, after a renewal that failed
+_PAUSE = 0.25  # of what is left of a token's life: no renewal is tried for so long after one that failed
+_log = logging.getLogger("emasync")
+
+
+class LoginSender:
+    """Sends log-in and refresh requests. They need no permit of the limiter, since the EM's lock is not on them.
+
+    An EM that answers busy all the same has the limiter hold back other requests, too, and this one waits at least
+    until the limiter's backoff ends, within the busy budget of `policy`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        limiter: ConcurrencyLimiter,
+        policy: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = transport
+        self._limiter = limiter
+        self._policy = policy
+        self._sleep = sleep
+        self._rand = rand
+
+    async def send(self, request: requests.ApiRequest) -> Any:
+        """The JSON value that answers `request`; the last error when the retry table allows no more attempts."""
+        errors = refusals = 0
+        busy_s = 0.0
+        while True:
+            failure: EMError
+            try:
+                async with self._transport.send(request) as response:
+                    return await response.json()
+            except EMError as error:
+                failure = error
+            if isinstance(failure, BusyError):
+                refusals += 1
+                delay_s = self._busy_delay_s(failure, refusals)
+                busy_s += delay_s
+                if busy_s > self._policy.busy_timeout_s:
+                    raise busy_budget_spent(failure, waited_s=busy_s - delay_s)
+            else:
+                errors += 1
+                decision = decide(
+                    Kind.AUTH, failure, history=AttemptHistory(errors=errors), policy=self._policy, rand=self._rand()
+                )
+                if decision.next is not RetryAction.RETRY:
+                    raise failure
+                delay_s = decision.delay_s
+            _log.debug("%s: %s: sent again in %.1f s", request, type(failure).__name__, delay_s)
+            await self._sleep(delay_s)
+
+    def _busy_delay_s(self, error: BusyError, refusals: int) -> float:
+        self._limiter.on_busy_without_permit(error.retry_after_s, overloaded=error.status != 423)
+        own_s = busy_backoff_s(refusals, error, policy=self._policy, rand=self._rand())
+        return max(own_s, self._limiter.backoff_s)
 
 
 class TokenStore:
     """The token of one user on one EM. Never shows a secret in its repr.
 
-    `exchange` sends a call without a token, with the retry table's auth row, and returns the JSON reply.
+    `exchange` sends a request without a token and returns the JSON value that answers it (`LoginSender.send`).
     """
 
     def __init__(
@@ -53,7 +118,7 @@ class TokenStore:
         self._lock = anyio.Lock()
         self._token: Token | None = None
         self._denied: AuthError | None = None
-        self._rest_until = -math.inf
+        self._pause_until = -math.inf
 
     def __repr__(self) -> str:
         return f"<TokenStore of {self.username!r}>"
@@ -63,7 +128,7 @@ class TokenStore:
         will not live for another `needed_s` seconds.
 
         AuthError when the log-in is refused; that is final, and later calls raise it without asking the server again.
-        A cancelled caller leaves the lock to the next, who then logs in.
+        When a task is cancelled while it logs in, the next one that waits logs in.
         """
         if (token := self._token) is not None and self._fit(token, needed_s):
             return token
@@ -77,14 +142,14 @@ class TokenStore:
                 return await self._renew(token)
             except _PASSING:
                 if (left_s := token.remaining_s(self._clock()) or 0.0) > 0:
-                    self._rest_until = self._clock() + _REST * left_s  # due, but still good: not every call tries again
+                    self._pause_until = self._clock() + _PAUSE * left_s  # due, but still good
                     return token
                 raise
 
     def _fit(self, token: Token, needed_s: float) -> bool:
         now = self._clock()
-        resting = now < self._rest_until and (token.remaining_s(now) or 0.0) > 0
-        return resting or not token.is_due(now, needed_s=needed_s)
+        paused = now < self._pause_until and (token.remaining_s(now) or 0.0) > 0
+        return paused or not token.is_due(now, needed_s=needed_s)
 
     async def replace(self, refused: Token) -> Token:
         """A token other than `refused`, which the server answered with 401. Costs nothing if another task has already
@@ -92,7 +157,7 @@ class TokenStore:
         async with self._lock:
             if self._token is not None and self._token is not refused:
                 return self._token
-            self._token = None  # whoever comes while there is no new one must not send this one again
+            self._token = None  # nobody may send it again while there is no new one
             return await self._renew(refused)
 
     async def _renew(self, old: Token) -> Token:
@@ -107,7 +172,7 @@ class TokenStore:
         if self._denied is not None:
             raise AuthError(str(self._denied), call=self._denied.call, status=401, detail=self._denied.detail)
         try:
-            reply = await self._exchange(requests.log_in(self.username, self._password))
+            value = await self._exchange(requests.log_in(self.username, self._password))
         except AuthError as error:
             self._denied = AuthError(
                 f"the EM refuses the log-in of {self.username!r}: {error.detail or 'no reason given'}; "
@@ -117,12 +182,12 @@ class TokenStore:
                 detail=error.detail,
             )
         else:
-            return self._keep(reply)
+            return self._keep(value)
         raise self._denied
 
-    def _keep(self, reply: Any, *, refresh: str | None = None) -> Token:
-        access, newer = responses.tokens(reply)
-        self._rest_until = -math.inf
+    def _keep(self, value: Any, *, refresh: str | None = None) -> Token:
+        access, newer = responses.tokens(value)
+        self._pause_until = -math.inf
         self._token = Token(
             access=access,
             refresh=newer or refresh,

@@ -1,6 +1,6 @@
-"""A bandwidth limit: how long to wait before so many bytes may pass.
+"""A bandwidth limit, shared by all transfers of a client in one direction.
 
-Owns: the arithmetic, and one sleep. Imports nothing of emasync. Shared by all transfers of a client in one direction.
+Imports nothing of emasync.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-_BURST_S = 0.25  # what an idle link may make up for
+_BURST_S = 0.25  # of the rate, that an idle link may catch up on
 
 
-class Pace:
+class BandwidthLimit:
     """At most `rate` bytes a second on average, None for no limit; up to a quarter of a second's worth at once."""
 
     def __init__(
@@ -29,12 +29,12 @@ class Pace:
         self._free_at = clock()
 
     @property
-    def piece(self) -> int:
-        """Bytes that should pass at a time, so that no wait looks like a dead link: half a second's worth."""
+    def chunk(self) -> int:
+        """Bytes that should pass at a time, so that no wait looks like a stalled link: half a second's worth."""
         return 1 << 20 if self._rate is None else max(1, min(1 << 20, int(self._rate / 2)))
 
     def delay_s(self, size: int) -> float:
-        """Book `size` bytes; seconds until they may pass."""
+        """Reserve `size` bytes; returns the seconds until they may pass."""
         if self._rate is None:
             return 0.0
         now = self._clock()
@@ -42,6 +42,6 @@ class Pace:
         return max(0.0, self._free_at - now)
 
     async def take(self, size: int) -> None:
-        """Wait until `size` more bytes may pass. What was booked stays booked if it is cancelled."""
+        """Wait until `size` more bytes may pass; they stay reserved if the wait is cancelled."""
         if (delay := self.delay_s(size)) > 0:
             await self._sleep(delay)

@@ -1,7 +1,7 @@
-"""The one request path: token, gate, one send, and what the retry table says about its end.
+"""The request pipeline: token, permit, one request, and what the retry table says about its failure.
 
-Owns: the loop of attempts of a single call. May import auth, transport, retry, gate, wire and below.
-Knows nothing of files on disk or of many files; what a reply means is the reader's, which is handed in.
+Holds the loop of attempts of a single request. May import auth, transport, limiter, retry and below; knows nothing of
+files on disk or of many files. What a response means is decided by the caller, inside `async with attempt`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,30 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any
 
 import anyio
 
 from emasync.config import RetryPolicy
 from emasync.errors import AuthError, BusyError, EMError, UnknownOutcomeError, is_out_of_files
-from emasync.http import Body, Response, Transport
-from emasync.http.auth import TokenStore
-from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.auth import LoginSender, TokenStore
+from emasync.http.limiter.limiter import ConcurrencyLimiter, Permit
 from emasync.http.limiter.scheduler import Priority
-from emasync.http.retry import AttemptHistory, RetryAction, decide
+from emasync.http.response import Response
+from emasync.http.retry import AttemptHistory, RetryAction, RetryDecision, busy_budget_spent, decide
+from emasync.http.transport import Transport
+from emasync.http.upload import Body
 from emasync.model import Token
 from emasync.wire.requests import ApiRequest, Kind
 
-T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
 _ASSUMED_SECONDS_PER_BYTE = 1e-6  # of an upload, until one has shown how fast it goes
-_TELLING = 1024 * 1024  # bytes of an upload that says something about the next one's time
+_MEASURED_BYTES = 1024 * 1024  # an upload of this size or more says how long the next one will take
 _log = logging.getLogger("emasync")
 
 _HOW_TO_CHECK = {
@@ -43,51 +47,128 @@ _HOW_TO_CHECK = {
 
 @dataclass(slots=True)
 class RequestStats:
-    """What calls cost, counted by the request path, here and in `parent`: requests sent, seconds spent waiting for a
-    busy EM, failures, payload bytes `moved`. `error_budget`: how many failures all calls on this account may have."""
+    """What the requests of one transfer, or of one file of it, cost and share. All sums are added to `parent` too.
+
+    Counted: requests sent, seconds of waiting for a busy EM, failures, payload bytes. `error_budget`: how many failures
+    all these requests may have together. `sleep`: how they wait before they are sent again, None for the parent's way.
+    """
 
     parent: RequestStats | None = None
     error_budget: float = math.inf
     requests: int = 0
     busy_s: float = 0.0
     errors: int = 0
-    moved: int = 0
+    bytes_transferred: int = 0
+    sleep: Sleep | None = None
 
-    def charge(self, *, requests: int = 0, busy_s: float = 0.0, errors: int = 0, moved: int = 0) -> None:
+    def add(self, *, requests: int = 0, busy_s: float = 0.0, errors: int = 0, bytes_transferred: int = 0) -> None:
         """Add to the sums."""
         self.requests += requests
         self.busy_s += busy_s
         self.errors += errors
-        self.moved += moved
+        self.bytes_transferred += bytes_transferred
         if self.parent is not None:
-            self.parent.charge(requests=requests, busy_s=busy_s, errors=errors, moved=moved)
+            self.parent.add(requests=requests, busy_s=busy_s, errors=errors, bytes_transferred=bytes_transferred)
 
     @property
-    def spent(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether the error budget, here or in `parent`, is used up."""
-        return self.errors > self.error_budget or (self.parent is not None and self.parent.spent)
+        return self.errors > self.error_budget or (self.parent is not None and self.parent.exhausted)
+
+    @property
+    def retry_sleep(self) -> Sleep | None:
+        """The nearest `sleep` on the way up."""
+        return self.sleep or (self.parent.retry_sleep if self.parent is not None else None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _RequestState:
-    """One call's way through its attempts."""
+    """One request on its way through its attempts."""
 
-    call: ApiRequest
-    account: RequestStats
-    size: int = 0  # bytes of its body
+    request: ApiRequest
+    stats: RequestStats
+    body: Callable[[], Body] | None = None
+    size: int = 0  # bytes of that body
+    raise_shortage: bool = False
     errors: int = 0
     refused: int = 0
     busy_s: float = 0.0
-    waits: int = 0  # of a log-in that was told to come later
+    responses: int = 0
     token: Token | None = None
     unsent: bool = False  # there was no token to send it with
-    raise_shortage: bool = False
+    retry: RetryDecision | None = None  # what was decided after the last failure
+    succeeded: bool = False
+
+
+class Attempts:
+    """The attempts at one request, for ``async for``. It owns nothing: the loop may be left at any point."""
+
+    __slots__ = ("_pipeline", "_state")
+
+    def __init__(self, pipeline: RequestPipeline, state: _RequestState) -> None:
+        self._pipeline = pipeline
+        self._state = state
+
+    def __aiter__(self) -> Attempts:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        if self._state.succeeded:
+            raise StopAsyncIteration
+        return Attempt(self._pipeline, self._state)
+
+
+class Attempt:
+    """One response to a request: ``async with attempt as response``. Permit and connection are held by the block.
+
+    Entering sends the request until a response begins; failures before that are repeated as the retry table says. An
+    EMError that leaves the block is judged by the same table: swallowed if another attempt follows, else raised. The
+    waiting comes before the next sending, when neither permit nor connection is held.
+    """
+
+    __slots__ = ("_pipeline", "_repeated", "_resources", "_state", "number")
+
+    def __init__(self, pipeline: RequestPipeline, state: _RequestState, *, repeated: bool = True) -> None:
+        self.number = 0
+        """How many responses to the request have begun, this one included."""
+        self._pipeline = pipeline
+        self._state = state
+        self._repeated = repeated
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Response:
+        state, pipeline = self._state, self._pipeline
+        while True:
+            await pipeline._prepare(state)
+            try:
+                async with AsyncExitStack() as stack:
+                    response = await pipeline._send(state, stack)
+                    self._resources = stack.pop_all()
+                    state.responses += 1
+                    self.number = state.responses
+                    return response
+            except EMError as error:
+                if (final := pipeline._judge(state, error)) is not None:
+                    raise final from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        await self._resources.__aexit__(kind, error, trace)  # first: the transport takes secrets out of what passes it
+        if error is None:
+            self._state.succeeded = True
+        if not self._repeated or not isinstance(error, EMError):
+            return False
+        final = self._pipeline._judge(self._state, error)
+        if final is None or final is error:
+            return final is None
+        raise final from None
 
 
 class RequestPipeline:
-    """Sends calls of one user to one EM. All waiting (back-off, busy EM) happens here, and holds no connection."""
+    """Sends requests of one user to one EM. All waiting (backoff, busy EM) happens here, and holds no connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock, sleep and randomness are passed in
         self,
         transport: Transport,
         *,
@@ -95,189 +176,158 @@ class RequestPipeline:
         password: str,
         limiter: ConcurrencyLimiter,
         policy: RetryPolicy,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        sleep: Sleep = anyio.sleep,
         rand: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.tokens = TokenStore(username, password, exchange=self._exchange)
+        log_in = LoginSender(transport, limiter=limiter, policy=policy, sleep=sleep, rand=rand)
+        self.tokens = TokenStore(username, password, exchange=log_in.send)
         self._transport = transport
         self._limiter = limiter
         self._policy = policy
         self._sleep = sleep
         self._rand = rand
         self._clock = clock
-        self._s_byte = _ASSUMED_SECONDS_PER_BYTE
+        self._seconds_per_byte = _ASSUMED_SECONDS_PER_BYTE
 
-    def save_files(self) -> None:
-        """Open files have run short: close what only waits for a next call."""
-        self._transport.save_files()
+    def close_idle_connections(self) -> None:
+        """Open files have run short: close the connections that wait for a next request."""
+        self._transport.close_idle_connections()
 
-    async def run(
+    def attempts(
         self,
-        call: ApiRequest,
-        read: Callable[[Response], Awaitable[T]],
+        request: ApiRequest,
         *,
         body: Callable[[], Body] | None = None,
         size: int = 0,
-        account: RequestStats | None = None,
+        stats: RequestStats | None = None,
         raise_shortage: bool = False,
-    ) -> T:
-        """Send `call` until it is answered, and return what `read` makes of the reply.
+    ) -> Attempts:
+        """The attempts at `request` that the retry policy allows; the loop ends with the first block that succeeds.
 
-        `read` is called once per attempt, with a fresh reply; `body` makes a fresh body per attempt, of about `size`
-        bytes: the token is to live for as long as they will take. An EMError that either raises is judged like one of
-        the server's. UnknownOutcomeError when the request may have taken effect and repeating it could do harm: look
-        first. With `raise_shortage` an error that says that no more files can be opened here is raised at once: others
-        of this process must make room. Cancellation drops the connection.
+        ::
+
+            async for attempt in pipeline.attempts(request):
+                async with attempt as response:
+                    value = await response.json()
+
+        `body` makes a fresh body for each sending, of about `size` bytes: the token is to live for as long as they will
+        take. UnknownOutcomeError when the request may have taken effect and repeating it could do harm: look first.
+        With `raise_shortage` an error that says that no more files can be opened here is raised at once, so that others
+        of this process can make room. Cancellation drops the connection.
         """
-        story = _RequestState(call, account or RequestStats(), size=size, raise_shortage=raise_shortage)
-        while True:
-            failure: EMError
-            try:
-                async with AsyncExitStack() as stack:
-                    return await read(await self._send(stack, story, body))
-            except EMError as error:  # outside of the stack: the transport takes secrets out of what passes it
-                failure = error
-            await self._after(story, failure)
+        stats = stats or RequestStats()
+        state = _RequestState(request=request, stats=stats, body=body, size=size, raise_shortage=raise_shortage)
+        return Attempts(self, state)
 
-    async def json(self, call: ApiRequest, *, account: RequestStats | None = None) -> Any:
-        """`run` for a reply that is one JSON value."""
-        return await self.run(call, lambda reply: reply.json(), account=account)
+    async def json(self, request: ApiRequest, *, stats: RequestStats | None = None) -> Any:
+        """The JSON value that answers `request`, after as many attempts as the retry policy allows."""
+        async for attempt in self.attempts(request, stats=stats):
+            async with attempt as response:
+                value = await response.json()
+        return value
 
-    @asynccontextmanager
-    async def open(self, call: ApiRequest, *, account: RequestStats | None = None) -> AsyncIterator[Response]:
-        """Send `call` until its reply begins, and yield the reply. What happens to its body is not repeated."""
-        story = _RequestState(call, account or RequestStats())
-        async with AsyncExitStack() as opened:
-            while True:
-                failure: EMError
-                async with AsyncExitStack() as stack:
-                    try:
-                        reply = await self._send(stack, story, None)
-                    except EMError as error:
-                        failure = error
-                    else:
-                        opened.push_async_exit(stack.pop_all())
-                        break
-                await self._after(story, failure)
-            yield reply
+    def open(self, request: ApiRequest) -> Attempt:
+        """``async with pipeline.open(request) as response``: what fails before the response begins is repeated, what
+        fails in the block is raised."""
+        return Attempt(self, _RequestState(request=request, stats=RequestStats()), repeated=False)
 
-    async def probe(self, call: ApiRequest) -> bool:
-        """Whether the EM takes `call`, a cheap one, now; past the gate and without patience. False for 423, 429, 503.
+    async def probe(self, request: ApiRequest) -> bool:
+        """Whether the EM takes `request`, a cheap one, now: sent once and without a permit. False for 423, 429, 503.
 
-        Any other failure counts as taken: what it means is for the call that comes after it to find out.
+        Any other failure counts as taken: the real request that follows will find out what it means.
         """
         try:
             token = await self.tokens.get()
-            async with self._transport.send(call, token=token.access) as reply:
-                await reply.json()
+            async with self._transport.send(request, token=token.access) as response:
+                await response.json()
         except BusyError:
             return False
         except EMError:
             pass
         return True
 
-    async def _authorise(self, story: _RequestState, *, needed_s: float = 0.0) -> Token:
-        """A token to send at once. What fails here ends the call: the log-in had its own row of the table, and the
-        call itself was not sent."""
-        try:
-            story.token = await self.tokens.get(needed_s=needed_s)
-        except EMError:
-            story.unsent = True
-            raise
-        return story.token
+    async def _prepare(self, state: _RequestState) -> None:
+        """Do what was decided after the last failure: sleep, or replace the refused token."""
+        decision, state.retry = state.retry, None
+        if decision is None:
+            return
+        if decision.next is RetryAction.LOG_IN and state.token is not None:
+            await self.tokens.replace(state.token)
+        elif decision.next is RetryAction.RETRY:
+            await (state.stats.retry_sleep or self._sleep)(decision.delay_s)
 
-    async def _send(self, stack: AsyncExitStack, story: _RequestState, body: Callable[[], Body] | None) -> Response:
-        """One attempt. The gate and the connection stay open in `stack`."""
-        call = story.call
-        if call.kind is Kind.AUTH:  # the EM's lock is not on the log-in
-            story.account.charge(requests=1)
-            return await stack.enter_async_context(self._transport.send(call))
-        needed_s = story.size * self._s_byte
-        await self._authorise(story, needed_s=needed_s)  # a log-in holds no place in the gate
-        # a build or load, too: as the probe of a locked EM it would keep all others waiting for hours
-        bulk = call.long or call.kind in (Kind.UPLINK, Kind.DOWNLINK)
-        priority = Priority.BULK if bulk else Priority.SMALL
-        budget = self._policy.busy_timeout_s - story.busy_s
+    async def _authorise(self, state: _RequestState) -> Token:
+        """A token to send now. A failure here is final for the request, which was not sent: the log-in had its own row
+        of the retry table."""
         try:
-            permit = await stack.enter_async_context(self._limiter.acquire(priority, busy_budget_s=budget))
-        except BusyError as error:
-            story.busy_s += max(error.waited_s, budget)  # the gate gave up: so does the call
-            story.account.charge(busy_s=error.waited_s)
+            state.token = await self.tokens.get(needed_s=state.size * self._seconds_per_byte)
+        except EMError:
+            state.unsent = True
             raise
-        story.busy_s += permit.waited_s
-        story.account.charge(busy_s=permit.waited_s)
-        token = await self._authorise(story, needed_s=needed_s)  # again, at no cost unless it grew old in the wait
+        return state.token
+
+    async def _send(self, state: _RequestState, stack: AsyncExitStack) -> Response:
+        """Send the request once; `stack` holds permit and connection."""
+        await self._authorise(state)  # a log-in holds no permit
+        permit = await self._acquire(state, stack)
+        token = await self._authorise(state)  # again, at no cost unless the token grew old in the wait
         began = self._clock()
-        story.account.charge(requests=1)
+        state.stats.add(requests=1)
+        body = state.body() if state.body is not None else None
         try:
-            sending = self._transport.send(call, token=token.access, body=body() if body is not None else None)
-            reply = await stack.enter_async_context(sending)
+            response = await stack.enter_async_context(
+                self._transport.send(state.request, token=token.access, body=body)
+            )
         except BusyError as error:
             permit.on_busy(error.retry_after_s, overloaded=error.status != 423)
             raise
         permit.on_success()
-        if story.size >= _TELLING:
-            self._s_byte = (self._clock() - began) / story.size
-        return reply
+        if state.size >= _MEASURED_BYTES:
+            self._seconds_per_byte = (self._clock() - began) / state.size
+        return response
 
-    async def _after(self, story: _RequestState, error: EMError) -> None:
-        """Do what the table says; return to have the call sent again, or raise."""
-        call = story.call
+    async def _acquire(self, state: _RequestState, stack: AsyncExitStack) -> Permit:
+        """Wait for a permit within what is left of the busy budget."""
+        budget_s = self._policy.busy_timeout_s - state.busy_s
+        try:
+            permit = await stack.enter_async_context(
+                self._limiter.acquire(_priority(state.request), busy_budget_s=budget_s)
+            )
+        except BusyError as error:
+            state.busy_s += max(error.waited_s, budget_s)  # the limiter gave up: so does the request
+            state.stats.add(busy_s=error.waited_s)
+            raise
+        state.busy_s += permit.waited_s
+        state.stats.add(busy_s=permit.waited_s)
+        return permit
+
+    def _judge(self, state: _RequestState, error: EMError) -> EMError | None:
+        """None if the request is to be sent again after `error` (`state.retry` says how), else what to raise."""
+        request = state.request
         short = is_out_of_files(error)
-        if story.unsent or (short and story.raise_shortage):
-            raise error
+        if state.unsent or (short and state.raise_shortage):
+            return error
         if isinstance(error, AuthError):
-            story.refused += 1
+            state.refused += 1
         elif not isinstance(error, BusyError):
-            story.errors += 1
-            story.account.charge(errors=not short)  # that is no fault of the link's
-        spent = self._policy.retries + 1 if story.account.spent else 0
-        history = AttemptHistory(errors=max(story.errors, spent), refused=story.refused)
-        verdict = decide(call.kind, error, history=history, policy=self._policy, rand=self._rand())
-        _log.debug("%s: %s: %s", call, type(error).__name__, verdict.next)
-        if verdict.next is RetryAction.WAIT and call.kind is Kind.AUTH:
-            await self._wait_for_auth(story, error)
-        elif verdict.next is RetryAction.WAIT:
-            self._check_busy_budget(story, error)
-        elif verdict.next is RetryAction.RETRY:
-            await self._sleep(verdict.delay_s)
-        elif verdict.next is RetryAction.LOG_IN and story.token is not None:
-            await self.tokens.replace(story.token)
-        elif verdict.next in (RetryAction.RECONCILE, RetryAction.UNKNOWN):
-            check = _HOW_TO_CHECK.get(call.path, "list to see")
-            raise UnknownOutcomeError(
-                f"{call}: sent, but the answer was lost ({error}); it may have taken effect, {check}",
-                call=str(call),
-                cause=error,
-            ) from None
-        else:
-            raise error
+            state.errors += 1
+            state.stats.add(errors=not short)  # a shortage is no fault of the link
+        exhausted = self._policy.retries + 1 if state.stats.exhausted else 0
+        history = AttemptHistory(errors=max(state.errors, exhausted), refused=state.refused)
+        state.retry = decide(request.kind, error, history=history, policy=self._policy, rand=self._rand())
+        action = state.retry.next
+        _log.debug("%s: %s: %s", request, type(error).__name__, action)
+        if action is RetryAction.WAIT and state.busy_s >= self._policy.busy_timeout_s:
+            return busy_budget_spent(error, waited_s=state.busy_s)
+        if action in (RetryAction.RECONCILE, RetryAction.UNKNOWN):
+            check = _HOW_TO_CHECK.get(request.path, "list to see")
+            text = f"{request}: sent, but the answer was lost ({error}); it may have taken effect, {check}"
+            return UnknownOutcomeError(text, call=str(request), cause=error)
+        return error if action is RetryAction.STOP else None
 
-    def _check_busy_budget(self, story: _RequestState, error: EMError) -> None:
-        if story.busy_s >= self._policy.busy_timeout_s:
-            raise self._too_busy(story, error)
 
-    async def _wait_for_auth(self, story: _RequestState, error: EMError) -> None:
-        """A log-in that is told to wait has no gate to wait at: back off here, within the same budget."""
-        wish = error.retry_after_s if isinstance(error, BusyError) else None
-        step_s = min(self._policy.cap_s, self._policy.base_s * 2.0 ** min(story.waits, 16))
-        story.waits += 1
-        delay = max(step_s * (0.5 + self._rand()), min(wish or 0.0, self._policy.retry_after_cap_s))
-        if story.busy_s + delay > self._policy.busy_timeout_s:
-            raise self._too_busy(story, error)
-        story.busy_s += delay
-        story.account.charge(busy_s=delay)
-        await self._sleep(delay)
-
-    def _too_busy(self, story: _RequestState, error: EMError) -> BusyError:
-        return BusyError(
-            f"{error}; the EM stayed busy for {story.busy_s:.0f} s, which is all the busy budget allows",
-            call=error.call,
-            status=error.status,
-            detail=error.detail,
-            waited_s=story.busy_s,
-        )
-
-    async def _exchange(self, call: ApiRequest) -> Any:
-        return await self.json(call)
+def _priority(request: ApiRequest) -> Priority:
+    # a build or load is BULK, too: as the probe of a locked EM it would keep all others waiting for hours
+    bulk = request.long or request.kind in (Kind.UPLINK, Kind.DOWNLINK)
+    return Priority.BULK if bulk else Priority.SMALL

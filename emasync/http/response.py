@@ -1,7 +1,6 @@
-"""An answer whose body is still on the connection.
+"""A response whose body is still on the connection: read in chunks, as JSON, as a listing or as a file.
 
-Owns: reading it in pieces, as JSON or as an error's few bytes, and what counts as a stall or a cut.
-May import wire, config, model and errors, and aiohttp.
+What counts as a stall or a cut is decided here. May import wire, redaction, config, model and errors, and aiohttp.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import aiohttp
 import anyio.lowlevel
 
 from emasync.config import Limits, Timeouts
-from emasync.errors import EMError, ProtocolError, TimedOutError, UnreachableError
-from emasync.http.redaction import Secrets
+from emasync.errors import EMError, IntegrityError, ProtocolError, TimedOutError, UnreachableError
+from emasync.http.redaction import Redactor
 from emasync.model import FileTree, safe
-from emasync.wire.json_envelope import ResponseMetadata
+from emasync.wire.downlink import ResponseMetadata, open_decoder, verify
 from emasync.wire.json_parser import parse_text, utf8_decoder
 from emasync.wire.listing import ListingParser
 from emasync.wire.requests import ApiRequest
 from emasync.wire.responses import check_success
 
-_PIECE: Final = 64 * 1024  # bytes of an answer that are parsed before other tasks have their turn
+_SLICE: Final = 64 * 1024  # bytes of a listing that are parsed before other tasks run
 
 
 @dataclass(slots=True)
 class _Parsing:
-    """The body of an answer as far as it was read: its bytes, their bound, and what its beginning looks like."""
+    """A body as far as it was read: its bytes, their limit, and what its beginning looks like."""
 
     limit: int
     size: int = 0
@@ -38,42 +37,56 @@ class _Parsing:
 
 
 class Response:
-    """A 2xx answer whose body is still on the connection; valid inside the `send` block only."""
+    """A 2xx response whose body is still on the connection; valid inside the block that it was opened by only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the transport knows of the response
         self,
-        call: ApiRequest,
+        request: ApiRequest,
         response: aiohttp.ClientResponse,
         *,
         timeouts: Timeouts,
         limits: Limits,
-        secrets: Secrets,
+        redactor: Redactor,
         check_facts: Callable[[ResponseMetadata], None],
     ) -> None:
-        self.call = call
+        self.request = request
         self.check_facts = check_facts
-        """To be called with what a downlink's answer says of its file: UnreachableError if it is the answer to an
+        """To be called with what a downlink's response claims of its file: UnreachableError if it is the response to an
         earlier request."""
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._timeouts = timeouts
         self._limits = limits
-        self._secrets = secrets
-        self._moved = 0
+        self._redactor = redactor
+        self._received = 0
         self._waited_s = 0.0
 
     async def receive(self) -> bytes:
-        """The next piece of the body, up to a few 100 KiB; empty at its end. A stall, a drip or a cut raises; a body
-        that is shorter than its Content-Length, or lacks its last chunk, is a cut."""
+        """The next chunk of the body, up to a few 100 KiB; empty at its end.
+
+        TimedOutError for a body that stalls or drips, UnreachableError for one that is cut: shorter than its
+        Content-Length, or without its last chunk.
+        """
         clock = asyncio.get_running_loop().time
         began = clock()
-        chunk = await self._read()
-        self._moved += len(chunk)
-        self._waited_s += clock() - began  # only waiting counts, not the time the reader takes for what it got
+        failure: EMError | None = None
+        try:
+            async with asyncio.timeout(self._timeouts.stall_s):
+                chunk = await self._response.content.readany()
+        except TimeoutError:
+            failure = self._stalled(f"nothing for {self._timeouts.stall_s:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._cut(reason_of(error))
+        except RuntimeError as error:  # aiohttp's stream, when its parser gave up the connection between two reads
+            failure = self._cut(str(error))
+        if failure is not None:
+            raise failure  # outside of the handlers: aiohttp's own exceptions carry the Authorization header
+        self._received += len(chunk)
+        self._waited_s += clock() - began  # only waiting counts, not the time that the reader takes
         if self._waited_s >= self._timeouts.low_speed_window_s:
-            if chunk and self._moved < self._waited_s * self._timeouts.low_speed_bytes_s:
-                raise self._stalled(f"only {self._moved} bytes in {self._waited_s:.0f} s")
-            self._moved, self._waited_s = 0, 0.0
+            if chunk and self._received < self._waited_s * self._timeouts.low_speed_bytes_s:
+                raise self._stalled(f"only {self._received} bytes in {self._waited_s:.0f} s")
+            self._received, self._waited_s = 0, 0.0
         return chunk
 
     async def json(self) -> Any:
@@ -86,7 +99,7 @@ class Response:
                 text += decode(chunk)
             text += decode(b"", final=True)
             value = parse_text(text)
-            self._secrets.learn_from(self.call, value)
+            self._redactor.register_response(self.request, value)
             value = self._redacted(text, value)
             check_success(value)
             return value
@@ -98,8 +111,8 @@ class Response:
         reader = ListingParser(self._limits, only=only, redact=self._redacted)
         with self._parsing(self._limits.listing_reply) as parsing:
             while chunk := await self._next(parsing):
-                for start in range(0, len(chunk), _PIECE):
-                    reader.feed(chunk[start : start + _PIECE])
+                for start in range(0, len(chunk), _SLICE):
+                    reader.feed(chunk[start : start + _SLICE])
                     await anyio.lowlevel.checkpoint()
             for tree in reader.finish():
                 if tree is not None:
@@ -108,7 +121,7 @@ class Response:
         raise AssertionError("a listing is read to its end, or an error")
 
     async def _next(self, parsing: _Parsing) -> bytes:
-        """`receive`, within the bound of what is parsed."""
+        """`receive`, within the limit of what is parsed."""
         chunk = await self.receive()
         if not parsing.size and chunk[:64].lstrip()[:1] == b"<":
             parsing.hint = " (an HTML page: is the base URL right?)"
@@ -119,53 +132,83 @@ class Response:
 
     @contextmanager
     def _parsing(self, limit: int) -> Iterator[_Parsing]:
-        """The parsers' own errors say what is wrong with a text; here they also say with which."""
+        """Has the parsers' errors name the request whose response they are about."""
         parsing = _Parsing(limit=limit)
         encoding = self.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
-            raise ProtocolError(f"{self.call}: the answer is compressed ({safe(encoding)}) although not asked to be")
+            raise ProtocolError(f"{self.request}: the answer is compressed ({safe(encoding)}) although not asked to be")
         try:
             yield parsing
         except ProtocolError as error:
             said = f" ({safe(error.detail, limit=200)})" if error.detail else ""
-            text = f"{self.call}: {error}{said}{parsing.hint}"
-            raise ProtocolError(text, call=str(self.call), detail=error.detail) from None
+            text = f"{self.request}: {error}{said}{parsing.hint}"
+            raise ProtocolError(text, call=str(self.request), detail=error.detail) from None
 
     def _redacted(self, text: str, value: Any) -> Any:
         """`value`, which was parsed from `text`, without secrets."""
-        return self._secrets.clean(value) if self._secrets.repeated_in(self.call, text) else value
+        return self._redactor.redact(value) if self._redactor.is_repeated_in(self.request, text) else value
 
     async def error_body(self) -> bytes:
-        """Up to the limit of an error's body; what cannot be read of it is left out, the status says enough."""
+        """The body of an error, up to its limit; what cannot be read is left out, since the status says enough."""
         body = b""
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                while len(body) < self._limits.error_reply and (chunk := await self._read()):
+                while len(body) < self._limits.error_reply and (chunk := await self.receive()):
                     body += chunk
         except (EMError, TimeoutError):
             pass
         return body[: self._limits.error_reply]
 
-    async def _read(self) -> bytes:
-        failure: EMError
-        try:
-            async with asyncio.timeout(self._timeouts.stall_s):
-                return await self._response.content.readany()
-        except TimeoutError:
-            failure = self._stalled(f"nothing for {self._timeouts.stall_s:g} s")
-        except (aiohttp.ClientError, OSError) as error:
-            why = safe(reason_of(error), limit=200)
-            failure = self._cut(why)
-        except RuntimeError as error:  # aiohttp's stream, when its parser gave up the connection between two reads
-            failure = self._cut(safe(str(error), limit=200))
-        raise failure
-
     def _cut(self, why: str) -> UnreachableError:
-        return UnreachableError(f"{self.call}: the answer was cut: {why}", call=str(self.call), sent=True)
+        return UnreachableError(
+            f"{self.request}: the answer was cut: {safe(why, limit=200)}", call=str(self.request), sent=True
+        )
 
     def _stalled(self, what: str) -> TimedOutError:
         return TimedOutError(
-            f"{self.call}: the answer stalled: {what}", call=str(self.call), phase="receive", sent=True
+            f"{self.request}: the answer stalled: {what}", call=str(self.request), phase="receive", sent=True
+        )
+
+
+class FileContent:
+    """The decoded bytes of one downlink, as they arrive. After the end `facts` are the server's claims (size, SHA-256)
+    and `size` is what came. Only the form of the body is verified: that it is whole and well-formed.
+
+    `expected_size` (from a listing) bounds it: IntegrityError once it runs past that by more than `Limits.overrun`.
+    Without it, it may be of any size; what is held beside the file's bytes is bounded in any case (`EnvelopeDecoder`).
+    """
+
+    __slots__ = ("_bound", "_decoder", "_response", "facts", "size")
+
+    def __init__(self, response: Response, limits: Limits, *, expected_size: int | None = None) -> None:
+        self._response = response
+        self._decoder = open_decoder(response.headers, limits)
+        self._bound = None if expected_size is None else expected_size + limits.overrun
+        self.size = 0
+        self.facts = ResponseMetadata()
+
+    async def receive(self) -> bytes:
+        """The next chunk of the file, never empty before the end; then empty, and `facts` are known."""
+        while chunk := await self._response.receive():
+            if data := self._decoder.feed(chunk):
+                self.size += len(data)
+                if self._bound is not None and self.size > self._bound:
+                    raise self._overrun(self._bound)
+                return data
+        self.facts = self._decoder.finish()
+        self._response.check_facts(self.facts)
+        return b""
+
+    def verify(self, sha256: str) -> None:
+        """Compare what came, of this SHA-256 (hex), with the server's claims; IntegrityError if they differ."""
+        verify(self.facts, size=self.size, sha256=sha256, listed_size=None, listed_tag=None, tag=None)
+
+    def _overrun(self, bound: int) -> IntegrityError:
+        request = self._response.request
+        return IntegrityError(
+            f"{request} ({request.subject}): the answer runs past {bound} bytes, more than the listed size allows",
+            expected=f"at most {bound}",
+            actual=f"more than {self.size}",
         )
 
 

@@ -1,7 +1,6 @@
-"""The retry table: what to do after a call failed, decided without waiting.
+"""The retry table: what to do after a request failed, decided without waiting.
 
-Owns: which failure of which kind of call is repeated, when, and when it is not. May import errors, config and
-`wire.calls.Kind`. Knows nothing of clocks or requests: counts and a random number are passed in.
+Pure: counts and a random number are passed in. May import errors, config and `wire.requests.Kind`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from emasync.errors import AuthError, BusyError, EMError, IntegrityError, Protoc
 from emasync.errors import UnreachableError as Unreachable
 from emasync.wire.requests import Kind
 
-_SERVER_TRIES = 3  # for a 500, or an answer that makes no sense, where repeating is harmless
+_SERVER_TRIES = 3  # after a 500 or an unusable response, where repeating is harmless
 _IDEMPOTENT = frozenset({Kind.READ, Kind.DOWNLINK})
 
 
 class RetryAction(StrEnum):
-    """What to do now."""
+    """What to do after a failure."""
 
     RETRY = "retry"  # send it again after delay_s
     WAIT = "wait"  # the EM is busy: send it again when it is not; costs no retry
@@ -39,8 +38,8 @@ class RetryDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptHistory:
-    """What a call has been through, this failure included. `errors` counts failures other than busy and 401;
-    `refused` counts 401 answers to fresh tokens."""
+    """The failures of one request so far, the last one included. `errors` counts those other than busy and 401,
+    `refused` counts 401 responses to fresh tokens."""
 
     errors: int = 0
     refused: int = 0
@@ -49,11 +48,11 @@ class AttemptHistory:
 def decide(kind: Kind, error: EMError, *, history: AttemptHistory, policy: RetryPolicy, rand: float) -> RetryDecision:
     """The row of the table for `kind` and `error`. `rand` in [0, 1) gives the jitter."""
     decision = _row(kind, error, history=history, delay=backoff_s(history.errors, policy=policy, rand=rand))
-    spent = history.errors > policy.retries
-    return RetryDecision(next=RetryAction.STOP) if spent and decision.next is RetryAction.RETRY else decision
+    exhausted = history.errors > policy.retries
+    return RetryDecision(next=RetryAction.STOP) if exhausted and decision.next is RetryAction.RETRY else decision
 
 
-def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -> RetryDecision:
+def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -> RetryDecision:  # noqa: C901 - the retry table, one case after the other
     if isinstance(error, BusyError):
         return RetryDecision(next=RetryAction.WAIT)
     if isinstance(error, AuthError):
@@ -80,7 +79,7 @@ def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -
 
 
 def arrived(error: EMError) -> bool:
-    """Whether the request may have taken effect although no good answer came."""
+    """Whether the request may have taken effect although no usable response came."""
     if isinstance(error, Unreachable | TimedOutError):
         return error.sent
     return isinstance(error, ServerError | ProtocolError | IntegrityError) and not _redirect(error)
@@ -89,6 +88,23 @@ def arrived(error: EMError) -> bool:
 def backoff_s(errors: int, *, policy: RetryPolicy, rand: float) -> float:
     """Full jitter: anything up to base x 2^(errors-1), capped."""
     return rand * min(policy.cap_s, policy.base_s * 2.0 ** max(0, min(errors, 32) - 1))
+
+
+def busy_backoff_s(refusals: int, error: BusyError, *, policy: RetryPolicy, rand: float) -> float:
+    """The wait of a request without a permit after its n-th refusal; longer if the server asks for it."""
+    step_s = min(policy.cap_s, policy.base_s * 2.0 ** min(refusals - 1, 16))
+    return max(step_s * (0.5 + rand), min(error.retry_after_s or 0.0, policy.retry_after_cap_s))
+
+
+def busy_budget_spent(error: EMError, *, waited_s: float) -> BusyError:
+    """The error of a request that waited for a busy EM as long as its budget allows."""
+    return BusyError(
+        f"{error}; the EM stayed busy for {waited_s:.0f} s, which is all the busy budget allows",
+        call=error.call,
+        status=error.status,
+        detail=error.detail,
+        waited_s=waited_s,
+    )
 
 
 def _action_for_ambiguous_failure(kind: Kind) -> RetryAction:

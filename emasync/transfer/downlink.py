@@ -1,25 +1,23 @@
-"""One file down: request, decode, save, verify, put in place.
+"""Bring one file from the EM to disk: request, decode, write, verify, put in place.
 
-Owns: the way of a single downlink and its Outcome. May import link, plan, disk, endpoints and below.
-Knows nothing of the other files, but for one shared listing it may ask to be made anew.
+May import context, plan, api, disk and below; must not import engine. Knows nothing of the other files of a transfer,
+but for a shared listing that it may ask to be made anew.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emasync.api.files import Content
 from emasync.config import MIB
 from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, WriteTarget, exists, open_writer
 from emasync.errors import EMError, IntegrityError
-from emasync.http import Response
 from emasync.http.pipeline import RequestStats
+from emasync.http.response import FileContent
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
-from emasync.transfer.chunk_buffer import ChunkBuffer
 from emasync.transfer.context import TransferContext
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.options import TransferOptions
@@ -30,118 +28,224 @@ from emasync.transfer.verification import TagState
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 
-_BATCH = MIB // 2  # what goes to the file threads at a time; a file has two such buffers
-_TRIES = 3  # against as many listings: as often as the retry table lets an answer contradict its own checksum
+_BATCH = MIB // 2  # bytes that are handed to the file threads at a time; a file has two such buffers
+_TRIES = 3  # against as many listings: as often as the retry table lets a response contradict its own checksum
+_RECYCLED_BLOCK = 4 * 1024 * 1024
+"""Blocks up to this size are to come from memory that was used before. glibc takes fresh pages for each block of more
+than 128 KiB, as every piece off a socket is, until it has seen a larger one freed; then it keeps twice that much. Their
+first touch was a fifth of the processor time of a large downlink."""
 
 
-@dataclass(slots=True)
+class ChunkBuffer:
+    """Gathers chunks of any size into batches of `size` bytes; with 0 every chunk passes as it is.
+
+    Two buffers take turns: one is filled while the other is written and hashed. Both are kept, for fresh memory costs
+    more than a copy.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        if size:
+            bytes(_RECYCLED_BLOCK)  # never touched; freed at once, which is what tells glibc
+        self._filling = memoryview(bytearray(size))
+        self._resting: memoryview | None = None
+        self._filled = 0
+
+    def add(self, data: bytes) -> Iterator[bytes | memoryview]:
+        """Take `data`; yields the batches that it fills. A batch is valid until the next but one is asked for."""
+        if not self._size:
+            yield data
+            return
+        left = memoryview(data)
+        while left:
+            taken = min(self._size - self._filled, len(left))
+            self._filling[self._filled : self._filled + taken] = left[:taken]
+            self._filled += taken
+            left = left[taken:]
+            if self._filled == self._size:
+                full = self._filling
+                self._filling = self._resting if self._resting is not None else memoryview(bytearray(self._size))
+                self._resting, self._filled = full, 0
+                yield full
+
+    def remainder(self) -> memoryview:
+        """The rest, which does not fill a batch; perhaps empty."""
+        return self._filling[: self._filled]
+
+
+@dataclass(frozen=True, slots=True)
 class _ReceivedFile:
-    """What one answer brought: a whole file, verified against what the answer itself claims, not yet in place."""
+    """A whole file, verified against what its response claims, not yet in place."""
 
-    save: FileWriter | BufferedFileWriter
+    writer: FileWriter | BufferedFileWriter
     facts: ResponseMetadata
 
 
-class FileDownlink:
-    """Brings files below `into`. `relist` gives a listing made after it is called."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlacedFile:
+    """A file under its final name; `listed_tag` is of the listing that it was compared with."""
 
-    def __init__(
+    saved: Saved
+    verified: Verified
+    listed_tag: int | None
+
+
+class FileDownlink:
+    """Brings single files of one transfer to the folder `into`; all workers share it.
+
+    `relist` returns a listing that was begun after the call.
+    """
+
+    def __init__(  # noqa: PLR0913 - what one worker of a transfer is given
         self,
-        link: TransferContext,
+        context: TransferContext,
         options: TransferOptions,
         *,
         into: Path,
-        pin: RootGuard,
+        root_guard: RootGuard,
         relist: Callable[[], Awaitable[FileTree]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
+        self._context = context
         self._options = options
         self._into = into
-        self._pin = pin
-        self._before = prefix(into)
+        self._root_guard = root_guard
         self._relist = relist
         self._clock = clock
 
-    async def run(self, item: DownlinkItem, account: RequestStats) -> FileResult:
-        """The end of one file; errors of the server and of the disk become a failed Outcome.
+    async def run(self, item: DownlinkItem, stats: RequestStats) -> FileResult:
+        """Bring `item` to disk under its final name; errors of the server and of the disk become a failed Outcome.
 
-        Cancellation removes the temporary file, and returns when that is done.
+        Cancellation removes the temporary file before it propagates.
         """
-        mine = RequestStats(parent=account)
+        own = RequestStats(parent=stats)
         began = self._clock()
-        place = self._before + item.local_path
-        state, reason, error, saved, how = OutcomeState.DONE, None, None, None, Verified.NONE
-        listed_tag: int | None = None
+        placed: _PlacedFile | None = None
+        state, reason, error = OutcomeState.DONE, None, None
         try:
-            if self._options.overwrite != "replace" and await self._there(item):
-                if self._options.overwrite == "error":
-                    text = f"{safe(place)} exists; overwrite='replace' or 'skip' decides what to do with it"
-                    raise FileExistsError(text)
-                state, reason = OutcomeState.SKIPPED, "a file of this name is there"
-            else:
-                saved, how, listed_tag = await self._fetch(item, mine)
+            await self._check_overwrite(item)
+            placed = await self._download(item, own)
         except (EMError, OSError) as failure:
-            if isinstance(failure, FileExistsError) and self._options.overwrite == "skip":  # it appeared meanwhile
+            if isinstance(failure, FileExistsError) and self._options.overwrite == "skip":
                 state, reason = OutcomeState.SKIPPED, "a file of this name is there"
             else:
                 state, error = OutcomeState.FAILED, failure
         outcome = Outcome(
             path=item.remote,
-            place=place,
+            place=prefix(self._into) + item.local_path,
             direction=Direction.DOWNLINK,
             state=state,
-            bytes=saved.size if saved else 0,
-            sha256=saved.sha256 if saved else None,
-            verified=how,
-            attempts=mine.requests,
+            bytes=placed.saved.size if placed else 0,
+            sha256=placed.saved.sha256 if placed else None,
+            verified=placed.verified if placed else Verified.NONE,
+            attempts=own.requests,
             seconds=self._clock() - began,
-            busy_seconds=mine.busy_s,
+            busy_seconds=own.busy_s,
             reason=reason,
             error=error,
         )
-        if saved is None:
+        if placed is None:
             return FileResult(outcome=outcome)
-        return FileResult(outcome=outcome, tag=saved.tag, listed_tag=listed_tag, facts=saved.facts)
+        saved = placed.saved
+        return FileResult(outcome=outcome, tag=saved.tag, listed_tag=placed.listed_tag, facts=saved.facts)
 
-    async def _there(self, item: DownlinkItem) -> bool:
-        return await exists(self._link.threads, self._into, item.local_path)
+    async def _check_overwrite(self, item: DownlinkItem) -> None:
+        """FileExistsError if a file is there and may not be replaced: nothing is requested then."""
+        if self._options.overwrite != "replace" and await exists(self._context.threads, self._into, item.local_path):
+            local_path = safe(prefix(self._into) + item.local_path)
+            raise FileExistsError(f"{local_path} exists; overwrite='replace' or 'skip' decides what to do with it")
 
-    async def _fetch(self, item: DownlinkItem, account: RequestStats) -> tuple[Saved, Verified, int | None]:
-        """Fetch until what came is also what a listing shows, a fresh one if need be; then put it in place.
-
-        Also the tag of the listing that the bytes were compared with.
-        """
+    async def _download(self, item: DownlinkItem, stats: RequestStats) -> _PlacedFile:
+        """Receive the file until it is also what a listing shows, a fresh one if need be; then put it in place."""
         entry = item.entry
-        for remaining in reversed(range(_TRIES)):
-            async with AsyncExitStack() as kept:
-                landed: _ReceivedFile | None = None
+        for tries_left in reversed(range(_TRIES)):
+            async with AsyncExitStack() as temporary:
+                received: _ReceivedFile | None = None
                 try:
-                    landed = await self._receive(item, entry, kept, account)
-                    how = self._verify(landed, entry)
+                    received = await self._receive(item, entry, temporary, stats)
+                    verified = self._verify(received, entry)
                 except IntegrityError as error:
                     fresh = await self._entry_again(item, entry, error)
-                    agreed = await self._settle_mismatch(landed, entry, fresh, account) if landed is not None else None
+                    agreed = await self._settle_mismatch(received, entry, fresh, stats) if received else None
                     if agreed is None:
-                        if not remaining or (landed is None and fresh == entry):
+                        if not tries_left or (received is None and fresh == entry):
                             raise self._with_advice(error) from None
                         self._options.notify(
                             Retrying(direction=Direction.DOWNLINK, paths=(item.remote,), reason=str(error))
                         )
                         entry = fresh
                         continue
-                    how, entry = agreed, fresh
-                assert landed is not None
-                save = landed.save
-                await save.commit()
-                self._options.notify(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=how))
-                saved = Saved(size=save.size, sha256=save.sha256, tag=save.tag, facts=save.facts)
-                return saved, how, entry.content_tag if entry else None
+                    verified, entry = agreed, fresh
+                assert received is not None
+                writer = received.writer
+                await writer.commit()
+                self._options.notify(Confirmed(direction=Direction.DOWNLINK, path=item.remote, verified=verified))
+                saved = Saved(size=writer.size, sha256=writer.sha256, tag=writer.tag, facts=writer.facts)
+                return _PlacedFile(saved=saved, verified=verified, listed_tag=entry.content_tag if entry else None)
         raise AssertionError("the last round returns or raises")
 
+    async def _receive(
+        self, item: DownlinkItem, entry: FileEntry | None, temporary: AsyncExitStack, stats: RequestStats
+    ) -> _ReceivedFile:
+        """One whole response in a temporary file, which lives as long as `temporary`; each attempt has a new one."""
+        size = entry.size if entry else None
+        request = requests.downlink(self._context.volume, item.remote)
+        async for attempt in self._context.pipeline.attempts(request, stats=stats, raise_shortage=True):
+            async with attempt as response:
+                await temporary.aclose()  # the temporary file of an attempt that failed
+                self._options.notify(
+                    Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt.number)
+                )
+                writer = await self._open_writer(item, size, temporary)
+                content = FileContent(response, self._context.settings.limits, expected_size=size)
+                try:
+                    await self._write(content, writer, item, size)
+                finally:
+                    stats.add(bytes_transferred=content.size)
+                self._check_claims(content.facts, writer)
+        return _ReceivedFile(writer, content.facts)
+
+    async def _open_writer(
+        self, item: DownlinkItem, size: int | None, temporary: AsyncExitStack
+    ) -> FileWriter | BufferedFileWriter:
+        """A small file waits in memory until it is verified: `FileContent` lets it come no larger than was listed."""
+        target = WriteTarget(
+            root=self._into,
+            path=item.local_path,
+            overwrite=self._options.overwrite,
+            durable=self._context.settings.durable,
+            root_guard=self._root_guard,
+            unchanged=item.unchanged,
+        )
+        if size is not None and size <= SMALL:
+            return BufferedFileWriter(self._context.threads, target)
+        writer = await temporary.enter_async_context(open_writer(self._context.threads, target))
+        if size:
+            await writer.check_space(size)
+        return writer
+
+    async def _write(
+        self, content: FileContent, writer: FileWriter | BufferedFileWriter, item: DownlinkItem, size: int | None
+    ) -> None:
+        buffer = ChunkBuffer(_BATCH if isinstance(writer, FileWriter) else 0)
+        observed = self._options.on_event is not None
+        while data := await content.receive():
+            await self._context.down.take(len(data))
+            for batch in buffer.add(data):
+                await writer.write(batch)
+            if observed:
+                self._options.notify(
+                    Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size)
+                )
+        if remainder := buffer.remainder():
+            await writer.write(remainder)
+        await writer.finish()
+
     async def _entry_again(self, item: DownlinkItem, entry: FileEntry | None, error: IntegrityError) -> FileEntry:
-        """What a listing made now says of the file: it may have changed since the one before. Where that does not tell,
-        what was known stays. `error` where nothing can be compared: nothing was known, or it is no longer there."""
+        """The file's entry in a listing made now, for it may have changed since; `entry` where that listing is silent.
+
+        Raises `error` where nothing can be compared: nothing was listed before, or the file is no longer there.
+        """
         if entry is None or self._options.verify == "none":
             raise error
         tree = await self._relist()
@@ -151,122 +255,59 @@ class FileDownlink:
         return fresh
 
     async def _settle_mismatch(
-        self, landed: _ReceivedFile, entry: FileEntry | None, fresh: FileEntry, account: RequestStats
+        self, received: _ReceivedFile, entry: FileEntry | None, fresh: FileEntry, stats: RequestStats
     ) -> Verified | None:
-        """How the bytes that `entry` contradicts are proved all the same, or None: they are to be fetched again.
+        """How the bytes that `entry` contradicts are verified all the same; None if the file is to be received again.
 
-        The listing made after them (`fresh`) shows them. Or their own SHA-256 proves them, and this server's tags are
-        not confirmed: that they follow another rule takes evidence of several files, each listed alike before and
-        after.
+        Either `fresh`, listed after they were received, agrees with them. Or their own SHA-256 verifies them, and this
+        server's tags are not confirmed: the evidence that they follow another rule takes several files, each listed
+        alike before and after it was read.
         """
         try:
-            return self._verify(landed, fresh)
+            return self._verify(received, fresh)
         except IntegrityError:
             pass
-        tags = self._link.tags
-        if landed.facts.sha256 is None or fresh != entry or fresh.size != landed.save.size:
+        tags = self._context.tags
+        if received.facts.sha256 is None or fresh != entry or fresh.size != received.writer.size:
             return None
         tags.mismatch(fresh.path)
         if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
-                others = [one for one in await self._relist() if one.path != fresh.path]
-                await probe_tags(self._link, others, account=account, relist=self._relist)
+                others = [other for other in await self._relist() if other.path != fresh.path]
+                await probe_tags(self._context, others, stats=stats, relist=self._relist)
         return None if tags.confirmed else Verified.SHA256
 
     def _with_advice(self, error: IntegrityError) -> IntegrityError:
-        """`error` of a file that was fetched as often as is sensible; it says what to do where tags are in doubt."""
-        if self._link.tags.confirmed or self._options.verify != "content":
+        """`error` of a file that was received as often as is sensible, with advice where the tags are in doubt."""
+        if self._context.tags.confirmed or self._options.verify != "content":
             return error
         advice = (
             "whether this server's content tags follow the known rule is not known; verify='size' does without them"
         )
         return IntegrityError(f"{error}; {advice}", call=error.call, expected=error.expected, actual=error.actual)
 
-    async def _receive(
-        self, item: DownlinkItem, entry: FileEntry | None, kept: AsyncExitStack, account: RequestStats
-    ) -> _ReceivedFile:
-        """One whole answer on disk under a temporary name, which lives as long as `kept`; a new one per attempt."""
-        attempt = 0
-
-        async def read(reply: Response) -> _ReceivedFile:
-            nonlocal attempt
-            attempt += 1
-            await kept.aclose()  # the temporary file of an attempt that failed
-            size = entry.size if entry else None
-            self._tell_started(item, size, attempt)
-            save = await self._begin(item, size, kept)
-            content = Content(reply, self._link.settings.limits, expected_size=size)
-            await self._store(content, save, item, size, account)
-            await save.finish()
-            if self._options.verify != "none":
-                self._check_claims(content, save)
-            return _ReceivedFile(save, content.facts)
-
-        call = requests.downlink(self._link.volume, item.remote)
-        return await self._link.caller.run(call, read, account=account, raise_shortage=True)
-
-    async def _begin(
-        self, item: DownlinkItem, size: int | None, kept: AsyncExitStack
-    ) -> FileWriter | BufferedFileWriter:
-        """A small file waits in memory until it is verified: `Content` lets it come no larger than was listed."""
-        target = WriteTarget(
-            root=self._into,
-            path=item.local_path,
-            overwrite=self._options.overwrite,
-            durable=self._link.settings.durable,
-            root_guard=self._pin,
-            unchanged=item.unchanged,
-        )
-        if size is not None and size <= SMALL:
-            return BufferedFileWriter(self._link.threads, target)
-        save = await kept.enter_async_context(open_writer(self._link.threads, target))
-        if size:
-            await save.check_space(size)
-        return save
-
-    async def _store(
-        self,
-        content: Content,
-        save: FileWriter | BufferedFileWriter,
-        item: DownlinkItem,
-        size: int | None,
-        account: RequestStats,
-    ) -> None:
-        batches = ChunkBuffer(_BATCH if isinstance(save, FileWriter) else 0)
-        while data := await content.receive():
-            account.charge(moved=len(data))
-            await self._link.down.take(len(data))
-            for batch in batches.add(data):
-                await save.write(batch)
-            self._options.notify(
-                Progress(direction=Direction.DOWNLINK, path=item.remote, bytes=content.size, size=size)
-            )
-        if remainder := batches.remainder():
-            await save.write(remainder)
-
-    def _tell_started(self, item: DownlinkItem, size: int | None, attempt: int) -> None:
-        self._options.notify(Started(direction=Direction.DOWNLINK, path=item.remote, size=size, attempt=attempt))
-
-    def _check_claims(self, content: Content, save: FileWriter | BufferedFileWriter) -> None:
-        facts = content.facts
+    def _check_claims(self, facts: ResponseMetadata, writer: FileWriter | BufferedFileWriter) -> None:
+        """Compare what was written with what the response itself claims; IntegrityError if they differ."""
+        if self._options.verify == "none":
+            return
         if self._options.verify == "size":
             facts = ResponseMetadata(filename=facts.filename, size=facts.size)
-        verify(facts, size=save.size, sha256=save.sha256, listed_size=None, listed_tag=None, tag=None)
+        verify(facts, size=writer.size, sha256=writer.sha256, listed_size=None, listed_tag=None, tag=None)
 
-    def _verify(self, landed: _ReceivedFile, entry: FileEntry | None) -> Verified:
-        """How well what landed is proved, the listing taken in; IntegrityError if that says otherwise."""
+    def _verify(self, received: _ReceivedFile, entry: FileEntry | None) -> Verified:
+        """How well what was received is verified by its response and by `entry`; IntegrityError where they differ."""
         if self._options.verify == "none":
             return Verified.NONE
-        save, tags = landed.save, self._link.tags
+        writer, tags = received.writer, self._context.tags
         by_content = self._options.verify == "content"
         size = entry.size if entry else None
-        if by_content and entry and size == save.size and size and entry.content_tag == save.tag:
-            tags.match()  # proves the rule even where nothing else vouches for it
+        if by_content and entry and size == writer.size and size and entry.content_tag == writer.tag:
+            tags.match()  # confirms the rule even where the response claims nothing
         return verify(
-            landed.facts if by_content else ResponseMetadata(size=landed.facts.size),
-            size=save.size,
-            sha256=save.sha256,
+            received.facts if by_content else ResponseMetadata(size=received.facts.size),
+            size=writer.size,
+            sha256=writer.sha256,
             listed_size=size,
             listed_tag=entry.content_tag if entry else None,
-            tag=save.tag if by_content and not tags.incompatible else None,
+            tag=writer.tag if by_content and not tags.incompatible else None,
         )

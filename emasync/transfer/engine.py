@@ -41,7 +41,7 @@ from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, jo
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.uplink import Uplink
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 _SPARE_ERRORS = 15  # beside a tenth of the requests: what a whole transfer may fail and send again
 _SIZE_ONLY = (
@@ -61,7 +61,7 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         guard = nullcontext() if callback is None else callback.guard()
-        with context.running.one(), guard, context.limiter.listen(options.notify):
+        with context.running.track(), guard, context.limiter.listen(options.notify):
             async with _open_run(context, options, tracker, stats) as run:
                 await _run_job(run, job)
 
@@ -72,9 +72,9 @@ def start_transfer(context: TransferContext, options: TransferOptions, direction
 async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:
     """Carry out an uplink plan; what an earlier run has done is not done again."""
     run.tracker.register(plan.items)
-    record_rejected(run, plan, Direction.UPLINK)
+    record_rejected(run, plan)
     calls = await resume_uplink(run, plan)
-    _announce(run, Direction.UPLINK, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
+    _announce(run, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
     await run.journal.record_intents(
         IntendedFile(remote=item.remote, local_path=item.local_path, facts=item.fingerprint)
         for call in calls
@@ -88,9 +88,9 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     """Carry out a downlink plan; once the EM is out of reach for good, the remaining files fail at once."""
     directory = prefix(into)
     run.tracker.register(plan.items, directory=directory)
-    record_rejected(run, plan, Direction.DOWNLINK, into=into)
+    record_rejected(run, plan, into=into)
     items = await resume_downlink(run, plan, into=into)
-    _announce(run, Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
+    _announce(run, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
     await run.journal.record_intents(
         IntendedFile(
             remote=item.remote, local_path=directory + item.local_path, size=item.entry.size if item.entry else None
@@ -99,7 +99,9 @@ async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> N
     )
     run.stats.error_budget = _error_budget(len(items))
     workers = max(1, min(run.options.workers, len(items)))
-    await run_workers(items, _DownlinkWorker(run, into).download, workers=workers)
+    pool = WorkerPool()
+    run.stats.sleep = pool.sleep
+    await pool.run(items, _DownlinkWorker(run, into).download, workers=workers)
 
 
 class _DownlinkWorker:
@@ -108,7 +110,9 @@ class _DownlinkWorker:
     def __init__(self, run: TransferRun, into: Path) -> None:
         self._run = run
         self._into = into
-        self._files = FileDownlink(run.context, run.options, into=into, pin=run.root_guard, relist=run.listing.fresh)
+        self._files = FileDownlink(
+            run.context, run.options, into=into, root_guard=run.root_guard, relist=run.listing.fresh
+        )
         self._fatal_error: Exception | None = None
         self._size_only_noted = run.options.verify != "content"
 
@@ -134,24 +138,23 @@ class _DownlinkWorker:
                 lambda: self._files.run(item, stats), shortage=lambda result: result.outcome.error
             )
         finally:
-            run.tracker.add_moved(item.remote, stats.moved)
+            run.tracker.add_moved(item.remote, stats.bytes_transferred)
         if stats.requests == result.outcome.attempts:
             return result
         return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
 
 
-def record_rejected(
-    run: TransferRun, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()
-) -> None:
+def record_rejected(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, into: Path = Path()) -> None:
     """Record what the plan rejects, and pass on its notes."""
     for note in plan.notes:
         run.tracker.note(note)
-    run.tracker.record_unregistered(_rejected(file, direction, into) for file in plan.refused)
+    run.tracker.record_unregistered(_rejected(file, run.tracker.direction, into) for file in plan.refused)
 
 
-def _announce(run: TransferRun, direction: Direction, left: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
+def _announce(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
+    direction, rejected = run.tracker.direction, len(plan.refused)
     run.options.notify(
-        Planned(direction=direction, files=left.files, bytes=left.bytes, calls=requests, refused=len(left.refused))
+        Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=requests, refused=rejected)
     )
 
 
@@ -172,8 +175,8 @@ async def _open_run(
             tracker=tracker,
             journal=journal,
             stats=stats,
-            open_files=OpenFileLimiter(tracker.note, make_room=context.caller.save_files),
-            listing=SharedListing(lambda: context.files.list(account=stats)),
+            open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
+            listing=SharedListing(lambda: context.files.list(stats=stats)),
         )
 
 
@@ -239,20 +242,20 @@ async def uplink_plan(
 ) -> UplinkPlan:
     """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
     check_no_parent(RemotePath(dest))
-    wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
-    return plan_scan(context, await context.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
+    named = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
+    return plan_scan(context, await context.threads.run(lambda: scan(named, filters=filters)), dest=dest)
 
 
 def plan_scan(
-    context: TransferContext, found: Scan, *, dest: str, only: Container[RemotePath] | None = None
+    context: TransferContext, scanned: Scan, *, dest: str, only: Container[RemotePath] | None = None
 ) -> UplinkPlan:
-    """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
+    """The requests that bring the files of a scan (or `only` these of them) to the folder `dest`."""
     limits = context.settings.limits
     return plan_uplink(
-        found.found if only is None else found.found.within(only),
+        scanned.found if only is None else scanned.found.within(only),
         dest=dest,
-        refused=found.refused,
-        notes=found.notes,
+        refused=scanned.refused,
+        notes=scanned.notes,
         limits=limits,
         target_bytes=limits.uplink_target,
     )

@@ -75,7 +75,7 @@ def sync_up(
         decisions = await _decide(run, sides, sync=sync)
         plan = plan_scan(run.context, scan, dest=remote_dir, only=decisions.paths_to("copy"))
         if sync.dry_run:
-            record_rejected(run, plan, Direction.UPLINK)
+            record_rejected(run, plan)
             return
         await agree(summary_of(sides, decisions), sync)
         _note_unlisted(run, tree, remote_dir)
@@ -103,7 +103,7 @@ def sync_down(
         rejected = (*(_as_downlink(file, sides) for file in scan.refused), *_unlisted(tree, remote_dir))
         if sync.dry_run:
             nothing = DownlinkPlan(items=(), refused=rejected, notes=scan.notes)
-            record_rejected(run, nothing, Direction.DOWNLINK, into=local_dir)
+            record_rejected(run, nothing, into=local_dir)
             return
         await agree(summary_of(sides, decisions), sync)
         _record_unmoved(run, sides, decisions)
@@ -204,7 +204,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
         rule.match()
     else:  # either every file differs, or the rule does: small files of known bytes tell which
         others = sides.tree if len(entries) < _ENOUGH_SAMPLES else entries.values()
-        await probe_tags(run.context, others, account=run.stats, relist=run.listing.fresh)
+        await probe_tags(run.context, others, stats=run.stats, relist=run.listing.fresh)
     return tags
 
 

@@ -27,7 +27,7 @@ from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
 from emasync.transfer.run import TransferRun
 from emasync.transfer.state.hash_cache import Digests, HashCache, Hashed, open_hash_cache
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 _log = logging.getLogger("emasync")
 _READERS = 4
@@ -207,7 +207,7 @@ async def content_tags(
                 unread.append(file)
         reader = _TagReader(threads)
         for start in range(0, len(unread), _BATCH):
-            await run_workers(unread[start : start + _BATCH], reader.read, workers=_READERS)
+            await WorkerPool().run(unread[start : start + _BATCH], reader.read, workers=_READERS)
             if store is not None:
                 await store.put_many(reader.take_hashed())
         return tags | reader.tags

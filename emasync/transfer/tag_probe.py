@@ -1,6 +1,6 @@
-"""Finding out by reading whether this server's content tags follow the known rule.
+"""Finds out by reading files whether this server's content tags follow the known rule.
 
-Owns: which files are read, and what counts as evidence. May import link, endpoints and wire.
+Decides which files are read, and what counts as evidence. May import context, verification, api and wire.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from emasync.model import FileEntry, FileTree
 from emasync.transfer.context import TransferContext
 from emasync.wire.content_tag import content_tag
 
-_LARGEST = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags
-_FILES = 4  # that are read at the most, smallest first
+_MAX_SIZE = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags
+_MAX_FILES = 4  # smallest first
 
 
 async def probe_tags(
-    link: TransferContext,
+    context: TransferContext,
     entries: Iterable[FileEntry],
     *,
-    account: RequestStats,
+    stats: RequestStats,
     sent: Mapping[str, int] | None = None,
     relist: Callable[[], Awaitable[FileTree]] | None = None,
 ) -> None:
-    """Let `link.tags` learn from the smallest of `entries` (of a listing) that have a tag and are small enough.
+    """Let `context.tags` learn from the smallest of `entries` (of a listing) that have a tag and are small enough.
 
-    A file whose bytes have the listed tag confirms the rule. One that differs is evidence against it only if its bytes
-    are certain, and a listing that `relist` makes after the read still shows the very same entry; without `relist` it
-    is none. Bytes are certain that come with their SHA-256, or with the tag of what was `sent` (by path): others may
-    have been damaged, every file in the same way. A file that cannot be read tells nothing. Raises AuthError and
-    BusyError, and what `relist` raises.
+    A file whose bytes have the listed tag confirms the rule. A file whose tag differs is evidence against it only if
+    its bytes are certain, and a listing that `relist` makes after the read still shows the very same entry; without
+    `relist` it is no evidence. Bytes are certain that come with their SHA-256, or have the tag of what was `sent` (by
+    path): others may have been damaged, every file in the same way. A file that cannot be read is passed over. Raises
+    AuthError and BusyError, and what `relist` raises.
     """
-    small = (one for one in entries if one.content_tag is not None and one.size and one.size <= _LARGEST)
+    small = (entry for entry in entries if entry.content_tag is not None and entry.size and entry.size <= _MAX_SIZE)
     mismatched: list[tuple[FileEntry, int]] = []
-    for entry in nsmallest(_FILES, small, key=lambda one: (one.size or 0, one.path)):
-        read = await _read(link, entry, account)
+    for entry in nsmallest(_MAX_FILES, small, key=lambda entry: (entry.size or 0, entry.path)):
+        read = await _read(context, entry, stats)
         if read is None:
             continue
         tag = content_tag(read.data)
         if tag == entry.content_tag:
-            link.tags.match()
+            context.tags.match()
             return
         if read.claims.sha256 is not None or (sent is not None and sent.get(entry.path) == tag):
             mismatched.append((entry, tag))
@@ -53,15 +53,15 @@ async def probe_tags(
     for entry, tag in mismatched:
         now = fresh.get(entry.path)
         if now is not None and now.content_tag == tag:
-            link.tags.match()
+            context.tags.match()
             return
         if now == entry:
-            link.tags.mismatch(entry.path)
+            context.tags.mismatch(entry.path)
 
 
-async def _read(link: TransferContext, entry: FileEntry, account: RequestStats) -> ReadFile | None:
+async def _read(context: TransferContext, entry: FileEntry, stats: RequestStats) -> ReadFile | None:
     try:
-        return await link.files.read_with_claims(entry.path, account=account, expected_size=entry.size)
+        return await context.files.read_with_claims(entry.path, stats=stats, expected_size=entry.size)
     except (AuthError, BusyError):
         raise
     except (EMError, ValueError):  # ValueError: a name that no request can carry

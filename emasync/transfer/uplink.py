@@ -26,7 +26,7 @@ from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
-from emasync.transfer.worker_pool import drain, run_workers
+from emasync.transfer.worker_pool import WorkerPool, drain
 
 _LISTING_DELAYS_S = (
     0.0,
@@ -53,7 +53,9 @@ class Uplink:
         self._tracker = run.tracker
         self._clock = clock
         self._sleep = sleep
-        self._sender = UplinkRequestSender(run.context, run.options, roster=run.tracker, clock=clock)
+        self._pool = WorkerPool()
+        run.stats.sleep = self._pool.sleep
+        self._sender = UplinkRequestSender(run.context, run.options, tracker=run.tracker, clock=clock)
         self._state = UplinkState(verify=run.options.verify, tags=run.context.tags, now_s=clock())
         self._listing_lock = anyio.Lock()
         self._fatal_error: Exception | None = None
@@ -63,7 +65,7 @@ class Uplink:
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
-            await run_workers(drain(waiting), self._send_call, workers=workers)
+            await self._pool.run(drain(waiting), self._send_call, workers=workers)
             await self._confirm_by_listing(last=True)
             waiting = deque(pack_again(self._state.take_unsent(), limits=self._context.settings.limits))
 
@@ -93,7 +95,7 @@ class Uplink:
         a file that cannot be opened even alone, after all waits, has failed."""
         open_files = self._run.open_files
         async with open_files.slot() as slot:
-            result = await self._sender.send(call, account=self._run.stats)
+            result = await self._sender.send(call, stats=self._run.stats)
             if result.short is None:
                 open_files.on_success()
                 return result
@@ -126,7 +128,7 @@ class Uplink:
         began_s = self._clock()
         sent = self._state.take_pending()
         try:
-            tree = await self._context.files.list(account=self._run.stats, only=[file.item.remote for file in sent])
+            tree = await self._context.files.list(stats=self._run.stats, only=[file.item.remote for file in sent])
         except EMError as error:
             await self._give_up(sent, error)
             return False
@@ -154,13 +156,13 @@ class Uplink:
             relist = self._list_all if samples.conclusive else None
             with suppress(EMError):
                 await probe_tags(
-                    self._context, samples.entries, account=self._run.stats, sent=samples.sent, relist=relist
+                    self._context, samples.entries, stats=self._run.stats, sent=samples.sent, relist=relist
                 )
         self._state.note_incompatible_tags()
         self._note()
 
     async def _list_all(self) -> FileTree:
-        return await self._context.files.list(account=self._run.stats)
+        return await self._context.files.list(stats=self._run.stats)
 
     def _note(self) -> None:
         for text in self._state.take_notes():

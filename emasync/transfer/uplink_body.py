@@ -1,7 +1,7 @@
-"""The body of one uplink call: heads, files and tail, streamed from disk with a length known in advance.
+"""The multipart body of one uplink request, streamed from disk with a length known in advance.
 
-Owns: walking through the files of a call, and remembering what was read of each. May import disk and wire.
-Knows nothing of requests; it is a `transport.Body`, made anew for each attempt.
+It records the digests of what was read of each file. A new body is made for each sending; it fits `http.Body`. May
+import disk, bandwidth, plan and wire; knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 
 from emasync.disk import ExpectedFile, FileExecutor, SmallFile, open_reader, read_small_files
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
 
-_JOIN = 64 * 1024  # small files and heads are handed on together, in pieces of about this
+_JOIN = 64 * 1024  # small files and part heads are joined to pieces of about this size
 
 
 class UplinkBody:
@@ -25,13 +25,13 @@ class UplinkBody:
     `on_progress(index, bytes of that file handed on)` is called as pieces are taken.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a body and the two callbacks
         self,
         items: Sequence[UplinkItem],
         *,
         fields: Mapping[str, str],
         threads: FileExecutor,
-        pace: Pace,
+        pace: BandwidthLimit,
         on_progress: Callable[[int, int], None],
         on_sent: Callable[[], None],
     ) -> None:
@@ -72,7 +72,7 @@ class UplinkBody:
         self._on_sent()
 
     def _small(self, index: int) -> bool:
-        return self._wire_bytes(index) <= self._pace.piece
+        return self._wire_bytes(index) <= self._pace.chunk
 
     def _wire_bytes(self, index: int) -> int:
         return len(self._plan.head(index)) + self._items[index].fingerprint.size
@@ -80,12 +80,12 @@ class UplinkBody:
     def _batches(self) -> Iterator[list[int]]:
         """Files in order: small ones together as long as they make one piece, each larger one alone."""
         batch: list[int] = []
-        room = self._pace.piece
+        room = self._pace.chunk
         for index in range(len(self._items)):
             size = self._wire_bytes(index)
             if batch and size > room:
                 yield batch
-                batch, room = [], self._pace.piece
+                batch, room = [], self._pace.chunk
             batch.append(index)
             room -= size
         yield batch
@@ -116,7 +116,7 @@ class UplinkBody:
         item, done = self._items[index], 0
         self.reading = index
         async with open_reader(
-            self._threads, item.local_path, expect=item.fingerprint, chunk=self._pace.piece
+            self._threads, item.local_path, expect=item.fingerprint, chunk=self._pace.chunk
         ) as source:
             async for chunk in source:
                 done += len(chunk)

@@ -1,7 +1,7 @@
-"""One uplink call: send it, and say what is known of each of its files after it.
+"""One uplink request of several files: send it, and report what is known of each of the files after it.
 
-Owns: the single call with its progress, and what each kind of failure means for the files in it.
-May import link, plan, roster, body and below. Whether files arrived is not decided here but by a listing, in `uplink`.
+Each kind of failure means something else for the files of the request. Whether they arrived is decided by a listing, in
+`uplink`, not here. May import context, plan, tracker, uplink_body and below.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from emasync.errors import (
     UnsafePathError,
     is_out_of_files,
 )
-from emasync.http import Response
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
 from emasync.transfer.context import TransferContext
@@ -37,9 +36,12 @@ from emasync.wire.responses import UplinkReceipt, uplink_receipt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestResult:
-    """What became of one call. `sent` may have arrived and need a look; `unsent` did not leave and may be sent in
-    another call; `failed` are final. `split`: the call was too large, its files go again in halves. `short`: no more
-    files could be opened, for which of the unsent ones, and the error of that."""
+    """What became of the files of one request.
+
+    `sent` may have arrived and are to be confirmed by a listing; `unsent` did not leave and may be sent in another
+    request; `failed` are final. `split`: the request was too large, its files go again in halves. `short`: no more
+    files could be opened; for which of the unsent ones, and the error.
+    """
 
     sent: tuple[PendingConfirmation, ...] = ()
     unsent: Sequence[UplinkItem] = ()
@@ -48,7 +50,7 @@ class RequestResult:
     short: tuple[Sequence[UplinkItem], Exception] | None = None
 
     def without_short(self) -> RequestResult:
-        """The same, the files of `short` failed with its error."""
+        """The same result, with the files of `short` failed by its error."""
         if self.short is None:
             return self
         culprits, error = self.short
@@ -57,68 +59,67 @@ class RequestResult:
 
 
 class UplinkRequestSender:
-    """Sends calls, one at a time per task."""
+    """Sends the uplink requests of one transfer; several tasks may use it at once."""
 
     def __init__(
         self,
-        link: TransferContext,
+        context: TransferContext,
         options: TransferOptions,
         *,
-        roster: ResultTracker,
+        tracker: ResultTracker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
+        self._context = context
         self._options = options
-        self._roster = roster
+        self._tracker = tracker
         self._clock = clock
-        self._max_files = self._max_bytes = math.inf  # of a call, as far as refusals have taught
+        self._max_files = self._max_bytes = math.inf  # of a request, as far as refusals have shown
 
-    async def send(self, call: UplinkCall, *, account: RequestStats) -> RequestResult:
-        """Send `call` with all the patience of the retry table. Never raises for what the server or a file does.
+    async def send(self, call: UplinkCall, *, stats: RequestStats) -> RequestResult:
+        """Send `call` as often as the retry table allows. Errors of the server or of a file become part of the result.
 
-        The roster is told what leaves. Cancellation drops the connection and closes the files.
+        The tracker is told which files leave. Cancellation drops the connection and closes the files.
         """
         if len(call.items) > 1 and (len(call.items) > self._max_files or call.bytes > self._max_bytes):
             return RequestResult(unsent=call.items, split=True)
-        mine = RequestStats(parent=account)
+        own = RequestStats(parent=stats)
         began = self._clock()
         bodies: list[UplinkBody] = []
-
-        def body() -> UplinkBody:
-            self._roster.mark_sent(item.remote for item in call.items)
-            bodies.append(self._body(call))
-            return bodies[-1]
-
-        async def read(reply: Response) -> UplinkReceipt:
-            return uplink_receipt(await reply.json())
-
         refused = False
         try:
-            receipt = await self._link.caller.run(
-                requests.uplink(), read, body=body, size=call.bytes, account=mine, raise_shortage=True
-            )
+            receipt = await self._request(call, bodies, own)
         except UnknownOutcomeError as error:
             counted, refused = False, isinstance(error.cause, ServerError) and error.cause.status == 500
         except (EMError, OSError) as error:
             return self._failed(call, error, bodies[-1] if bodies else None)
         else:
             counted = receipt.file_count is None or receipt.file_count == len(call.items)
-        last = bodies[-1]
-        took, busy_s = self._clock() - began, mine.busy_s
-        return RequestResult(
-            sent=tuple(
-                PendingConfirmation(
-                    item=item,
-                    acknowledged=counted,
-                    server_error=refused,
-                    sha256=last.sha256.get(index),
-                    tag=last.tags.get(index),
-                    seconds=took,
-                    busy_s=busy_s,
-                )
-                for index, item in enumerate(call.items)
-            )
+        pending = PendingConfirmation(
+            item=call.items[0],
+            acknowledged=counted,
+            server_error=refused,
+            sha256=None,
+            tag=None,
+            seconds=self._clock() - began,
+            busy_s=own.busy_s,
         )
+        return RequestResult(sent=_pending(call.items, bodies[-1], pending))
+
+    async def _request(self, call: UplinkCall, bodies: list[UplinkBody], stats: RequestStats) -> UplinkReceipt:
+        """The server's receipt. `bodies` gets a fresh body for each sending: the last one knows what was read."""
+
+        def body() -> UplinkBody:
+            self._tracker.mark_sent(item.remote for item in call.items)
+            bodies.append(self._body(call))
+            return bodies[-1]
+
+        attempts = self._context.pipeline.attempts(
+            requests.uplink(), body=body, size=call.bytes, stats=stats, raise_shortage=True
+        )
+        async for attempt in attempts:
+            async with attempt as response:
+                receipt = uplink_receipt(await response.json())
+        return receipt
 
     def _failed(self, call: UplinkCall, error: Exception, body: UplinkBody | None) -> RequestResult:
         if _too_many(error):
@@ -127,25 +128,18 @@ class UplinkRequestSender:
                 return RequestResult(unsent=call.items, split=True)
         if body is not None and body.reading is not None and _of_a_file(error):
             culprit = call.items[body.reading]
-            before, after = call.items[: body.reading], call.items[body.reading + 1 :]
-            doubtful = tuple(
-                PendingConfirmation(
-                    item=item,
-                    acknowledged=False,
-                    sha256=body.sha256.get(index),
-                    tag=body.tags.get(index),
-                    complete=False,
-                )
-                for index, item in enumerate(before)
+            earlier, later = call.items[: body.reading], call.items[body.reading + 1 :]
+            pending = PendingConfirmation(item=culprit, acknowledged=False, sha256=None, tag=None, complete=False)
+            end = RequestResult(
+                sent=_pending(earlier, body, pending), unsent=(culprit, *later), short=((culprit,), error)
             )
-            end = RequestResult(sent=doubtful, unsent=(culprit, *after), short=((culprit,), error))
             return end if is_out_of_files(error) else end.without_short()
         if is_out_of_files(error):
             return RequestResult(unsent=call.items, short=(call.items, error))
         return RequestResult(failed=tuple((item, error) for item in call.items))
 
     def _learn(self, call: UplinkCall, error: Exception) -> None:
-        """Send no more calls as large as one that was too large; where one file was too many, it was not the count."""
+        """Send no more requests as large as `call`; if a single file was refused, the count was not the reason."""
         if isinstance(error, TooLargeError):
             self._max_bytes = min(self._max_bytes, call.bytes - 1)
         elif len(call.items) == 1:
@@ -155,23 +149,23 @@ class UplinkRequestSender:
 
     def _body(self, call: UplinkCall) -> UplinkBody:
         handed: dict[int, int] = {}
-        heard = self._options.on_event is not None  # else a thousand small files need no events made
-        for item in call.items if heard else ():
+        observed = self._options.on_event is not None  # else no events are made for a thousand small files
+        for item in call.items if observed else ():
             size = item.fingerprint.size
             self._options.notify(
                 Started(
                     direction=Direction.UPLINK,
                     path=item.remote,
                     size=size,
-                    attempt=self._roster.times_sent(item.remote),
+                    attempt=self._tracker.times_sent(item.remote),
                 )
             )
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]
-            self._roster.add_moved(item.remote, done - handed.get(index, 0))
+            self._tracker.add_moved(item.remote, done - handed.get(index, 0))
             handed[index] = done
-            if not heard:
+            if not observed:
                 return
             size = item.fingerprint.size
             self._options.notify(Progress(direction=Direction.UPLINK, path=item.remote, bytes=done, size=size))
@@ -181,9 +175,9 @@ class UplinkRequestSender:
 
         return UplinkBody(
             call.items,
-            fields=requests.uplink_fields(self._link.volume, call.dest),
-            threads=self._link.threads,
-            pace=self._link.up,
+            fields=requests.uplink_fields(self._context.volume, call.dest),
+            threads=self._context.threads,
+            pace=self._context.up,
             on_progress=progress,
             on_sent=handed_over,
         )
@@ -194,6 +188,16 @@ def halves(call: UplinkCall) -> tuple[UplinkCall, UplinkCall]:
     middle = len(call.items) // 2
     first, second = call.items[:middle], call.items[middle:]
     return replace(call, items=first), replace(call, items=second)
+
+
+def _pending(
+    items: Sequence[UplinkItem], body: UplinkBody, common: PendingConfirmation
+) -> tuple[PendingConfirmation, ...]:
+    """The first files of `body`, as `common` but for what was read of each."""
+    return tuple(
+        replace(common, item=item, sha256=body.sha256.get(index), tag=body.tags.get(index))
+        for index, item in enumerate(items)
+    )
 
 
 def _of_a_file(error: Exception) -> bool:

@@ -1,103 +1,84 @@
-"""A bounded pool: so many workers, one source of work, no queue in between.
+"""A bounded worker pool: several workers take items from one source, without a queue in between.
 
-Owns: that at most `workers` items are under way beside those that sleep or have just woken, that one which sleeps holds
-up no other, and that every worker has ended when it returns.
+At most `workers` items are under way beside those that sleep or have just woken, and all workers have ended when `run`
+returns. Imports nothing of emasync.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextvars import ContextVar
+from itertools import islice
 from typing import TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 
 T = TypeVar("T")
-_pool: ContextVar[_Pool | None] = ContextVar("_pool", default=None)
 
 
-class _Pool:
-    """The workers of one `run_workers`, and the stand-ins for those that sleep: at most as many as there are workers.
+class WorkerPool:
+    """Runs a function over items; while one item waits in `sleep`, another one is started in its place.
 
-    Whoever wakes goes on at once, beside a stand-in that ends after its item: to wait for a place could mean to wait
-    for somebody who waits for a lock of the sleeper's.
+    A worker that wakes goes on at once, beside its replacement, which ends after its item: waiting for a free worker
+    could mean waiting for one that needs a lock which the sleeper holds. At most twice `workers` items are under way.
     """
 
-    def __init__(self, tasks: TaskGroup, work: Callable[[], Awaitable[bool]], *, workers: int) -> None:
-        self._tasks = tasks
-        self._work = work
-        self._workers = workers
-        self._alive = self._asleep = 0
-        self._members: set[int] = set()  # of what a worker starts on its own, the context is the same
+    def __init__(self) -> None:
+        self._workers = self._running = self._asleep = 0
+        self._tasks: set[int] = set()  # of the workers, not of tasks that a worker started
+        self._start: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
-        """One more worker."""
-        self._alive += 1
-        self._tasks.start_soon(self._run)
+    async def run(self, items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int) -> None:
+        """Call `work` for each of `items` in their order; an item is taken when a worker is free for it.
 
-    async def _run(self) -> None:
-        _pool.set(self)
-        me = anyio.get_current_task().id
-        self._members.add(me)
+        What `work` raises cancels the other workers and is raised, as itself if it is the only exception. Cancellation
+        cancels all of them.
+        """
+        source = iter(items)  # shared: each item goes to one worker
+
+        async def worker() -> None:
+            task = anyio.get_current_task().id
+            self._tasks.add(task)
+            try:
+                while self._running <= self._workers + self._asleep and (item := list(islice(source, 1))):
+                    await work(item[0])
+            finally:
+                self._tasks.discard(task)
+                self._running -= 1
+
+        def start() -> None:
+            self._running += 1
+            tasks.start_soon(worker)
+
+        self._workers, self._start = workers, start
         try:
-            while self._alive <= self._workers + self._asleep and await self._work():
-                pass
-        finally:
-            self._members.discard(me)
-            self._alive -= 1
+            async with anyio.create_task_group() as tasks:
+                for _ in range(workers):
+                    start()
+        except BaseExceptionGroup as group:
+            raise unwrap_single(group) from None
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep, with a stand-in meanwhile."""
-        if self._asleep >= self._workers or anyio.get_current_task().id not in self._members:
-            await anyio.sleep(seconds)  # enough is under way already, or it is no worker that sleeps
+        """Sleep; if a worker sleeps, another one works in its place meanwhile. Any task may call this."""
+        if self._asleep >= self._workers or anyio.get_current_task().id not in self._tasks:
+            await anyio.sleep(seconds)
             return
         self._asleep += 1
-        self.start()
+        self._start()
         try:
             await anyio.sleep(seconds)
         finally:
             self._asleep -= 1
 
 
-async def yielding_sleep(seconds: float) -> None:
-    """Sleep; in a pool, another item may go on meanwhile."""
-    pool = _pool.get()
-    await (anyio.sleep(seconds) if pool is None else pool.sleep(seconds))
-
-
-async def run_workers(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int) -> None:
-    """Call `work` for each item, `workers` at a time, in the order of `items` (taken as workers get free). While one
-    is in `yielding_sleep` another goes on in its place: for so long, and until one of the two is through, there is one
-    more. Never more than twice `workers`.
-
-    What `work` raises cancels the others and is raised, as itself if it was alone. Cancellation cancels all of them.
-    """
-    source = iter(items)
-
-    async def one() -> bool:
-        for item in source:  # shared: each item goes to one worker
-            await work(item)
-            return True
-        return False
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            pool = _Pool(tasks, one, workers=workers)
-            for _ in range(workers):
-                pool.start()
-    except BaseExceptionGroup as group:
-        raise unwrap_single(group) from None
-
-
 def drain(items: deque[T]) -> Iterator[T]:
-    """`items` from the left, each forgotten here once it is handed out: very many are not to be kept to the end."""
+    """`items` from the left; each is dropped from the deque as it is handed out, for there may be very many."""
     while items:
         yield items.popleft()
 
 
 def unwrap_single(error: BaseException) -> BaseException:
+    """The only exception inside nested groups, or the group that has several."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

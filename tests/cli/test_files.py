@@ -84,7 +84,7 @@ def test_cat_gives_the_bytes_as_they_are(em: EM, home: Path, folder: str) -> Non
 
 
 def test_cat_of_wrong_bytes_is_exit_7(home: Path) -> None:
-    # Sabotage: drop verify_content from emasync/endpoints/files.py's _verified.
+    # Sabotage: drop FileContent.verify from emasync/api/files.py's _verified.
     content = {"content": base64.b64encode(b"hello").decode(), "size": 5, "hash": "0" * 64}
     with canned_em({"/em/files/downlink": (200, content)}) as url:
         result = run(*EMASYNC, "cat", "a.txt", home=home, env=login(url))

@@ -89,7 +89,7 @@ async def test_a_token_refused_while_fifty_tasks_run_is_replaced_once(
 async def test_a_401_after_the_body_of_an_uplink_costs_one_more_send(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: RequestPipeline.run hands the same, spent body to the second attempt.
+    # Sabotage: RequestPipeline._send hands the same, spent body to the second attempt.
     sim.faults.add(Fault("unauthorized_after_body", endpoint="em/files/uplink"))
     data = some_bytes(300_000)
     report = await em.uplink(write(tmp_path, {"a.bin": data}) / "a.bin", dest="up")

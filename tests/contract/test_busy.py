@@ -152,7 +152,7 @@ async def test_an_uplink_to_an_em_that_stays_locked_fails_with_a_busy_error(simu
 
 
 async def test_a_large_body_is_not_pushed_into_a_lock(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Upload._look_for_an_answer returns at once (the whole body goes into the sockets' buffers and beyond).
+    # Sabotage: Upload._check_for_response returns at once (the whole body goes into the sockets' buffers and beyond).
     sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
     data, pushed = some_bytes(12 * MIB), {1: 0, 2: 0}
     attempt = 0

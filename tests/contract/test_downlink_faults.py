@@ -179,7 +179,7 @@ async def test_a_listing_with_a_wrong_size_never_makes_a_wrong_file(em: Client, 
 async def test_a_body_that_runs_far_past_its_listed_size_is_cut_off_and_listed_anew(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Content._check_bound does nothing.
+    # Sabotage: FileContent.receive compares with no bound.
     grown = some_bytes(30_000_000)
     volume = write(sim.volume("client1"), {"a.bin": b"small"})
     paused = sim.breakpoint(DOWN)
@@ -272,7 +272,7 @@ async def test_a_file_that_waits_to_be_tried_again_holds_up_no_other(simulate: S
     patient = replace(QUICK, retry=RetryPolicy(base_s=0.4, cap_s=0.4))
     reset = Fault("reset", endpoint="em/files/downlink")
     async with simulate(faults=[reset]) as sim, connect(sim, settings=patient) as em:
-        em._caller._rand = lambda: 0.99
+        em._pipeline._rand = lambda: 0.99
         write(sim.volume("client1"), {"first": b"12", "second": b"1"})
         async with em.downlink("/", into=tmp_path / "into", workers=1) as transfer:
             ended = [str(outcome.path) async for outcome in transfer]

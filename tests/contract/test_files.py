@@ -76,7 +76,7 @@ async def test_a_big_file_is_read_whole(em: Client, sim: Simulator) -> None:
 
 
 async def test_a_big_file_streams_in_small_pieces(em: Client, sim: Simulator) -> None:
-    # Sabotage: Content.receive collects the whole body before it gives any of it.
+    # Sabotage: FileContent.receive collects the whole body before it gives any of it.
     data = some_bytes(BIG)
     write(sim.volume("client1"), {"big.bin": data})
     digest, widest = hashlib.sha256(), 0
@@ -115,7 +115,7 @@ async def test_a_stream_that_breaks_in_the_middle_is_raised_and_not_repeated(em:
 
 @pytest.mark.parametrize("kind", ["wrong_hash", "wrong_size", "corrupt_body"])
 async def test_a_stream_proves_at_its_end_what_was_announced(simulate: Simulate, kind: str) -> None:
-    # Sabotage: `_verified` leaves out verify_content.
+    # Sabotage: `_verified` leaves out FileContent.verify.
     data, got = some_bytes(300_000), b""
     fault = Fault(kind, endpoint="em/files/downlink")  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
@@ -129,7 +129,7 @@ async def test_a_stream_proves_at_its_end_what_was_announced(simulate: Simulate,
 
 @pytest.mark.parametrize("kind", ["wrong_hash", "wrong_size", "corrupt_body", "cut_body", "html_200", "error_500"])
 async def test_a_read_that_went_wrong_is_made_again(simulate: Simulate, kind: str) -> None:
-    # Sabotage: Files.read returns without verify_content (for the first three).
+    # Sabotage: Files.read returns without FileContent.verify (for the first three).
     fault = Fault(kind, endpoint="em/files/downlink")  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": some_bytes(300_000)})

@@ -54,7 +54,7 @@ def pods_on(em: Client, clock: VirtualClock) -> Pods:
     def wall_clock() -> datetime:
         return datetime.fromtimestamp(clock.now(), UTC)
 
-    return Pods(em._caller, em._volume, sleep=clock.advance, clock=clock.now, wall_clock=wall_clock)
+    return Pods(em._pipeline, em._volume, sleep=clock.advance, clock=clock.now, wall_clock=wall_clock)
 
 
 async def advance(sim: Simulator, seconds: float) -> None:

@@ -15,7 +15,7 @@ SIZE = 60_000
 
 
 # Sabotage: leave `run.tracker.add_moved(...)` out of `_DownlinkWorker._downloaded`; or give `FileDownlink.run` no
-# account of its own there.
+# stats of its own there.
 async def test_a_downlink_whose_answer_was_cut_has_its_first_part_moved_again(tmp_path: Path) -> None:
     async with Simulator(users=USERS, faults=[Fault("cut_body", endpoint="em/files/downlink")]) as sim:
         write(sim.volume(USER), {"a": some_bytes(SIZE), "b": some_bytes(SIZE)})

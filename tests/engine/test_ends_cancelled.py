@@ -180,7 +180,7 @@ async def cut_everywhere(stage: Stage, way: Way, direction: str, *, late: bool, 
 
 
 # Sabotage: in `open_writer`, leave out the `finally` that discards; in `ConcurrencyLimiter.enter`, the `finally` that
-# gives back the turn; in `open_database`, the shield; in `finish`, the loop (await the job once).
+# gives back the turn; in `open_database`, the shield; in `wait_uncancelled`, the loop (await the job once).
 @pytest.mark.parametrize(("way", "late"), CUTS)
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_transfer_cut_at_any_await_leaves_nothing_behind(

@@ -66,9 +66,9 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
         raise AssertionError("no answer was lost")
 
     class Files:
-        async def delete(self, path: str, *, expected: object, relist: object, account: RequestStats) -> None:
+        async def delete(self, path: str, *, expected: object, relist: object, stats: RequestStats) -> None:
             if left:
-                account.charge(requests=1)
+                stats.add(requests=1)
             await anyio.sleep_forever()  # for its turn, or for the answer
 
     whole = RequestStats()

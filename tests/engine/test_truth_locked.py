@@ -58,7 +58,7 @@ async def until_it_waits(em: Client, source: Path) -> list[LimiterWaiting]:
     return waiting
 
 
-# Sabotage: in `Upload` look for no early answer (`_look_for_an_answer` returns at once): many MiB leave.
+# Sabotage: in `Upload` look for no early answer (`_check_for_response` returns at once): many MiB leave.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     tmp_path: Path, uploads: list[Upload], hard: bool
@@ -76,7 +76,7 @@ async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: no `account.charge(moved=...)` in `UplinkRequestSender._body`: what was sent in vain is not told.
+# Sabotage: no `stats.add(bytes_transferred=...)` in `UplinkRequestSender._body`: what was sent in vain is not told.
 # Not asserted: how much leaves after the refusal. The socket's buffers take it, up to 40 MiB of it, and are not ours.
 async def test_a_423_in_the_middle_of_a_body_stops_it_and_the_file_arrives_when_the_em_is_free(
     tmp_path: Path, uploads: list[Upload]

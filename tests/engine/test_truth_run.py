@@ -25,7 +25,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
-# Sabotage: a Pace per file instead of one for the client: four files at once are four times as fast.
+# Sabotage: a BandwidthLimit per file instead of one for the client: four files at once are four times as fast.
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_bandwidth_limit_holds_for_all_files_together(tmp_path: Path, direction: str) -> None:
     source = many(tmp_path / "source", 8, size=50_000, parts=4)

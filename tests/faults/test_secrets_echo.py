@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emasync.http.redaction import Secrets
+from emasync.http.redaction import Redactor
 from emasync.wire import requests
 from tests.faults.checker import leaks
 from tests.faults.origins import ACCESS, AUTH_MODES, MODES, NETRC, PASSWORD, Echo, forbidden, proxies
@@ -41,8 +41,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
 
 
-# Sabotage: `Secrets.redact` or `Secrets.clean` returns at once; RequestPipeline.run catches the reader's errors inside
-# the stack; `parse_json` raises in its handlers (200 html: the parser's error has the whole answer);
+# Sabotage: `Redactor.redact_error` or `Redactor.redact` returns at once; `Attempt.__aexit__` judges before it closes
+# the response; `parse_json` raises in its handlers (200 html: the parser's error has the whole answer);
 # allow_redirects=True or trust_env=True in Transport.
 @pytest.mark.parametrize("mode", [*MODES, *(f"auth {mode}" for mode in AUTH_MODES[::3])])
 @pytest.mark.usefixtures("everything", "_home")
@@ -63,9 +63,9 @@ async def test_what_a_server_says_back_is_seen_nowhere(
 
 
 def test_a_password_that_is_a_word_changes_no_name() -> None:
-    # Sabotage: _TELLING = 1.
-    secrets = Secrets()
-    secrets.of(requests.log_in("client1", "downlink"), None)
+    # Sabotage: _SECRET_LENGTH = 1.
+    redactor = Redactor()
+    redactor.register(requests.log_in("client1", "downlink"), None)
     listing = {"data": [{"type": "file", "name": "downlink.txt"}]}
-    assert not secrets.repeated_in(requests.list_files(requests.Volume()), json.dumps(listing))
-    assert secrets.clean(listing) == listing
+    assert not redactor.is_repeated_in(requests.list_files(requests.Volume()), json.dumps(listing))
+    assert redactor.redact(listing) == listing

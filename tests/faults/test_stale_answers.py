@@ -66,7 +66,7 @@ class _TooTalkative:
 
 
 # Sabotage (each tried): `force_close` is left out in DownlinkConnector (after the log-in, after the listing);
-# `StaleAnswers.check` returns at once (after each, later); `connector.trust()`
+# `StaleResponses.check` returns at once (after each, later); `connector.trust()`
 # whatever the two answers claim (after each, later, all of one name).
 @pytest.mark.parametrize("named", [None, "a"])
 @pytest.mark.parametrize("delay_s", [0.0, 0.003, 0.02])

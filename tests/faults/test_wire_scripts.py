@@ -23,7 +23,7 @@ def test_every_script_has_a_name_of_its_own() -> None:
 
 
 # sabotage (each was tried), and the scripts that then fail:
-# - transport.connector: `_quiet` always True: a-second-answer-late (the next call gets a false answer)
+# - transport.connector: `_is_silent` always True: a-second-answer-late (the next call gets a false answer)
 # - transport.reply: no timeout around `readany`: those that make a call wait
 # - transport.session: `allow_redirects=True`: 302-elsewhere, 307-elsewhere
 # - transport.session: leave out the check of `upload.sent < upload.size`: 200-early

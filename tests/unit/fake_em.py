@@ -24,11 +24,11 @@ Answer = Any
 """A JSON value, bytes of a body, or the EMError that sending raises."""
 
 
-class FakeReply:
+class FakeResponse:
     """What `Transport.send` yields, made of a JSON value or of raw bytes."""
 
-    def __init__(self, call: ApiRequest, answer: Answer, headers: Mapping[str, str]) -> None:
-        self.call = call
+    def __init__(self, request: ApiRequest, answer: Answer, headers: Mapping[str, str]) -> None:
+        self.request = request
         self.headers = headers
         self._answer = answer
         self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
@@ -59,24 +59,24 @@ class FakeEM:
     bodies: list[Body | None] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     limiter: FakeLimiter = field(default_factory=lambda: FakeLimiter())
-    open_replies: int = 0
+    open_responses: int = 0
     logged_in: int = 0
 
     @asynccontextmanager
     async def send(
         self, call: ApiRequest, *, token: str | None = None, body: Body | None = None
-    ) -> AsyncIterator[FakeReply]:
+    ) -> AsyncIterator[FakeResponse]:
         self.sent.append(call.path)
         self.tokens.append(token)
         self.bodies.append(body)
         answer = self._next(call)
         if isinstance(answer, EMError):
             raise answer
-        self.open_replies += 1
+        self.open_responses += 1
         try:
-            yield FakeReply(call, answer, self.headers)
+            yield FakeResponse(call, answer, self.headers)
         finally:
-            self.open_replies -= 1
+            self.open_responses -= 1
 
     def _next(self, call: ApiRequest) -> Answer:
         planned = self.answers.get(call.path)
@@ -89,10 +89,10 @@ class FakeEM:
 
     async def _sleep(self, seconds: float) -> None:
         assert self.limiter.inside == 0, "sleeping holds no permit"
-        assert self.open_replies == 0, "sleeping holds no connection"
+        assert self.open_responses == 0, "sleeping holds no connection"
         self.slept.append(seconds)
 
-    def caller(self, *, rand: Callable[[], float] = lambda: 0.5) -> RequestPipeline:
+    def pipeline(self, *, rand: Callable[[], float] = lambda: 0.5) -> RequestPipeline:
         return RequestPipeline(
             cast(Transport, self),
             username="client1",
@@ -116,6 +116,9 @@ class FakePermit:
     def on_success(self) -> None:
         self.limiter.reports.append("success")
 
+    def on_ignore(self) -> None:
+        self.limiter.reports.append("ignore")
+
     def on_busy(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
         self.limiter.reports.append(f"busy {retry_after_s}{' overloaded' if overloaded else ''}")
 
@@ -129,6 +132,10 @@ class FakeLimiter:
     priorities: list[Priority] = field(default_factory=list)
     budgets: list[float] = field(default_factory=list)
     inside: int = 0
+    backoff_s: float = 0.0
+
+    def on_busy_without_permit(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        self.reports.append(f"busy without permit {retry_after_s}{' overloaded' if overloaded else ''}")
 
     @asynccontextmanager
     async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePermit]:

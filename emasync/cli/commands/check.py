@@ -36,7 +36,7 @@ def check(
     \b
     =  the same       -  only on the EM     +  only here
     *  different      !  cannot be compared: same size and no checksum, not listed, or not a file that can be sent
-    Exit code 0 if all files are the same, 1 if not, 3 if LOCAL or REMOTE is not there, 2 if decision is a file.
+    Exit code 0 if all files are the same, 1 if not, 3 if LOCAL or REMOTE is not there, 2 if one is a file.
 
     \b
     emasync check results campaign-7/results

@@ -1,4 +1,4 @@
-"""``emasync config``: show settings with their resolved, and write single values to the configuration file."""
+"""``emasync config``: show settings with their origins, and write single values to the configuration file."""
 
 from __future__ import annotations
 

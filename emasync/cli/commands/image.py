@@ -177,7 +177,7 @@ async def load_and_verify(context: CommandContext, tar: str, *, image: str) -> N
     await context.em.images.load(image, tarfile=tar)
     username = context.em.username
     wanted = full_name(image, username=username)
-    # A registry in front of a listed name says nothing against it.
+    # The EM may list the name with its registry in front.
     listed = {
         full_name(listed_image.name.rpartition("/")[2], username=username)
         for listed_image in await context.em.images.list()

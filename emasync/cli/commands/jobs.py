@@ -20,7 +20,7 @@ from emasync.cli.runner import run_and_exit
 from emasync.cli.transfer_options import identity_variables
 from emasync.config import default_state_dir
 from emasync.transfer.state.journal import open_journal
-from emasync.transfer.state.schema import Tally as JournalTotal
+from emasync.transfer.state.schema import JournalTotal
 
 _COMMANDS = {
     "ls": ("jobs:jobs_ls", "list the transfers of the last 30 days"),
@@ -41,7 +41,7 @@ def jobs() -> None:
 
 
 def job_store() -> JobStore:
-    """The records of this user. ValueError where none are kept."""
+    """The store of this user's jobs. ValueError where no jobs are recorded."""
     folder = default_state_dir()
     if folder is None:
         raise ValueError("no jobs are kept: EMASYNC_STATE_DIR is empty; unset it, or let it name a folder")
@@ -159,7 +159,7 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
         if (reason := why_not_repeatable(record)) is not None:
             raise ValueError(f"{record.id} cannot be resumed: {reason}")
         if "--delete" in record.flags and (reason := why_not_resumable(job_store(), record)) is not None:
-            # nothing was begun: perhaps since its deletions were not agreed to
+            # a sync that moved nothing, perhaps because its deletions were not confirmed, starts anew
             raise ValueError(f"{record.id} cannot be resumed: {reason}; to begin it anew: {record.command}")
         os.chdir(record.cwd)
     except (OSError, ValueError, LookupError) as error:
@@ -172,13 +172,13 @@ def jobs_resume(*, job: str, flags: tuple[str, ...]) -> None:
     root = command = context.command
     for word in record.words:
         command = command.get_command(context, word) or command if isinstance(command, click.Group) else command
-    for variable in identity_variables(command):  # a flag given by the environment then is in the record
+    for variable in identity_variables(command):  # the record has the options that the environment gave
         os.environ.pop(variable, None)
     root.main(args=record.argv(flags), prog_name="emasync", obj=Resumed(job=record.id))
 
 
 def _name_em(record: JobRecord) -> None:
-    """The EM of the record, whatever the environment says now."""
+    """Point the environment at the EM and the user of the record."""
     os.environ["EMASYNC_URL"], os.environ["EMASYNC_USERNAME"] = record.url, record.username
     if record.volume is None:
         os.environ.pop("EMASYNC_VOLUME", None)

@@ -35,7 +35,7 @@ def pod() -> None:
 
 
 class Interval(Seconds):
-    """A duration of more than nothing."""
+    """A duration greater than zero."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = super().convert(value, param, ctx)
@@ -65,7 +65,7 @@ def status_text(status: PodStatus) -> str:
 
 
 def status_fields(status: PodStatus) -> dict[str, Any]:
-    """The same for scripts; times in ISO 8601."""
+    """The fields of a status in JSON lines; times in ISO 8601."""
     return {
         "phase": str(status.phase),
         "reason": status.reason,

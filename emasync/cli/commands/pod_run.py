@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from emasync.api.pod_watch import PodWatch
+from emasync.api.pods import PodWatch
 from emasync.cli import pod_capture
 from emasync.cli.commands.pod import Interval, print_awaited, status_fields, status_text
 from emasync.cli.exit_codes import ExitCode

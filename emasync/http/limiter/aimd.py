@@ -183,7 +183,7 @@ class AdaptiveLimit:
         return _LimitEstimate(refused_at=refused_at, patience=self._config.patience, patience_s=self._config.patience_s)
 
     def _set(self, width: int, reason: LimitChangeReason) -> None:
-        before, self.width = self.width, max(1, min(width, self._config.widest))
-        if self.width != before:
+        previous, self.width = self.width, max(1, min(width, self._config.widest))
+        if self.width != previous:
             self._run = 0
-            self.changes.append(LimitChanged(width_before=before, width_after=self.width, reason=reason))
+            self.changes.append(LimitChanged(width_before=previous, width_after=self.width, reason=reason))

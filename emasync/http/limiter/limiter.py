@@ -119,6 +119,16 @@ class ConcurrencyLimiter:
         """Seconds so far in which requests waited and none could go, because the EM was busy with others."""
         return self._scheduler.busy_s(self._clock())
 
+    @property
+    def backoff_s(self) -> float:
+        """Seconds until the next request may go while the EM is busy with others; 0.0 while it is not."""
+        return self._scheduler.backoff_s(self._clock())
+
+    def on_busy_without_permit(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        """The EM answered busy to a request that needs no permit (a log-in): hold back the others, too."""
+        self._scheduler.on_busy_without_permit(self._clock(), retry_after_s=retry_after_s, overloaded=overloaded)
+        self._dispatch()
+
     @contextmanager
     def listen(self, on_event: Callable[[LimiterEvent], None]) -> Generator[None]:
         """Call `on_event` with every `LimitChanged` and `LimiterWaiting` while the block is open.

@@ -132,6 +132,10 @@ class LimiterScheduler:
         self._tick(now)
         return self._busy_s
 
+    def backoff_s(self, now: float) -> float:
+        """Seconds until a request may go again; 0.0 where there is no backoff."""
+        return max(0.0, self._backoff.until - now) if self._backoff is not None else 0.0
+
     def request(self, ticket: Ticket, now: float) -> None:
         """Queue a ticket."""
         self._tick(now)
@@ -183,6 +187,12 @@ class LimiterScheduler:
             self._probe_id = None
         if probe or in_flight == 1 or (overloaded and retry_after_s is not None):
             self._start_backoff(now, retry_after_s, back_off=probe or self._backoff is None)
+
+    def on_busy_without_permit(self, now: float, *, retry_after_s: float | None, overloaded: bool) -> None:
+        """The EM answered busy to a request without a ticket (a log-in): as `on_busy`, but the limit stays."""
+        self._tick(now)
+        if not self._running or (overloaded and retry_after_s is not None):
+            self._start_backoff(now, retry_after_s, back_off=self._backoff is None or now >= self._backoff.until)
 
     def release(self, ticket_id: int, now: float) -> None:
         """A granted request is over. Without `on_success` before, it failed for a reason that is not the lock."""

@@ -19,11 +19,11 @@ from emasync.transfer.state.schema import (
     SCHEMA,
     Intent,
     ItemState,
+    JournalTotal,
     Key,
     Row,
     Settled,
     SqlValue,
-    Tally,
     intent_values,
     key_values,
     row_of,
@@ -54,7 +54,7 @@ _SETTLE = (
     "updated_at = excluded.updated_at, " + ", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in _KEPT)
 )
 _LOOKUP = f"SELECT {COLUMNS} FROM item WHERE {IS_KEY}"  # noqa: S608
-_TALLY = (
+_SUMMARY = (
     "SELECT scope, direction, state, count(*), coalesce(sum(size), 0), max(updated_at) FROM item "
     "GROUP BY scope, direction, state ORDER BY scope, direction, state"
 )
@@ -116,12 +116,12 @@ class Journal:
 
         return await self._database.read(work)
 
-    async def summary(self) -> list[Tally]:
+    async def summary(self) -> list[JournalTotal]:
         """The whole journal in numbers, by scope, direction and state."""
 
-        def work(connection: sqlite3.Connection) -> list[Tally]:
+        def work(connection: sqlite3.Connection) -> list[JournalTotal]:
             return [
-                Tally(
+                JournalTotal(
                     scope=scope,
                     direction=Direction(direction),
                     state=ItemState(state),
@@ -129,7 +129,7 @@ class Journal:
                     bytes=size,
                     updated_at=updated_at,
                 )
-                for scope, direction, state, files, size, updated_at in connection.execute(_TALLY)
+                for scope, direction, state, files, size, updated_at in connection.execute(_SUMMARY)
             ]
 
         return await self._database.read(work)

@@ -127,7 +127,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class JournalTotal:
     """How many items of one scope and direction are in one state, and their known bytes together."""
 
     scope: str

@@ -34,7 +34,7 @@ GONE: dict[str, object] = {"data": []}
 
 
 def files(fake: FakeEM) -> Files:
-    return Files(fake.caller(), Volume(), limits=Limits())
+    return Files(fake.pipeline(), Volume(), limits=Limits())
 
 
 def envelope(data: bytes = DATA, **changed: object) -> bytes:
@@ -186,7 +186,7 @@ async def test_a_delete_in_doubt_stays_unknown_where_no_listing_tells(listing: o
         await files(fake).delete(path)
 
 
-# Sabotage: read the listing outside of `run`.
+# Sabotage: read the listing outside of the attempt.
 async def test_an_answer_that_is_no_listing_is_asked_for_again_and_then_is_an_error() -> None:
     fake = FakeEM(answers={LIST: [{"error": "EM_OFFLINE"}, {}, {"data": [{"name": "a"}]}]})
     assert "a" in await files(fake).list()
@@ -201,7 +201,7 @@ async def test_a_read_stops_soon_after_the_size_that_was_listed() -> None:
     small = replace(Limits(), overrun=100)
     fake = down(envelope(bytes(2000)))
     with pytest.raises(IntegrityError, match="runs past"):
-        await Files(fake.caller(), Volume(), limits=small).read("a", expected_size=100)
+        await Files(fake.pipeline(), Volume(), limits=small).read("a", expected_size=100)
 
 
 async def test_a_file_is_read_and_verified() -> None:
@@ -209,7 +209,7 @@ async def test_a_file_is_read_and_verified() -> None:
 
 
 async def test_a_read_is_tried_three_times_before_wrong_bytes_are_an_error() -> None:
-    # Sabotage: skip `verify_content`.
+    # Sabotage: skip `FileContent.verify`.
     fake = down(envelope(hash="0" * 64))
     with pytest.raises(IntegrityError):
         await files(fake).read("a")
@@ -236,8 +236,8 @@ async def test_a_stream_that_is_left_early_gives_the_connection_back() -> None:
     fake = down(envelope())
     async with files(fake).stream("a") as chunks:
         await anext(chunks)
-        assert fake.open_replies == 1
-    assert (fake.open_replies, fake.limiter.inside) == (0, 0)
+        assert fake.open_responses == 1
+    assert (fake.open_responses, fake.limiter.inside) == (0, 0)
 
 
 # Sabotage: hand `only` on as it is: other spellings find nothing, and one path is taken letter by letter.
@@ -254,7 +254,7 @@ async def test_a_file_beyond_the_limit_is_not_read_into_memory_unless_its_size_i
     limits = Limits(read_reply=500)
     fake = down(envelope())
     with pytest.raises(TooLargeError, match=r"files\.stream"):
-        await Files(fake.caller(), Volume(), limits=limits).read("a")
+        await Files(fake.pipeline(), Volume(), limits=limits).read("a")
     assert fake.count(DOWN) == 1
-    assert await Files(down(envelope()).caller(), Volume(), limits=limits).read("a", expected_size=len(DATA)) == DATA
-    assert await Files(down(envelope(DATA[:500])).caller(), Volume(), limits=limits).read("a") == DATA[:500]
+    assert await Files(down(envelope()).pipeline(), Volume(), limits=limits).read("a", expected_size=len(DATA)) == DATA
+    assert await Files(down(envelope(DATA[:500])).pipeline(), Volume(), limits=limits).read("a") == DATA[:500]

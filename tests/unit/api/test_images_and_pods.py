@@ -17,8 +17,8 @@ BAD = {"data": {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}}
 
 async def test_each_method_is_one_call_but_a_run_which_looks_first() -> None:
     fake = FakeEM(answers={"em/pod/image/list": [{"data": []}]})
-    caller = fake.caller()
-    images, pods = Images(caller, Volume()), Pods(caller, Volume())
+    pipeline = fake.pipeline()
+    images, pods = Images(pipeline, Volume()), Pods(pipeline, Volume())
     await images.build("i", dockerfile="d")
     await images.load("i", tarfile="t")
     assert await images.list() == []
@@ -29,11 +29,11 @@ async def test_each_method_is_one_call_but_a_run_which_looks_first() -> None:
 
 async def test_a_job_is_never_sent_twice() -> None:
     fake = FakeEM(answers={path: [UnreachableError("reset", sent=True)] for path in (RUN, BUILD, LOAD)})
-    caller = fake.caller()
+    pipeline = fake.pipeline()
     for job in (
-        Pods(caller, Volume()).run("i"),
-        Images(caller, Volume()).build("i", dockerfile="d"),
-        Images(caller, Volume()).load("i", tarfile="t"),
+        Pods(pipeline, Volume()).run("i"),
+        Images(pipeline, Volume()).build("i", dockerfile="d"),
+        Images(pipeline, Volume()).load("i", tarfile="t"),
     ):
         with pytest.raises(UnknownOutcomeError):
             await job
@@ -41,16 +41,16 @@ async def test_a_job_is_never_sent_twice() -> None:
 
 
 async def test_watch_and_wait_end_with_the_pod() -> None:
-    pods = Pods(FakeEM(answers={STATUS: [ENDED]}).caller(), Volume())
+    pods = Pods(FakeEM(answers={STATUS: [ENDED]}).pipeline(), Volume())
     assert [status.exit_code async for status in pods.watch()] == [0]
     assert (await pods.wait()).succeeded
 
 
 async def test_wait_raises_for_a_pod_that_failed() -> None:
     with pytest.raises(PodFailedError):
-        await Pods(FakeEM(answers={STATUS: [BAD]}).caller(), Volume()).wait()
+        await Pods(FakeEM(answers={STATUS: [BAD]}).pipeline(), Volume()).wait()
 
 
 def test_a_wrong_interval_is_refused_when_watch_is_called() -> None:
     with pytest.raises(ValueError, match="interval"):
-        Pods(FakeEM().caller(), Volume()).watch(interval=0)
+        Pods(FakeEM().pipeline(), Volume()).watch(interval=0)

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from emasync.api.pod_watch import PodWatch, Polling, judged
+from emasync.api.pods import PodWatch, Polling, judged
 from emasync.api.run_tracker import RunEvidence, RunTracker
 from emasync.errors import (
     AuthError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -10,6 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from emasync.cli import emasync
+from emasync.cli.commands.down import DownlinkOptions
+from emasync.cli.commands.sync import DeletionOptions
+from emasync.cli.commands.up import UplinkOptions
+from emasync.cli.options import GlobalOptions
+from emasync.cli.transfer_options import TransferOptions
 
 
 @pytest.mark.parametrize(
@@ -91,6 +97,31 @@ def test_no_option_or_argument_of_any_command_takes_a_password_or_a_token() -> N
     result = CliRunner().invoke(emasync, ["config", "set", "password", "canary-pw"], prog_name="emasync")
     assert result.exit_code == 2
     assert "canary-pw" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments", "kind"),
+    [
+        (["ls"], [], GlobalOptions),
+        (["up"], ["a"], TransferOptions),
+        (["up"], ["a"], UplinkOptions),
+        (["down"], ["a"], DownlinkOptions),
+        (["sync", "up"], ["a", "b"], DeletionOptions),
+    ],
+)
+def test_what_is_not_given_has_the_default_of_its_field(
+    words: list[str], arguments: list[str], kind: type[Any]
+) -> None:
+    # Sabotage: pass `default` to click only where the help shows it.
+    command: click.Command = emasync
+    for word in words:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    given = command.make_context("x", arguments).params
+
+    assert {one.name: given[one.name] for one in fields(kind)} == {one.name: one.default for one in fields(kind)}
 
 
 def _verbs(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:

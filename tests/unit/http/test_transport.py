@@ -122,8 +122,8 @@ async def several_at_once(out: Transport, number: int) -> None:
                 pass
 
 
-# Sabotage: leave `self.save_files()` out of `_mapped`, or `errno=` (then the errno is None); or `pass` for the loop in
-# DownlinkConnector.save_files: the idle connections stay.
+# Sabotage: leave `self.close_idle_connections()` out of `_mapped`, or `errno=` (then the errno is None); or `pass` for
+# the loop in DownlinkConnector.close_idle: the idle connections stay.
 async def test_a_connection_for_which_no_file_could_be_opened_says_so_and_closes_those_that_are_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -43,7 +43,7 @@ async def test_a_body_goes_out_with_its_length_and_is_closed(length: int) -> Non
 
 @pytest.mark.parametrize("read", [0, 100_000])
 async def test_an_early_423_stops_the_body_within_a_mebibyte(read: int) -> None:
-    # Sabotage: drop `_look_for_an_answer`: megabytes fill the sockets' buffers before the answer is seen.
+    # Sabotage: drop `_check_for_response`: megabytes fill the sockets' buffers before the answer is seen.
     counted = asyncio.get_running_loop().create_future()
 
     async def locked(line: Line) -> None:
@@ -259,4 +259,4 @@ async def test_a_body_cancelled_twice_has_still_ended_for_whoever_waits_for_that
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(upload.settled(), 20)
+    await asyncio.wait_for(upload.wait_closed(), 20)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emasync.transfer.chunk_buffer import ChunkBuffer
+from emasync.transfer.downlink import ChunkBuffer
 
 
 # Sabotage: forget what is left of a piece after it has filled a batch.

@@ -17,7 +17,7 @@ from emasync.errors import UnreachableError
 from emasync.transfer import sync_sides
 from emasync.transfer.open_files import ALONE_WAITS_S, OpenFileLimiter
 from emasync.transfer.planning.scan import scan
-from emasync.transfer.worker_pool import run_workers
+from emasync.transfer.worker_pool import WorkerPool
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE)
 Result = Exception | None
@@ -64,7 +64,7 @@ class Limit:
 async def test_no_item_fails_as_long_as_one_at_a_time_can_run(most: int, number: int) -> None:
     limit = Limit(most, number=number)
     with anyio.fail_after(20):
-        await run_workers(range(200), limit.item, workers=64)
+        await WorkerPool().run(range(200), limit.item, workers=64)
     assert limit.ends == [None] * 200
     assert limit.limiter.limit <= 64
     assert limit.attempts <= 200 + 64 * 7  # each of those that began at the same time, once for each halving
@@ -96,7 +96,7 @@ async def test_an_item_that_finds_no_open_file_even_alone_fails_with_that_error(
 async def test_many_items_that_find_no_open_file_wait_once_for_all_and_again_after_one_that_did() -> None:
     limit = Limit(0)
     with anyio.fail_after(20):
-        await run_workers(range(50), limit.item, workers=8)
+        await WorkerPool().run(range(50), limit.item, workers=8)
     assert [getattr(end, "errno", None) for end in limit.ends] == [errno.EMFILE] * 50
     assert limit.slept == list(ALONE_WAITS_S)
     limit.most = 1

@@ -31,7 +31,7 @@ class FakeFiles:
         self.bodies, self.claims = bodies, claims
         self.read: list[tuple[str, int | None]] = []
 
-    async def read_with_claims(self, path: str, *, account: RequestStats, expected_size: int | None) -> ReadFile:
+    async def read_with_claims(self, path: str, *, stats: RequestStats, expected_size: int | None) -> ReadFile:
         self.read.append((path, expected_size))
         body = self.bodies[path]
         if isinstance(body, Exception):
@@ -48,13 +48,13 @@ async def probe(
     sent: Mapping[str, int] | None = None,
 ) -> tuple[TagState, FakeFiles]:
     files = FakeFiles(bodies, claims)
-    link: Any = SimpleNamespace(files=files, tags=TagCompatibility())
+    context: Any = SimpleNamespace(files=files, tags=TagCompatibility())
 
     async def relist() -> FileTree:
         return FileTree(after or ())
 
-    await probe_tags(link, before, account=RequestStats(), sent=sent, relist=None if after is None else relist)
-    state: TagState = link.tags.state
+    await probe_tags(context, before, stats=RequestStats(), sent=sent, relist=None if after is None else relist)
+    state: TagState = context.tags.state
     return state, files
 
 
@@ -109,7 +109,7 @@ async def test_a_file_that_cannot_be_read_tells_nothing_and_the_next_one_is_read
 
 
 async def test_empty_large_and_untagged_files_are_not_read() -> None:
-    # Sabotage: leave `one.size` out of the choice: an empty file's tag is any server's.
+    # Sabotage: leave `entry.size` out of the choice: an empty file's tag is any server's.
     large = FileEntry(path=RemotePath("l"), size=5 * 1024 * 1024, content_tag=1)
     untagged = FileEntry(path=RemotePath("u"), size=3)
     state, files = await probe({}, [entry("e", b""), large, untagged], [])

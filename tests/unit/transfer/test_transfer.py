@@ -39,7 +39,7 @@ async def record(tracker: ResultTracker, outcome: Outcome, *, moved: int = 0) ->
 def settling(count: int, *, fails: Exception | None = None) -> Work:
     async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         for number in range(count):
-            stats.charge(requests=1)
+            stats.add(requests=1)
             await record(tracker, outcome(number))
         if fails is not None:
             raise fails

@@ -11,7 +11,7 @@ import pytest
 
 from emasync.disk import FileExecutor, fingerprint
 from emasync.errors import SourceChangedError
-from emasync.http.bandwidth import Pace
+from emasync.http.bandwidth import BandwidthLimit
 from emasync.model import RemotePath
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.transfer.uplink_body import UplinkBody
@@ -48,7 +48,7 @@ class Told:
             items,
             fields={"dest_path": "dest"},
             threads=threads,
-            pace=Pace(None),
+            pace=BandwidthLimit(None),
             on_progress=lambda index, done: self.progress.append((index, done)),
             on_sent=self._count,
         )

@@ -370,3 +370,24 @@ def test_an_exhausted_budget_is_refused_at_once_only_while_parked() -> None:
     free = scheduler_of()
     ask(free, 1, now=0.0, budget_s=0.0)
     assert granted(free, 0.0) == [1]
+
+
+def test_a_lock_met_without_a_ticket_holds_all_back_and_teaches_nothing_of_the_limit() -> None:
+    # Sabotage: `pass` for the body of `on_busy_without_permit`.
+    scheduler = scheduler_of(rand=lambda: 1.0)
+    scheduler.on_busy_without_permit(0.0, retry_after_s=3.0, overloaded=False)
+    ask(scheduler, 0, now=0.0)
+    assert (granted(scheduler, 0.0), scheduler.backoff_s(1.0), scheduler.width) == ([], 2.0, 4)
+    assert granted(scheduler, 3.0) == [0]
+    scheduler.on_success(0, 3.1)
+    assert scheduler.backoff_s(3.1) == 0.0
+
+
+def test_a_lock_met_without_a_ticket_beside_requests_of_our_own_is_theirs() -> None:
+    scheduler = scheduler_of()
+    ask(scheduler, 0, now=0.0)
+    assert granted(scheduler, 0.0) == [0]
+    scheduler.on_busy_without_permit(0.1, retry_after_s=3.0, overloaded=False)
+    assert scheduler.backoff_s(0.1) == 0.0
+    scheduler.on_busy_without_permit(0.1, retry_after_s=3.0, overloaded=True)
+    assert scheduler.backoff_s(0.1) == 3.0

@@ -1,15 +1,30 @@
-"""The base URL a user gives, made into one that every path can be joined to.
+"""The EM's address as the user gives it: what is refused as a base URL, and why its certificate was refused.
 
-Owns: what is refused as a base URL and why, and which one lets strangers listen. Imports yarl only.
+Does no I/O: no name is looked up. Imports yarl and the standard library only.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import ssl
 
 from yarl import URL
 
 _PRIVATE_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa", ".test")
+_UNKNOWN = (
+    "if this EM has an authority of its own, trust that: --ca FILE.pem, or in Python "
+    "ssl_context=ssl.create_default_context(cafile='FILE.pem')"
+)
+_ADVICE = {  # by the codes of OpenSSL (X509_V_ERR_...)
+    9: "it is not valid yet: check the clock of this machine",
+    10: "whoever runs the EM must renew it; check the clock of this machine, too",
+    18: _UNKNOWN,
+    19: _UNKNOWN,
+    20: _UNKNOWN,
+    21: _UNKNOWN,
+    62: "put the name that the certificate was made for into the base URL",
+    64: "put the name that the certificate was made for into the base URL",
+}
 
 
 def check_base_url(text: str) -> URL:
@@ -41,3 +56,12 @@ def is_exposed(url: URL) -> bool:
     except ValueError:
         return "." in host and not host.endswith(_PRIVATE_NAMES)
     return not (address.is_private or address.is_loopback or address.is_link_local)
+
+
+def certificate_advice(error: Exception) -> str:
+    """Why the certificate is not trusted, and what to do about it."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted ({error})"
+    message = error.verify_message.rstrip(".")
+    advice = _ADVICE.get(error.verify_code, "ask whoever runs the EM")
+    return f"the certificate is not trusted ({message}): {advice}"

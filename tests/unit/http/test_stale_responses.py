@@ -13,8 +13,7 @@ import pytest
 from emasync.config import Limits
 from emasync.errors import UnreachableError
 from emasync.http import Transport
-from emasync.http.connector import DownlinkConnector
-from emasync.http.stale import StaleAnswers
+from emasync.http.connector import DownlinkConnector, StaleResponses
 from emasync.wire import requests
 from emasync.wire.json_envelope import ResponseMetadata
 from tests.unit.http.peer import QUICK
@@ -33,13 +32,13 @@ async def connector() -> DownlinkConnector:
 async def test_an_answer_that_names_the_file_or_none_is_its_own(
     connector: DownlinkConnector, facts: ResponseMetadata
 ) -> None:
-    StaleAnswers().check(A, facts, reused=True, connector=connector)
+    StaleResponses().check(A, facts, reused=True, connector=connector)
     assert connector.trusted
 
 
 async def test_an_answer_of_another_name_ends_the_reuse_of_connections(connector: DownlinkConnector) -> None:
     # Sabotage: leave out `connector.distrust()`.
-    stale = StaleAnswers()
+    stale = StaleResponses()
     with pytest.raises(UnreachableError) as caught:
         stale.check(A, OTHER, reused=True, connector=connector)
     assert caught.value.sent
@@ -49,7 +48,7 @@ async def test_an_answer_of_another_name_ends_the_reuse_of_connections(connector
 
 async def test_a_server_that_names_files_in_its_own_way_is_believed(connector: DownlinkConnector) -> None:
     # Sabotage: leave out `self._names_tell = False`: every file of such a server would be fetched twice.
-    stale = StaleAnswers()
+    stale = StaleResponses()
     stale.check(A, OTHER, reused=False, connector=connector)
     stale.check(A, OTHER, reused=True, connector=connector)
     assert connector.trusted
@@ -62,7 +61,7 @@ async def test_reuse_goes_on_where_the_fresh_answer_claims_the_same(
     connector: DownlinkConnector, again: ResponseMetadata, trusted: bool
 ) -> None:
     # Sabotage: trust again whatever the two answers claim.
-    stale = StaleAnswers()
+    stale = StaleResponses()
     with pytest.raises(UnreachableError):
         stale.check(A, OTHER, reused=True, connector=connector)
     stale.check(A, again, reused=False, connector=connector)
