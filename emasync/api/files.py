@@ -64,7 +64,7 @@ class Files:
                 tree = await response.listing(only=only)
         return tree
 
-    async def delete(
+    async def delete(  # noqa: C901 - the cases of a lost answer, one after the other
         self,
         path: str,
         *,

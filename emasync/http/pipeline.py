@@ -168,7 +168,7 @@ class Attempt:
 class RequestPipeline:
     """Sends requests of one user to one EM. All waiting (backoff, busy EM) happens here, and holds no connection."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock, sleep and randomness are passed in
         self,
         transport: Transport,
         *,

@@ -39,7 +39,7 @@ class _Parsing:
 class Response:
     """A 2xx response whose body is still on the connection; valid inside the block that it was opened by only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the transport knows of the response
         self,
         request: ApiRequest,
         response: aiohttp.ClientResponse,

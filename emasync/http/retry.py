@@ -52,7 +52,7 @@ def decide(kind: Kind, error: EMError, *, history: AttemptHistory, policy: Retry
     return RetryDecision(next=RetryAction.STOP) if exhausted and decision.next is RetryAction.RETRY else decision
 
 
-def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -> RetryDecision:
+def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -> RetryDecision:  # noqa: C901 - the retry table, one case after the other
     if isinstance(error, BusyError):
         return RetryDecision(next=RetryAction.WAIT)
     if isinstance(error, AuthError):

@@ -96,7 +96,7 @@ class FileDownlink:
     `relist` returns a listing that was begun after the call.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one worker of a transfer is given
         self,
         context: TransferContext,
         options: TransferOptions,

@@ -55,7 +55,7 @@ class Resume:
     verified: Verified = Verified.NONE
 
 
-def resume_action(
+def resume_action(  # noqa: PLR0913 - the facts that are weighed against each other
     row: Row | None,
     *,
     direction: Direction,

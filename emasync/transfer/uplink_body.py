@@ -25,7 +25,7 @@ class UplinkBody:
     `on_progress(index, bytes of that file handed on)` is called as pieces are taken.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a body and the two callbacks
         self,
         items: Sequence[UplinkItem],
         *,

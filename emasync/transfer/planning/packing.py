@@ -32,7 +32,7 @@ _FIELDS = 1024  # bytes of a call's form fields, at most
 _TRIES = 3  # numbers of bins, from the lower bound up, that are tried evenly filled before first-fit has its say
 
 
-def plan_uplink(
+def plan_uplink(  # noqa: PLR0913 - the limits of a request, which tests vary one by one
     found: Iterable[LocalFile],
     *,
     dest: str = "",

@@ -221,7 +221,7 @@ class _Walk:
                     raise
             self._sleep(wait)
 
-    def _inner(
+    def _inner(  # noqa: PLR0913 - what the walk knows of one directory
         self,
         path: str,
         relative: RemotePath,
