@@ -258,7 +258,7 @@ _ROUNDS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyLimits:
-    """`accepted`: the most calls at once that the EM accepted; `refused`: the fewest of which it refused any."""
+    """`accepted`: the most requests at once that the EM accepted; `refused`: the fewest of which it refused some."""
 
     accepted: int
     refused: int | None

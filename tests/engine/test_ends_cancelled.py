@@ -210,7 +210,7 @@ async def test_a_client_cut_at_any_await_of_its_life_leaves_nothing_behind(sim: 
             (tmp_path / "source" / "empty.bin").write_bytes(f"{at}".encode())  # something to move each time
             steps = Steps(at, late=False)
             task = steps.start(life())
-            steps.redact = task.cancel
+            steps.cut = task.cancel
             with anyio.fail_after(10):
                 await ended(task)
             assert steps.unfinished() == [], at

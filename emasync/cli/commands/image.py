@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from anyio import to_thread
 
-from emasync.cli.docker_archive import full_name
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
 from emasync.cli.options import GlobalOptions, option, with_global_options
@@ -173,6 +172,8 @@ async def _load(context: CommandContext, *, tar: str, image: str) -> ExitCode:
 
 async def load_and_verify(context: CommandContext, tar: str, *, image: str) -> None:
     """Load `tar` of the volume as `image`; ImageLoadError also where the EM took it and does not list it."""
+    from emasync.cli.docker_archive import full_name  # the other commands do without tarfile
+
     context.output.info(f"loading {image} from {tar} on the EM; this may take minutes")
     await context.em.images.load(image, tarfile=tar)
     username = context.em.username
