@@ -240,7 +240,7 @@ def _write(em: EM, folder: str, *names: str) -> None:
 
 
 def test_a_removal_made_again_removes_nothing_else_and_is_exit_3(em: EM, home: Path, folder: str) -> None:
-    # Sabotage: `Glob(path)` for every path in remote.paths_or_globs.
+    # Sabotage: `Glob(path)` for every path in remote_selection.paths_or_globs.
     _write(em, folder, "run[1].log", "run1.log")
     first, again = (run(*EMASYNC, "rm", "-y", f"{folder}/run[1].log", home=home, env=em.login) for _ in range(2))
 
@@ -293,7 +293,7 @@ def test_no_spelling_of_the_root_lets_rm_delete_the_volume(em: EM, home: Path, p
 
 
 def test_ls_cat_and_down_take_brackets_as_they_are_and_glob_as_a_pattern(em: EM, home: Path, folder: str) -> None:
-    # Sabotage: `Glob(path)` for every path in remote.paths_or_globs.
+    # Sabotage: `Glob(path)` for every path in remote_selection.paths_or_globs.
     _write(em, folder, "run[1].log", "run1.log")
     name, missing = f"{folder}/run[1].log", f"{folder}/run[2].log"
 
