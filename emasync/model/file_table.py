@@ -90,7 +90,7 @@ class FileTable:
 
     def __init__(self) -> None:
         self.folders: list[str] = []
-        self.sizes = array("q")
+        self.sizes: array[int] = array("q")
         """Bytes of each file; -1 where the size is unknown, or no column holds it."""
         self._times: list[str | None] = [None]  # of minute resolution: many files share one
         self._number_of_time: dict[str | None, int] = {None: 0}

@@ -40,8 +40,8 @@ class FileTree:
     ) -> None:
         self._files = files if isinstance(files, FileTable) else FileTable.from_entries(files)
         self._only = only
-        self.folders = tuple(RemotePath(folder) for folder in folders)
-        self.unknown_folders = frozenset(RemotePath(folder) for folder in unknown_folders)
+        self.folders: tuple[RemotePath, ...] = tuple(RemotePath(folder) for folder in folders)
+        self.unknown_folders: frozenset[RemotePath] = frozenset(RemotePath(folder) for folder in unknown_folders)
 
     @property
     def complete(self) -> bool:

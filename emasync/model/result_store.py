@@ -85,8 +85,8 @@ class OutcomeLog:
     __slots__ = ("_ends", "_number_of_text", "_packed", "_texts", "_unpacked", "sizes", "states")
 
     def __init__(self) -> None:
-        self.states = bytearray()
-        self.sizes = array("Q")
+        self.states: bytearray = bytearray()
+        self.sizes: array[int] = array("Q")
         self._packed = bytearray()
         self._ends = array("Q")
         self._number_of_text: dict[str, int] = {}  # folders and reasons, which many files share
