@@ -145,8 +145,8 @@ class BadRequestError(EMError):
     ) -> None:
         super().__init__(message, call=call, status=status, detail=detail)
         self.code = code
-        self.log_tail = tuple(log_tail)
-        self.fields = dict(fields or {})
+        self.log_tail: tuple[str, ...] = tuple(log_tail)
+        self.fields: dict[str, Sequence[str]] = dict(fields or {})
 
 
 class BuildFailedError(BadRequestError):
@@ -338,7 +338,7 @@ class PodFailedError(EMError):
     def __init__(self, message: str, *, pod: PodStatus) -> None:
         super().__init__(message, detail=pod.message)
         self.pod = pod
-        self.reason = pod.reason
+        self.reason: str | None = pod.reason
 
 
 class UnknownOutcomeError(EMError):
@@ -367,8 +367,8 @@ class PodVanishedError(PodFailedError, UnknownOutcomeError):
     def __init__(self, message: str, *, pod: PodStatus) -> None:
         EMError.__init__(self, message, detail=pod.message)
         self.pod = pod
-        self.reason = pod.reason
-        self.cause = None
+        self.reason: str | None = pod.reason
+        self.cause: EMError | None = None
 
 
 def is_out_of_files(error: BaseException | None) -> bool:
