@@ -99,7 +99,7 @@ class AtomicFile(io.FileIO):
 
     def __init__(self, target: WriteTarget, *, mode: int, new_name: Callable[[], str] = temporary_name) -> None:
         self.target = target
-        self.size = 0
+        self.size: int = 0
         self._mode = mode
         self._lock = threading.Lock()
         self._writes_complete = True

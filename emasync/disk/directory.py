@@ -91,7 +91,7 @@ class RootGuard:
     def __init__(self) -> None:
         self._known: os.stat_result | None = None
         self._lock = threading.Lock()
-        self.flushed = FlushedEntries()
+        self.flushed: FlushedEntries = FlushedEntries()
 
     @property
     def known(self) -> bool:

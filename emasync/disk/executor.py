@@ -42,7 +42,7 @@ class FileExecutor:
         self._size = size
         self._pool = _DaemonPool(size)
         self._busy = anyio.CapacityLimiter(min(_BUSY, size))
-        self.new_file_mode = new_file_mode()
+        self.new_file_mode: int = new_file_mode()
         """The mode of new files, read once: that takes as long as the rest of writing a small file."""
 
     @property

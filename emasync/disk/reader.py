@@ -223,11 +223,12 @@ class _OpenFile:
     def __init__(
         self, path: str | Path, *, expect: Fingerprint | None, chunk: int, hashes: Hashes, tags: Hashes | None = None
     ) -> None:
-        self._path, self._chunk, self.hashes = path, chunk, hashes
-        self.tags = tags or hashes  # if it is another object, `next_chunk` leaves it to the caller to update it
-        self.tagged = tags is None
+        self._path, self._chunk = path, chunk
+        self.hashes: Hashes = hashes
+        self.tags: Hashes = tags or hashes  # if it is another object, `next_chunk` leaves it to the caller to update it
+        self.tagged: bool = tags is None
         self.first: bytes | None = None
-        self.ended = False
+        self.ended: bool = False
         self._read = 0
         self._lock = threading.Lock()
         # before the open: opening a device may have an effect, opening a socket fails
@@ -235,7 +236,7 @@ class _OpenFile:
         # O_NONBLOCK: otherwise the open waits for ever on a named pipe that replaced the file in between
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            self.fingerprint = Fingerprint.of(_require_regular(path, os.fstat(self._fd)))
+            self.fingerprint: Fingerprint = Fingerprint.of(_require_regular(path, os.fstat(self._fd)))
             self._check_same(expect or self.fingerprint, self.fingerprint)
         except BaseException:
             os.close(self._fd)
