@@ -73,7 +73,7 @@ class DownlinkConnector(aiohttp.TCPConnector):
     has come unasked on a connection, none is used twice any more (`distrust`).
     """
 
-    trusted = True
+    trusted: bool = True
     _most_idle = _MOST_IDLE
 
     def distrust(self) -> None:

@@ -129,7 +129,7 @@ class Attempt:
     __slots__ = ("_pipeline", "_repeated", "_resources", "_state", "number")
 
     def __init__(self, pipeline: RequestPipeline, state: _RequestState, *, repeated: bool = True) -> None:
-        self.number = 0
+        self.number: int = 0
         """How many responses to the request have begun, this one included."""
         self._pipeline = pipeline
         self._state = state
@@ -181,7 +181,7 @@ class RequestPipeline:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         log_in = LoginSender(transport, limiter=limiter, policy=policy, sleep=sleep, rand=rand)
-        self.tokens = TokenStore(username, password, exchange=log_in.send)
+        self.tokens: TokenStore = TokenStore(username, password, exchange=log_in.send)
         self._transport = transport
         self._limiter = limiter
         self._policy = policy

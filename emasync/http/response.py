@@ -184,8 +184,8 @@ class FileContent:
         self._response = response
         self._decoder = open_decoder(response.headers, limits)
         self._bound = None if expected_size is None else expected_size + limits.overrun
-        self.size = 0
-        self.facts = ResponseMetadata()
+        self.size: int = 0
+        self.facts: ResponseMetadata = ResponseMetadata()
 
     async def receive(self) -> bytes:
         """The next chunk of the file, never empty before the end; then empty, and `facts` are known."""

@@ -61,8 +61,8 @@ class Transport:
         session: aiohttp.ClientSession | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        self.base_url = check_base_url(base_url)
-        self.requests = 0
+        self.base_url: URL = check_base_url(base_url)
+        self.requests: int = 0
         self._timeouts = timeouts
         self._limits = limits
         self._session = session

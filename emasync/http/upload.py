@@ -48,8 +48,8 @@ class Upload(Payload):
         self._closed: anyio.Event | None = None
         self.scope: asyncio.Timeout | None = None
         self._paused = False
-        self.sent = 0
-        self.complete = False
+        self.sent: int = 0
+        self.complete: bool = False
         self.failure: BaseException | None = None
 
     @property

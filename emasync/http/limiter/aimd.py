@@ -87,7 +87,7 @@ class AdaptiveLimit:
 
     def __init__(self, config: LimiterConfig, *, now: float, state: LimiterState | None = None) -> None:
         self._config = config
-        self.width = min(config.widest, state.width if state else config.start)
+        self.width: int = min(config.widest, state.width if state else config.start)
         self.changes: list[LimitChanged] = []
         self._estimate = self._fresh(state.known_limit if state else None)
         self._opening = self._estimate.refused_at is None
