@@ -70,7 +70,7 @@ class Client:
     ) -> None:
         if not _is_utf8(username) or not _is_utf8(password):
             raise ValueError("user name or password is not valid UTF-8: no request can carry it")
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self.username = username
         self._volume = requests.Volume(name=volume, fields=self.settings.volume_fields)
         self._transport = Transport(
@@ -80,7 +80,7 @@ class Client:
             session=session,
             ssl_context=ssl_context,
         )
-        self.url = str(self._transport.base_url)
+        self.url: str = str(self._transport.base_url)
         state = self.settings.state_dir
         self._state = state / "lanes" if state is not None else None
         self._limiter = ConcurrencyLimiter(probe=self._probe)
@@ -93,9 +93,9 @@ class Client:
         )
         self._stack: AsyncExitStack | None = None
         self._context: TransferContext | None = None
-        self.files = Files(self._pipeline, self._volume, limits=self.settings.limits)
-        self.images = Images(self._pipeline, self._volume)
-        self.pods = Pods(self._pipeline, self._volume)
+        self.files: Files = Files(self._pipeline, self._volume, limits=self.settings.limits)
+        self.images: Images = Images(self._pipeline, self._volume)
+        self.pods: Pods = Pods(self._pipeline, self._volume)
 
     @classmethod
     def from_env(cls, profile: str | None = None, *, settings: Settings | None = None) -> Client:

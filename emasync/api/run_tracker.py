@@ -64,7 +64,7 @@ class RunTracker:
         self.run = run
         self.evidence = evidence
         self.last: PodStatus | None = None
-        self.doubtful = False  # whether `last` may be the earlier run's
+        self.doubtful: bool = False  # whether `last` may be the earlier run's
         asked_s = now_s - age_s
         self._starts_s = -math.inf if run is None else asked_s + run.starts_in_s
         self._bound_s = math.inf if run is None else asked_s + run.bound_s
