@@ -35,10 +35,11 @@ class ResultTracker:
     def __init__(
         self, *, direction: Direction, on_event: OnEvent | None = None, journal: TransferJournal | None = None
     ) -> None:
-        self.outcomes = OutcomeLog()
+        self.outcomes: OutcomeLog = OutcomeLog()
         self.notes: list[str] = []
         self.plan: Sequence[SyncDecision] = ()
-        self.resent_bytes = self.failed_bytes = 0
+        self.resent_bytes: int = 0
+        self.failed_bytes: int = 0
         self.journal = journal
         self.direction = direction
         self._on_event = on_event

@@ -81,7 +81,7 @@ class FoundFiles(LazySequence[LocalFile]):
             for file in files:
                 log.append(file.directory, file.relative, file.fingerprint)
             files = log
-        self.log = files
+        self.log: FoundLog = files
         self._at: Sequence[int] = range(len(files)) if at is None else at
 
     def __len__(self) -> int:

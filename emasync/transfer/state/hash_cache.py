@@ -71,7 +71,7 @@ class HashCache:
     def __init__(self, database: Database, *, max_files: int) -> None:
         self._database = database
         self._max_files = max_files
-        self.damaged = False
+        self.damaged: bool = False
 
     async def get_many(self, files: Iterable[tuple[PathT, FileFacts]]) -> dict[PathT, Digests]:
         """The digests of those files that are as they were when they were hashed. Paths are absolute."""

@@ -148,7 +148,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, grouping: Grouping, clock: Callable[[], float]) -> None:
-        self.commits = 0
+        self.commits: int = 0
         """Transactions committed so far: what this file has cost in disk flushes."""
         self._path = path
         self._grouping = grouping
