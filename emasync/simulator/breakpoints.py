@@ -23,9 +23,9 @@ class Breakpoint:
     """
 
     def __init__(self, endpoint: str, *, stage: Stage) -> None:
-        self.endpoint = endpoint.strip("/")
+        self.endpoint: str = endpoint.strip("/")
         self.stage = stage
-        self.waiting = 0
+        self.waiting: int = 0
         self._released = anyio.Event()
         self._hit = anyio.Event()
 

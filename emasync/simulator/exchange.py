@@ -53,9 +53,9 @@ class Exchange:
         self.request = request
         self.entry = entry
         self.context = context
-        self.config = context.config
-        self.clock = context.clock
-        self.endpoint = entry.path
+        self.config: SimulatorConfig = context.config
+        self.clock: Clock = context.clock
+        self.endpoint: str = entry.path
         self.fault: Fault | None = None
         self.hard = False
         self.admit_after_body: Callable[[], None] | None = None

@@ -26,7 +26,7 @@ class ImageError(Exception):
 
     def __init__(self, message: str, *, log: list[str]) -> None:
         super().__init__(message)
-        self.log_tail = [f"{line}\n" for line in log[-_LOG_LINES:]]
+        self.log_tail: list[str] = [f"{line}\n" for line in log[-_LOG_LINES:]]
 
 
 class ImageRegistry:

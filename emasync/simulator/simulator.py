@@ -72,10 +72,10 @@ class Simulator:
         clock: Clock | None = None,
         **keywords: Unpack[SimulatorKeywords],
     ) -> None:
-        self.config = SimulatorConfig(**keywords)
+        self.config: SimulatorConfig = SimulatorConfig(**keywords)
         self.clock: Clock = clock or RealClock()
         rng = random.Random(seed)  # noqa: S311 - for faults and a signing key that guards nothing
-        self.faults = FaultList(faults, rng=rng)
+        self.faults: FaultList = FaultList(faults, rng=rng)
         self.requests: list[LoggedRequest] = []
         self.downlink_filename: str | None = None
         self._users = dict(users)

@@ -31,7 +31,7 @@ class User:
 
     def __init__(self, name: str, password: str, *, root: Path) -> None:
         self.name = name
-        self.images = ImageRegistry(name)
+        self.images: ImageRegistry = ImageRegistry(name)
         self.pods: dict[str | None, Pod] = {}
         self.replaced_pods: dict[str | None, Pod] = {}
         self._password = password
@@ -64,7 +64,7 @@ class Lock:
 
     def __init__(self, *, exclusive: bool) -> None:
         self.exclusive = exclusive
-        self.held = 0
+        self.held: int = 0
 
     def take(self) -> bool:
         """Take the lock without waiting; returns whether that was possible."""
@@ -83,11 +83,11 @@ class SimulatorState:
 
     def __init__(self, users: Mapping[str, str], *, root: Path, tokens: TokenRegistry, exclusive: bool) -> None:
         folders = {name: root / "users" / quote(name, safe=" ").replace(".", "%2E") for name in users}
-        self.users = {name: User(name, users[name], root=folder) for name, folder in folders.items()}
-        self.staging = root / "staging"
+        self.users: dict[str, User] = {name: User(name, users[name], root=folder) for name, folder in folders.items()}
+        self.staging: Path = root / "staging"
         self.staging.mkdir(parents=True, exist_ok=True)
         self.tokens = tokens
-        self.lock = Lock(exclusive=exclusive)
+        self.lock: Lock = Lock(exclusive=exclusive)
 
     def log_in(self, name: object, password: object) -> str | None:
         """The user's name, if name and password are right."""

@@ -41,7 +41,7 @@ class VolumeDirectory:
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.root = root.resolve()
+        self.root: Path = root.resolve()
         self._digests: dict[tuple[str, str], tuple[tuple[int, ...], bytes]] = {}
         self._visible_at: dict[Path, float] = {}
         self._lock = threading.Lock()  # uplinks add to it while listings look, in other threads
