@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import click
 
@@ -22,6 +22,12 @@ ProgressKind = Literal["auto", "tty", "plain", "none"]
 _FILE: click.Path = click.Path(dir_okay=False, path_type=Path)
 
 
+class CommandDecorator(Protocol):
+    """Gives a command one or more options."""
+
+    def __call__(self, command: F, /) -> F: ...
+
+
 class EnvOption(click.Option):
     """An option that may also be given as ``EMASYNC_<LONG FLAG>``."""
 
@@ -29,10 +35,10 @@ class EnvOption(click.Option):
         super().__init__(*args, **kwargs)
         if self.envvar is None:
             flag = max(self.opts, key=len).lstrip("-")
-            self.envvar = f"EMASYNC_{flag.replace('-', '_').upper()}"
+            self.envvar: str | Sequence[str] | None = f"EMASYNC_{flag.replace('-', '_').upper()}"
 
 
-def option(*names: str, **settings: Any) -> Callable[[F], F]:
+def option(*names: str, **settings: Any) -> CommandDecorator:
     """`click.option` with an environment variable of its own."""
     return click.option(*names, cls=EnvOption, **settings)
 
@@ -81,7 +87,7 @@ def client_keywords(options: Any) -> dict[str, Any]:
     return {keyword: getattr(options, name) for keyword, name in declared if keyword is not None}
 
 
-def with_options(kind: type[Any], *, name: str) -> Callable[[F], F]:
+def with_options(kind: type[Any], *, name: str) -> CommandDecorator:
     """A decorator: give a command the options that the dataclass `kind` declares, collected in its keyword `name`."""
     declared = fields(kind)
 
@@ -132,5 +138,5 @@ class GlobalOptions:
     )
 
 
-with_global_options = with_options(GlobalOptions, name="options")
+with_global_options: CommandDecorator = with_options(GlobalOptions, name="options")
 """Give a command the options of `GlobalOptions`, as its keyword `options`."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
-from emasync.cli.options import declare, with_options
+from emasync.cli.options import CommandDecorator, declare, with_options
 from emasync.cli.output import escape_name, size
 from emasync.cli.runner import CommandContext
 from emasync.cli.summary import counted
@@ -48,7 +48,7 @@ class PlanOptions:
             raise click.UsageError(f"name {what}, or a plan with --apply FILE")
 
 
-with_plan_options = with_options(PlanOptions, name="plan")
+with_plan_options: CommandDecorator = with_options(PlanOptions, name="plan")
 """Give a command the options of `PlanOptions`, as its keyword `plan`."""
 
 

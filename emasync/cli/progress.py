@@ -83,7 +83,7 @@ def _display(options: GlobalOptions, title: str) -> Iterator[ProgressDisplay]:
 class NoProgress:
     """A display that shows nothing."""
 
-    every_s = 60.0
+    every_s: float = 60.0
 
     def handle(self, event: Event) -> None:
         """Nothing."""
@@ -99,7 +99,7 @@ class NoProgress:
 class PlainProgress:
     """Prints a line every 30 s, and one as soon as the EM is busy: for logs and CI."""
 
-    every_s = 1.0
+    every_s: float = 1.0
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ def _line(stats: ProgressStats, speed: float) -> str:
 class LiveProgress:
     """A bar for the transfer, the state of the EM, and a line for each of up to eight files; erased at the end."""
 
-    every_s = 0.2
+    every_s: float = 0.2
 
     def __init__(self, title: str, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._title = safe(title)

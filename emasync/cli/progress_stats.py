@@ -39,7 +39,11 @@ class ProgressStats:
     """The totals of one transfer, from its events. Memory: an entry for each file that is being moved."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.files = self.bytes = self.settled = self.moved = self.failed = 0
+        self.files: int = 0
+        self.bytes: int = 0
+        self.settled: int = 0
+        self.moved: int = 0
+        self.failed: int = 0
         self.request_limit: int | None = None
         self.busy_since: float | None = None
         self.active: dict[RemotePath, ActiveFile] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from emasync.cli.options import option
+from emasync.cli.options import CommandDecorator, option
 from emasync.errors import NotFoundError, ProtocolError, UnsafePathError
 from emasync.model import FileEntry, FileTree, Glob, RemotePath, safe
 from emasync.model.glob import PathPattern, is_pattern, means_contents
@@ -34,7 +34,9 @@ class Selection:
         return sum(entry.size or 0 for entry in self.files)
 
 
-with_glob = option("--glob", is_flag=True, help="? and [...] are wildcards too; without it only * and ** are")
+with_glob: CommandDecorator = option(
+    "--glob", is_flag=True, help="? and [...] are wildcards too; without it only * and ** are"
+)
 """Give a command the option ``--glob``, which makes a pattern of every path."""
 
 

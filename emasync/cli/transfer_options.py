@@ -12,7 +12,7 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from emasync.cli.options import GlobalOptions, Rate, Seconds, client_keywords, declare, with_options
+from emasync.cli.options import CommandDecorator, GlobalOptions, Rate, Seconds, client_keywords, declare, with_options
 from emasync.cli.settings import client_settings
 from emasync.config import Settings
 from emasync.model import Verify
@@ -98,7 +98,7 @@ class TransferOptions:
             raise click.BadParameter(str(error), param_hint="--bwlimit") from None
 
 
-with_transfer_options = with_options(TransferOptions, name="transfer")
+with_transfer_options: CommandDecorator = with_options(TransferOptions, name="transfer")
 """Give a command the options of `TransferOptions`, as its keyword `transfer`."""
 
 _RECORDED = frozenset({"url", "username", "volume"})  # the job record has their resolved values

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from yarl import URL
+
 from emasync.cli.options import GlobalOptions
 from emasync.cli.runner import start_logging
 from emasync.cli.settings import ResolvedSettings, ssl_context
@@ -37,7 +39,7 @@ class UnretriedClient:
     """Sends each request once. Raises the EMErrors of the transport as they are."""
 
     def __init__(self, transport: Transport, *, username: str, password: str) -> None:
-        self.url = transport.base_url
+        self.url: URL = transport.base_url
         self.logged_in: Answer | None = None
         self.transport = transport
         self._tokens = TokenStore(username, password, exchange=self._exchange)

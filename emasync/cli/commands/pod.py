@@ -9,7 +9,7 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, Seconds, option, with_global_options
+from emasync.cli.options import CommandDecorator, GlobalOptions, Seconds, option, with_global_options
 from emasync.cli.output import Output
 from emasync.cli.pod_run_store import load_run, remove_run
 from emasync.cli.runner import CommandContext, run_on_em
@@ -44,7 +44,9 @@ class Interval(Seconds):
         return found
 
 
-with_interval = option("--interval", type=Interval(), default="2s", show_default=True, help="between two looks")
+with_interval: CommandDecorator = option(
+    "--interval", type=Interval(), default="2s", show_default=True, help="between two looks"
+)
 """Give a command the option ``--interval``, in seconds."""
 
 

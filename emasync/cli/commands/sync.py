@@ -10,7 +10,14 @@ import click
 
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.lazy_group import LazyGroup
-from emasync.cli.options import GlobalOptions, client_keywords, declare, with_global_options, with_options
+from emasync.cli.options import (
+    CommandDecorator,
+    GlobalOptions,
+    client_keywords,
+    declare,
+    with_global_options,
+    with_options,
+)
 from emasync.cli.output import confirm, is_interactive, size
 from emasync.cli.plan_output import print_sync_plan
 from emasync.cli.runner import CommandContext, run_on_em
@@ -79,7 +86,7 @@ class DeletionOptions:
         return ask
 
 
-with_deletion_options = with_options(DeletionOptions, name="deletion")
+with_deletion_options: CommandDecorator = with_options(DeletionOptions, name="deletion")
 """Give a sync the options of `DeletionOptions`, as its keyword `deletion`."""
 
 
