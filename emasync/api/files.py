@@ -1,6 +1,6 @@
 """`em.files`: single requests for the volume's files: list, delete, read.
 
-May import http and below. Transfers of many files, and files on disk, are in `emasync.transfer`.
+Transfers of many files, and files on disk, are in `emasync.transfer`. Must not import disk or transfer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`em.images`: building, loading and listing Docker images on the EM.
 
-May import http and below.
+Each method sends one request. Must not import disk or transfer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`em.pods`: running a pod, its status, and following a run to its end.
 
-Which run a status belongs to is decided in `run_tracker`. May import run_tracker, http and below.
+Which run a status belongs to is decided in `run_tracker`. Must not import disk or transfer.
 """
 
 from __future__ import annotations

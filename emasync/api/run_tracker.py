@@ -1,6 +1,6 @@
 """Decides for each pod status which run it belongs to, and what follows: go on, show it, or end the watch.
 
-Pure. Times of the EM are compared with each other only; the clock that is passed in bounds the waits. May import model.
+Pure. The clock passed in bounds the waits; the EM's times are compared with each other only. Must not import http.
 """
 
 from __future__ import annotations
