@@ -1,6 +1,6 @@
 """Local files: safe names, atomic writing, reading and hashing, in threads of this package. POSIX only.
 
-May import errors, model, config and wire (its pure parts). Knows nothing of HTTP, retries or plans.
+Knows nothing of HTTP, retries or plans. Must not import http, api or transfer.
 """
 
 from emasync.disk.atomic_file import Unchanged, WriteTarget, remove_file, sweep

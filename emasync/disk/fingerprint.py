@@ -1,7 +1,7 @@
 """What identifies a local file: `Fingerprint` of its stat result, and `Hashes` of its bytes. Does no I/O.
 
 A fingerprint is packed, because a transfer of very many files holds one for each. Hashes are computed in file threads:
-hashing is the slowest part of a copy. May import the definition of the content tag (wire), nothing else.
+hashing is the slowest part of a copy. Must not import anything of emasync but the definition of the content tag (wire).
 """
 
 from __future__ import annotations
