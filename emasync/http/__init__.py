@@ -1,6 +1,6 @@
 """Requests to one EM over HTTP: transport, log-in, retry, concurrency limiter and the pipeline that joins them.
 
-The only user of aiohttp on the client's side. May import wire, config, model and errors; knows nothing of local files.
+The only user of aiohttp on the client's side. Knows nothing of local files: must not import disk.
 """
 
 from emasync.http.endpoint import check_base_url

@@ -1,7 +1,7 @@
 """Log-in: one token and one log-in at a time, however many tasks need it.
 
 `TokenStore` decides when a token is fetched, refreshed and replaced; `LoginSender` sends these requests, repeated by
-the retry table's row for log-ins. May import transport, retry, limiter and below; must not import pipeline.
+the retry table's row for log-ins. Must not import pipeline.
 """
 
 from __future__ import annotations

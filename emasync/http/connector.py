@@ -1,7 +1,7 @@
 """Which connection a request gets, and which responses on a reused one belong to another request.
 
 Only a downlink reuses a connection, and only one that another downlink left, on which nothing has come since. All that
-is known of aiohttp's private names is here (`PRIVATE_NAMES`). May import wire, model and errors, and aiohttp.
+is known of aiohttp's private names is here (`PRIVATE_NAMES`). Must not import other modules of http.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The request pipeline: token, permit, one request, and what the retry table says about its failure.
 
-Holds the loop of attempts of a single request. May import auth, transport, limiter, retry and below; knows nothing of
-files on disk or of many files. What a response means is decided by the caller, inside `async with attempt`.
+Holds the loop of attempts of a single request; the caller decides what a response means, inside `async with attempt`.
+Knows nothing of many files, or of files on disk: must not import disk.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Redaction: the password and the tokens of one Transport are taken out of responses and errors that repeat them.
 
-May import wire, model and errors. Knows nothing of connections.
+Knows nothing of connections. Must not import other modules of http.
 """
 
 from __future__ import annotations

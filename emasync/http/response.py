@@ -1,6 +1,6 @@
 """A response whose body is still on the connection: read in chunks, as JSON, as a listing or as a file.
 
-What counts as a stall or a cut is decided here. May import wire, redaction, config, model and errors, and aiohttp.
+What counts as a stall or a cut is decided here. Must not import transport, auth or pipeline.
 """
 
 from __future__ import annotations

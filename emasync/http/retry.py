@@ -1,6 +1,6 @@
 """The retry table: what to do after a request failed, decided without waiting.
 
-Pure: counts and a random number are passed in. May import errors, config and `wire.requests.Kind`.
+Pure: counts and a random number are passed in. Must not import other modules of http.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sends one request and yields its response, over one `aiohttp.ClientSession`.
 
 Here an `ApiRequest` becomes an HTTP request, and every exception of aiohttp becomes one of ours. Knows nothing of token
-lifetimes, retries or files. May import the rest of http below it, wire, config, model and errors, and aiohttp.
+lifetimes, retries or files. Must not import auth, retry, limiter or pipeline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The body of an uplink while it is sent: in slices, with time-outs, and stopped by an early response.
 
-An early response (423) is noticed before much is pushed into a locked EM. May import config, and aiohttp; knows nothing
-of files or multipart: a `Body` yields bytes.
+An early response (423) is noticed before much is pushed into a locked EM. Knows nothing of files or multipart: a `Body`
+yields bytes. Must not import wire or other modules of http.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The concurrency limiter of one EM: tasks wait here for a permit to send one request.
 
-Waiting and waking are here, the decisions in `scheduler`. May import scheduler, aimd and errors; knows nothing of HTTP.
-It owns no task: the first of the waiting tasks keeps the time, so nothing is to be started, closed or leaked.
+Waiting and waking are here, the decisions in `scheduler`. It owns no task: the first of the waiting tasks keeps the
+time, so nothing is to be started, closed or leaked. Must not import modules of http outside `limiter`.
 """
 
 from __future__ import annotations

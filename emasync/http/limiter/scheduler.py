@@ -1,7 +1,7 @@
 """The limiter's decisions: which request goes next, when, and how long all wait while the EM is busy.
 
 Pure: every method is told the time and returns at once. Holds the queue, the backoff after a refusal, one probe at a
-time, and the busy budgets. May import aimd only.
+time, and the busy budgets. Must not import anything of emasync but aimd.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Saves what the limiter learned of an EM, for the next run: one small JSON file per EM.
 
-Of the address only a hash is written, without log-in data. Time is passed in. May import aimd only.
+Of the address only a hash is written, without log-in data. Time is passed in. Must not import scheduler or limiter.
 """
 
 from __future__ import annotations
