@@ -1,4 +1,4 @@
 """Many files over one busy link: plans, uplinks, downlinks and syncs, with a journal and verified results.
 
-May import api and below. Knows nothing of terminals: it emits events, and the command line shows them.
+Knows nothing of terminals: it emits events, and the command line shows them. Must not import the client.
 """

@@ -1,6 +1,6 @@
 """What the transfers of one `Client` share: its requests, threads, limits and what it has learned of the EM.
 
-May import api, disk, http, config and below.
+What belongs to a single transfer is in `run`. Must not import run, engine or sync.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bring one file from the EM to disk: request, decode, write, verify, put in place.
 
-May import context, plan, api, disk and below; must not import engine. Knows nothing of the other files of a transfer,
-but for a shared listing that it may ask to be made anew.
+Knows nothing of the other files of a transfer, but for a shared listing that it may ask to be made anew. Must not
+import engine.
 """
 
 from __future__ import annotations

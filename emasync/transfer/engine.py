@@ -1,6 +1,6 @@
 """From a request to its results: scan or list, plan, run the workers, record every file exactly once.
 
-Runs uplinks and downlinks; a sync builds on them. May import everything in `transfer` but sync.
+Runs uplinks and downlinks; a sync builds on them. Must not import sync.
 """
 
 from __future__ import annotations

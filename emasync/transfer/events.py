@@ -1,7 +1,7 @@
 """The events of a transfer: one frozen value per event, passed to `on_event` in the event loop's thread.
 
-May import model and the limiter's events. Knows nothing of how events are shown.
-Byte counts are payload bytes; they start again at 0 when a file is sent again.
+Byte counts are payload bytes; they start again at 0 when a file is sent again. Knows nothing of how events are shown.
+Must not import other modules of transfer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`OpenFileLimiter`: fewer items of a transfer at once, where no more files can be opened (EMFILE, ENFILE).
 
-Decides how many may run after such a shortage, and when an item that met one is tried again. May import errors.
+Decides how many may run after such a shortage, and when an item that met one is tried again. Must not import http.
 """
 
 from __future__ import annotations

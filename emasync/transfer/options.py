@@ -1,6 +1,6 @@
 """What the caller of a transfer chose: built once by the client, and passed on whole.
 
-May import events, planning and the journal's options. Decides nothing.
+Decides nothing. Must not import context, run or engine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`TransferRun`: what the parts of one running transfer share.
 
-May import context, tracker and journal; the parts (uplink, downlink, sync ...) import this module.
+Must not import the parts (uplink, downlink, sync ...), which import this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Syncs: make one side equal to the other with one listing and one comparison; only what differs moves.
 
-May import everything in `transfer`. What differs is decided in `planning.diff`.
+What differs is decided in `planning.diff`; `engine` moves the files. Must not be imported by other modules of transfer.
 """
 
 from __future__ import annotations

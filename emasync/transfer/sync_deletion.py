@@ -1,6 +1,6 @@
 """What a sync deletes on its target: consent, the last look before each deletion, and its outcome.
 
-May import run, planning, disk and below. Which files only the target has is decided in `planning.diff`.
+Which files only the target has is decided in `planning.diff`. Must not import engine or sync.
 """
 
 from __future__ import annotations

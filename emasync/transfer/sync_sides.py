@@ -1,7 +1,7 @@
 """Both sides of a sync before anything moves: the scan of the local folder, and the EM's listing.
 
-Scans and lists at once, checks that both are folders, sums up both, and computes content tags of local files. May
-import run, planning, state, disk and below. What differs is decided in `planning.diff`.
+Scans and lists at once, checks that both are folders, sums up both, and computes content tags of local files. What
+differs is decided in `planning.diff`. Must not import engine or sync.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Finds out by reading files whether this server's content tags follow the known rule.
 
-Decides which files are read, and what counts as evidence. May import context, verification, api and wire.
+Decides which files are read, and what counts as evidence. Must not import run, engine or disk.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every file of a transfer, exactly once: registered, then recorded in the journal, for `on_event` and for the report.
 
-May import events, the journal and model. Knows nothing of requests, and decides nothing about a file.
+Knows nothing of requests, and decides nothing about a file. Must not import http, run or engine.
 """
 
 from __future__ import annotations

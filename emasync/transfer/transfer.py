@@ -1,7 +1,7 @@
 """`Transfer`: what `uplink`, `downlink` and `sync_*` return. Await it, or iterate its outcomes.
 
-Owns the task behind a transfer. May import tracker and model. Knows nothing of uplinks or downlinks: the work is a
-coroutine function that is passed in.
+Runs the work, a coroutine function that is passed in, as a task of its own. Knows nothing of uplinks or downlinks: must
+not import run or engine.
 """
 
 from __future__ import annotations

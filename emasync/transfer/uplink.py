@@ -1,7 +1,6 @@
 """Many files up: rounds of requests, and listings that confirm what arrived.
 
-The loop around `uplink_state`, which decides. May import uplink_request, worker_pool, run and below. Knows nothing of
-how one request is sent.
+The loop around `uplink_state`, which decides. Knows nothing of how one request is sent. Must not import engine or http.
 """
 
 from __future__ import annotations

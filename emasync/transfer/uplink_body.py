@@ -1,7 +1,7 @@
 """The multipart body of one uplink request, streamed from disk with a length known in advance.
 
-It records the digests of what was read of each file. A new body is made for each sending; it fits `http.Body`. May
-import disk, bandwidth, plan and wire; knows nothing of requests.
+It records the digests of what was read of each file. A new body is made for each sending; it fits `http.Body`. Knows
+nothing of requests: must not import http's pipeline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One uplink request of several files: send it, and report what is known of each of the files after it.
 
 Each kind of failure means something else for the files of the request. Whether they arrived is decided by a listing, in
-`uplink`, not here. May import context, plan, tracker, uplink_body and below.
+`uplink`, not here. Must not import uplink, run or engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What proves a file that was sent, and whether this server's content tags follow the known rule.
 
-Pure: no I/O, no event loop. May import model. The rule itself is in `wire.content_tag`; reading files of the EM to find
-out whether the server follows it is in `tag_probe`.
+Pure: no I/O, no event loop. The rule itself is in `wire.content_tag`; reading files of the EM to find out whether the
+server follows it is in `tag_probe`. Must not import http, disk or wire.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a sync has to do: two sides compared file by file, with the reason for each decision.
 
 Decides when two files count as the same, and what may be deleted. Pure: no I/O, no event loop; whether the server's
-tags can be compared, and what a journal knows, are arguments. May import model, errors and the rules for names.
+tags can be compared, and what a journal knows, are arguments. Must not import http or transfer's state.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which files are selected: `--include`, `--exclude` and `.emignore`, all with gitignore rules.
 
-Combines the three. Pure: reads no file, the lines of an `.emignore` are arguments. May import model.
+Combines the three. Pure: reads no file, the lines of an `.emignore` are arguments. Must not import disk.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`FoundFiles`: the local files of a scan, in about 60 bytes and the name of each.
 
-Packs what a scan found. May import the plan's nouns, model and the fingerprint of a local file. Pure.
+Packs what a scan found. Pure: no I/O. Must not import scan or http.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a transfer will do, as values: printable before, savable, and applied later by the engine.
 
 Items, requests and plans with their sums; local paths as text (`prefix`); paths that cannot exist side by side. Pure:
-no I/O, no event loop. May import model, errors and the fingerprint of a local file. Plans are made in `packing` and
-`selection`, and written as JSON in `plan_file`.
+no I/O, no event loop. Plans are made in `packing` and `selection`, and written as JSON in `plan_file`. Must not import
+http or other modules of transfer.
 """
 
 from __future__ import annotations

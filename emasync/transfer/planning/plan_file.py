@@ -1,7 +1,7 @@
 """A plan as JSON lines: to read, to keep, and to apply later.
 
-One line for the sums, then one for each call (uplink) or file (downlink), each rejected file and each note.
-May import model, errors and the plan. Pure: reads and writes strings, not files. Fields are only ever added.
+One line for the sums, then one for each call (uplink) or file (downlink), each rejected file and each note. Fields are
+only ever added. Pure: reads and writes strings, not files. Must not import http, packing or selection.
 """
 
 from __future__ import annotations

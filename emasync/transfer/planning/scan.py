@@ -1,7 +1,7 @@
 """The local side of an uplink: which files the sources mean, and what state each is in.
 
-Walks folders, expands local globs, follows links, rejects what is no file. May import model, errors, disk, filters.
-Synchronous I/O (scandir, stat, and reading `.emignore`): run `scan` in a file thread. Reads no file's contents.
+Walks folders, expands local globs, follows links, rejects what is no file. Synchronous I/O (scandir, stat, and reading
+`.emignore`): run `scan` in a file thread. Reads no file's contents. Must not import http.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Downlink plans: what the user named, found in a listing, and the local path each file is to get.
 
-Defines what a path, a folder, a trailing slash and a glob mean on the remote side, and the order of the files.
-Pure: no I/O, no event loop; the listing is an argument. May import model, errors and the rules for local names.
+Defines what a path, a folder, a trailing slash and a glob mean on the remote side, and the order of the files. Pure: no
+I/O, no event loop; the listing is an argument. Must not import http.
 """
 
 from __future__ import annotations

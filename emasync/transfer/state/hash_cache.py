@@ -1,7 +1,7 @@
 """The hash cache: SHA-256 and content tag of local files, so that unchanged ones need not be read again.
 
-Decides when a stored hash is valid. It is a cache: damage or a lock costs time, never an error. May import schema and
-sqlite. Knows neither hashing nor the EM.
+Decides when a stored hash is valid. It is a cache: damage or a lock costs time, never an error. Knows neither hashing
+nor the EM: must not import disk or http.
 """
 
 from __future__ import annotations

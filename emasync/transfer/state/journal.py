@@ -1,7 +1,7 @@
 """The journal: a transfer's memory on disk, right at every moment at which a process can be killed.
 
-Records intent -> sent -> settled, durably. May import model, schema and sqlite. Knows no network and decides nothing:
-what a row means for the next run is in `emasync.transfer.resume`.
+Records intent -> sent -> settled, durably. Decides nothing: what a row means for the next run is in
+`emasync.transfer.resume`. Must not import http or disk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the journal remembers, as values and as rows of a table.
 
-Keys, states, and the translation between values and columns. May import model. Knows nothing of connections, threads
-or time.
+Keys, states, and the translation between values and columns. Knows nothing of connections, threads or time. Must not
+import sqlite.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SQLite files of emasync: created privately, recognised, served by one thread each, with group commit.
 
-May import nothing of emasync. Knows no tables. The thread's queue holds at most one job per waiting caller, so callers
-bound it. Functions outside `Database` block, and are called on its thread.
+Knows no tables. The thread's queue holds at most one job per waiting caller, so callers bound it. Functions outside
+`Database` block, and are called on its thread. Must not import anything of emasync.
 """
 
 from __future__ import annotations

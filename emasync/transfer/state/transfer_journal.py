@@ -1,6 +1,6 @@
 """One transfer's use of its journal: results as rows, rows of earlier runs by path, and a journal that may be lost.
 
-May import journal, schema and model. Without a journal file nothing is remembered, and nothing costs time.
+Without a journal file nothing is remembered, and nothing costs time. Must not import sqlite, http or disk.
 """
 
 from __future__ import annotations
