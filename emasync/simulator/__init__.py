@@ -1,6 +1,6 @@
 """A simulated EM: the whole EM API on a real socket of this machine, with pods that run coroutines and with faults.
 
-Needs no network but 127.0.0.1. May import wire, model and errors only.
+Needs no network but 127.0.0.1. Must not import anything of emasync but wire, model and errors.
 """
 
 from emasync.simulator.breakpoints import Breakpoint, Stage
