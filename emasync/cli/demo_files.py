@@ -1,6 +1,6 @@
 """The sample files and the image of ``emasync demo``, and the check of what came back.
 
-May import the simulator's PodContext. Prints nothing.
+Prints nothing. Must not import anything of emasync but the simulator's `PodContext`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Read an image tar of ``docker save`` and find what would keep an EM from running its image.
 
-Reads local files (docker-archive, or an OCI layout with a manifest.json), unpacks nothing, may import model only.
+Reads local files (docker-archive, or an OCI layout with a manifest.json), unpacks nothing. Must not import the client.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Check a Dockerfile against the files of its build context, before anything is sent.
 
-Pure: reads no files; the text and the file names are passed in. May import model only.
+Pure: reads no files; the text and the file names are passed in. Must not import anything of emasync but model.
 """
 
 from __future__ import annotations

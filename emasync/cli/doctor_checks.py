@@ -1,6 +1,6 @@
 """The checks of ``emasync doctor``: what is asked of an EM, and what is concluded from the answers.
 
-May import unretried_client, wire, model and errors. Prints nothing.
+Prints nothing: `commands.doctor` shows the findings. Must not import the client or http's pipeline.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The exit codes of the command line, and which error ends the process with which code.
 
-May import errors only. How an error is printed is the business of `output`.
+How an error is printed is decided in `output`. Must not import anything of emasync but its errors.
 """
 
 from __future__ import annotations

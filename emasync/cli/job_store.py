@@ -1,7 +1,7 @@
 """Job records: which transfers were started on this machine, how they ended, and whether they can be resumed.
 
-A record holds the words of a command, which contain no password. May import model and transfer's journal; sends
-nothing.
+A record holds the words of a command, which contain no password. Sends nothing. Must not import the client, http or
+transfer's engine.
 """
 
 from __future__ import annotations

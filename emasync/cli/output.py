@@ -1,7 +1,7 @@
 """Standard output and standard error: results as text or JSON lines on stdout, everything else on stderr.
 
-Every text from a server or a file name passes `safe`: a newline in a name must not start another line. May import
-model. Must not import rich: most commands draw nothing.
+Every text from a server or a file name passes `safe`: a newline in a name must not start another line. Must not import
+rich: most commands draw nothing.
 """
 
 from __future__ import annotations

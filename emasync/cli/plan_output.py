@@ -1,6 +1,6 @@
 """Plans of transfers: printed for ``--dry-run``, written to a file by ``--plan``, read from it by ``--apply``.
 
-May import model and transfer's planning; sends nothing.
+Sends nothing. Must not import http or transfer's engine.
 """
 
 from __future__ import annotations

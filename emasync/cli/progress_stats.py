@@ -1,6 +1,6 @@
 """`ProgressStats`: the totals of a running transfer, computed from its events.
 
-Pure: prints nothing, and the clock is passed in. May import the events of transfer and of the limiter.
+Pure: prints nothing, and the clock is passed in. Must not import rich or the client.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Run one command: open a client, do the work, and end the process with the right exit code whatever happens.
 
-Owns what a signal does (cancel, five seconds of grace, exit) and the order of the last output. May import client.
+Decides what a signal does (cancel, five seconds of grace, exit) and the order of the last output. Must not import the
+commands.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is printed when a transfer has ended: the totals on stdout, failures on stderr, and the exit code.
 
-May import model, output and exit_codes.
+Everything that is printed comes from the transfer's report. Must not import the client or transfer.
 """
 
 from __future__ import annotations

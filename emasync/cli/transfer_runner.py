@@ -1,6 +1,6 @@
 """Run a transfer for a command: job record, progress, results, summary, exit code.
 
-Owns the order of these steps, also when an error or a signal ends the transfer.
+Decides the order of these steps, also when an error or a signal ends the transfer. Must not import the commands.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`UnretriedClient`: single requests without retries and without waiting, for commands that diagnose an EM.
 
-May import http's transport and token store, and wire; must not use the client's pipeline.
+Built on the transport and the token store of http. Must not import http's pipeline.
 """
 
 from __future__ import annotations
