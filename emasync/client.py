@@ -1,7 +1,7 @@
 """`Client`: the entry point of the package, for one user on one EM.
 
-Opens and closes what its calls share, and builds the options of transfers. May import transfer and below; decides
-nothing itself.
+Opens and closes what its calls share, and builds the options of transfers; decides nothing itself. Must not import the
+command line or the simulator.
 """
 
 from __future__ import annotations
