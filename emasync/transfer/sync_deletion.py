@@ -1,6 +1,6 @@
 """What a sync deletes on its target: consent, the last look before each deletion, and its outcome.
 
-May import run, planning, disk and below. Which files only the target has is decided in `planning.diff`.
+May import context, planning, disk and below. Which files only the target has is decided in `planning.diff`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from emasync.model import (
     SyncSummary,
     safe,
 )
+from emasync.transfer.context import TransferRun
 from emasync.transfer.options import SyncOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
-from emasync.transfer.run import TransferRun
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.sync_sides import Sides
 
