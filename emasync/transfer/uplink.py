@@ -1,7 +1,7 @@
 """Many files up: rounds of requests, and listings that confirm what arrived.
 
-The loop around `uplink_state`, which decides. May import uplink_request, worker_pool, context and below. Knows nothing of
-how one request is sent.
+The loop around `uplink_state`, which decides. May import uplink_request, worker_pool, context and below. Knows nothing
+of how one request is sent.
 """
 
 from __future__ import annotations
