@@ -21,7 +21,6 @@ from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileExecutor
 from emasync.http import Transport
-from emasync.http.bandwidth import BandwidthLimit
 from emasync.http.limiter import state as limiter_state
 from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.http.pipeline import RequestPipeline
@@ -29,6 +28,7 @@ from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
 from emasync.transfer.context import TransferContext
 from emasync.transfer.events import OnEvent
+from emasync.transfer.limits import BandwidthLimit
 from emasync.transfer.options import Confirm, SyncOptions, TransferOptions
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.plan import DownlinkPlan, Order, UplinkPlan

@@ -1,11 +1,11 @@
-"""What the transfers of one `Client` share: its requests, threads, limits and what it has learned of the EM.
+"""What transfers share: `TransferContext` among all of one `Client`, `TransferRun` among the parts of one of them.
 
-What belongs to a single transfer is in `run`. Must not import run, engine or sync.
+Must not import engine, sync, or the parts of a transfer (uplink, downlink ...): they import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,14 @@ import anyio
 
 from emasync.api import Files
 from emasync.config import Settings
-from emasync.disk import FileExecutor
-from emasync.http.bandwidth import BandwidthLimit
+from emasync.disk import FileExecutor, RootGuard
 from emasync.http.limiter.limiter import ConcurrencyLimiter
-from emasync.http.pipeline import RequestPipeline
+from emasync.http.pipeline import RequestPipeline, RequestStats
+from emasync.model import FileTree
+from emasync.transfer.limits import BandwidthLimit, OpenFileLimiter
+from emasync.transfer.options import TransferOptions
+from emasync.transfer.state.transfer_journal import TransferJournal
+from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.verification import TagCompatibility
 from emasync.wire.requests import Volume
 
@@ -66,3 +70,40 @@ class TransferContext:
     tags: TagCompatibility
     scope: str
     running: ActiveTransfers = field(default_factory=ActiveTransfers)
+
+
+class SharedListing:
+    """`fresh` returns a listing that was begun after the call; callers that wait at the same time share one."""
+
+    def __init__(self, make: Callable[[], Awaitable[FileTree]]) -> None:
+        self._make = make
+        self._lock = anyio.Lock()
+        self._begun = 0  # listings begun so far
+        self._last: FileTree | None = None
+
+    async def fresh(self) -> FileTree:
+        """A listing made after this call. Raises what listing raises; a cancelled caller leaves it to the next."""
+        begun = self._begun
+        async with self._lock:
+            if self._last is None or self._begun <= begun:
+                self._begun += 1
+                self._last = None  # if this listing fails, an older one must not pass for it
+                self._last = await self._make()
+            tree = self._last
+            if not self._lock.statistics().tasks_waiting:
+                self._last = None  # nobody to share it with, and it may be of very many files
+            return tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRun:
+    """One transfer under way. `root_guard` watches the destination of a downlink; `stats` are those of all requests."""
+
+    context: TransferContext
+    options: TransferOptions
+    tracker: ResultTracker
+    journal: TransferJournal
+    stats: RequestStats
+    open_files: OpenFileLimiter
+    listing: SharedListing
+    root_guard: RootGuard = field(default_factory=RootGuard)

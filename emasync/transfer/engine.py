@@ -17,10 +17,10 @@ import anyio
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, Overwrite, RemotePath, Verified, safe
-from emasync.transfer.context import TransferContext
+from emasync.transfer.context import SharedListing, TransferContext, TransferRun
 from emasync.transfer.downlink import FileDownlink
 from emasync.transfer.events import EventCallback, Planned
-from emasync.transfer.open_files import OpenFileLimiter
+from emasync.transfer.limits import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.filters import Filters
 from emasync.transfer.planning.packing import pack_again, plan_uplink
@@ -36,7 +36,6 @@ from emasync.transfer.planning.plan import (
 from emasync.transfer.planning.scan import Scan, scan
 from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.resume import resume_downlink, resume_uplink, sent_before
-from emasync.transfer.run import SharedListing, TransferRun
 from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, journal_lost, open_transfer_journal
 from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.transfer import Transfer

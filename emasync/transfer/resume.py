@@ -15,6 +15,7 @@ from pathlib import Path
 from emasync.disk import Fingerprint, digest_file, fingerprint, sweep
 from emasync.errors import EMError
 from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified
+from emasync.transfer.context import TransferRun
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import (
     DownlinkItem,
@@ -25,7 +26,6 @@ from emasync.transfer.planning.plan import (
     chosen,
     prefix,
 )
-from emasync.transfer.run import TransferRun
 from emasync.transfer.state.schema import FileFacts, ItemState, Row, signed64
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.verification import SentFile, TagState, verify_sent

@@ -24,13 +24,12 @@ from emasync.model import (
     Verified,
     safe,
 )
-from emasync.transfer.context import TransferContext
+from emasync.transfer.context import TransferContext, TransferRun
 from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
 from emasync.transfer.options import SyncOptions, TransferOptions
 from emasync.transfer.planning.diff import ComparedFile, Comparison, without_deletions
 from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.run import TransferRun
 from emasync.transfer.sync_deletion import Deletion, agree
 from emasync.transfer.sync_sides import (
     Sides,

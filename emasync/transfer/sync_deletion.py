@@ -31,9 +31,9 @@ from emasync.model import (
     SyncSummary,
     safe,
 )
+from emasync.transfer.context import TransferRun
 from emasync.transfer.options import SyncOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
-from emasync.transfer.run import TransferRun
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.sync_sides import Sides
 

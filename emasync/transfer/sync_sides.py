@@ -21,11 +21,11 @@ import anyio
 from emasync.disk import Digest, FileExecutor, RootGuard, digest_file
 from emasync.errors import EMError, NotFoundError, ProtocolError
 from emasync.model import Direction, FileEntry, FileTree, RemotePath, SyncDecisions, SyncSummary, safe
-from emasync.transfer.open_files import OpenFileLimiter
+from emasync.transfer.context import TransferRun
+from emasync.transfer.limits import OpenFileLimiter
 from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import LocalFile, check_no_parent
 from emasync.transfer.planning.scan import Scan, scan, scan_folder
-from emasync.transfer.run import TransferRun
 from emasync.transfer.state.hash_cache import Digests, HashCache, Hashed, open_hash_cache
 from emasync.transfer.worker_pool import WorkerPool
 

@@ -17,10 +17,10 @@ import anyio
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
 from emasync.model import Direction, FileTree, Outcome, OutcomeState, Verified, safe
+from emasync.transfer.context import TransferRun
 from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
-from emasync.transfer.run import TransferRun
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 
 from emasync.disk import ExpectedFile, FileExecutor, SmallFile, open_reader, read_small_files
-from emasync.http.bandwidth import BandwidthLimit
+from emasync.transfer.limits import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.wire.multipart import Multipart, Part, multipart, new_boundary
 

@@ -61,11 +61,6 @@ class TagCompatibility:
         """Whether a tag says nothing of the content here."""
         return self.state is TagState.INCOMPATIBLE
 
-    @property
-    def learned_at(self) -> float | None:
-        """When the state was learned (unix seconds); None while it is unknown."""
-        return None if self.state is TagState.UNKNOWN else self._learned_at
-
     def match(self) -> None:
         """A listed tag was the tag of known bytes: whatever was thought before, the rule holds."""
         self._learn(TagState.CONFIRMED)

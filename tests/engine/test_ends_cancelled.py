@@ -81,7 +81,7 @@ class Stage:
         assert steps.unfinished() == [], at
         assert [one.name for one in threading.enumerate() if self.journal.name in one.name] == [], at
         assert files_open_below(self.source.parent) == [], at
-        assert (self.em._limiter.in_flight, self.em._limiter.waiting) == (0, 0), at
+        assert (self.em._limiter._scheduler.in_flight, self.em._limiter._scheduler.waiting) == (0, 0), at
         assert [path for path in self.source.parent.rglob("*") if path.name.startswith(".emasync-")] == [], at
         assert {name: data for name, data in tree(self.into).items() if FILES[name] != data} == {}, at
         up = tree(self.sim.volume(USER) / "up")

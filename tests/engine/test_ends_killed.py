@@ -28,6 +28,7 @@ from emasync.transfer.state.journal import open_journal
 from emasync.transfer.state.schema import ItemState
 from tests.cli.child import environment
 from tests.contract.stage import PASSWORD, USER, USERS, tree, write
+from tests.unit.transfer.state.journal_samples import rows_of
 
 KILLS = int(os.environ.get("EMASYNC_KILLS", "6"))
 WORKERS = 4  # as in ends_child
@@ -122,7 +123,7 @@ async def _downlinked(folder: Path) -> frozenset[str]:
         return frozenset()
     async with open_journal(copies / "journal.sqlite") as journal:
         scopes = {tally.scope for tally in await journal.summary()}
-        rows = [row for scope in scopes for row in await journal.rows(scope, states=(ItemState.DONE,))]
+        rows = [row for scope in scopes for row in await rows_of(journal, scope, states=(ItemState.DONE,))]
     return frozenset(str(row.key.remote) for row in rows if row.key.direction is Direction.DOWNLINK)
 
 

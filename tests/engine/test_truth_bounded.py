@@ -12,8 +12,8 @@ import pytest
 from emasync.errors import AuthError
 from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
+from emasync.transfer.context import TransferRun
 from emasync.transfer.planning.scan import Scan
-from emasync.transfer.run import TransferRun
 from emasync.transfer.sync_sides import scan_and_list
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import SWIFT, hashes, many

@@ -27,7 +27,6 @@ SMALL = {
     "cli/commands/node.py": "a module for each noun, imported when it is used",
     "cli/main.py": "the root command, which must import next to nothing",
     "cli/signals.py": "the one place that handles signals",
-    "transfer/run.py": "what all parts of a transfer receive, and import",
     "model/text.py": "what every message about foreign text passes",
     "model/token.py": "a value that must not be printed",
     "simulator/handlers/auth_handler.py": "a module for each group of endpoints",
@@ -36,7 +35,6 @@ SMALL = {
     "wire/content_tag.py": "one fact about the EM, with its source",
     "wire/jwt.py": "a format of its own",
     "api/images.py": "a subject of its own beside files and pods",
-    "http/bandwidth.py": "one idea, which belongs neither to a request nor to a transfer",
 }
 """Modules under 60 lines, each with its reason; others belong where their idea lives."""
 

@@ -25,17 +25,13 @@ class Permit:
     A block that is left without a report (`on_ignore`) counts neither for nor against the EM.
     """
 
-    __slots__ = ("_limiter", "_ticket_id", "_waited_s")
+    __slots__ = ("_limiter", "_ticket_id", "waited_s")
 
     def __init__(self, limiter: ConcurrencyLimiter, *, ticket_id: int, waited_s: float) -> None:
         self._limiter = limiter
         self._ticket_id = ticket_id
-        self._waited_s = waited_s
-
-    @property
-    def waited_s(self) -> float:
+        self.waited_s = waited_s
         """Seconds that were waited because the EM was busy with others, not because our own limit was reached."""
-        return self._waited_s
 
     def on_success(self) -> None:
         """The EM took the request, which goes on (its body may take hours) until the block is left."""
@@ -98,21 +94,6 @@ class ConcurrencyLimiter:
         self._wake_at: float | None = None
         self._ids = count()
         self._listeners: list[Callable[[LimiterEvent], None]] = []
-
-    @property
-    def width(self) -> int:
-        """How many requests may run at once, as far as has been learned."""
-        return self._scheduler.width
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests run now."""
-        return self._scheduler.in_flight
-
-    @property
-    def waiting(self) -> int:
-        """How many tasks wait in `acquire`."""
-        return self._scheduler.waiting
 
     @property
     def busy_s(self) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 from emasync.disk.safe_paths import case_fold_key, local_parts, name_problem
 from emasync.errors import EMError, NotFoundError, ProtocolError, UnsafePathError
@@ -29,7 +28,7 @@ from emasync.transfer.planning.plan import (
 
 def plan_downlink(
     paths: Sequence[str | Glob],
-    tree: FileTree | None,
+    tree: FileTree,
     *,
     order: Order = "largest",
     include: Sequence[str] = (),
@@ -41,20 +40,15 @@ def plan_downlink(
     its contents; ``""`` and ``/`` are the contents of the volume. In a str only ``*`` and ``**`` are wildcards, and a
     file or folder of exactly that name is meant where there is one; a `Glob` is always a pattern. What a pattern
     selects lands relative to its leading folders without wildcards (``logs/*.log`` -> ``x.log``), folders with their
-    tree; a slash at its end selects folders only. `include` and `exclude` see the path below the destination. Without
-    a listing every path is taken for a file's.
+    tree; a slash at its end selects folders only. `include` and `exclude` see the path below the destination.
 
     Refused: what is in no listing, names that must not become a path here, a file where others need a folder, and of
-    files that some file system would merge (letter case, composed accents) all but the first. ValueError when a path
-    needs a listing (see `needs_listing`) and `tree` is None.
+    files that some file system would merge (letter case, composed accents) all but the first.
     """
     if isinstance(paths, str | Glob):
         raise TypeError(f"paths come as a list, not as {paths!r} alone")
     filters = Filters(include=tuple(include), exclude=tuple(exclude))
     rejected: list[RejectedFile] = []
-    if tree is None:
-        named = [item for item in map(_unlisted, paths) if filters.takes(item.local_path)]
-        return _planned(_Named({item.remote: item for item in named}.values()), rejected, (), order=order)
     listing = _Listing(tree)
     notes: list[str] = []
     picked = _Picked(tree.table, filters)
@@ -66,19 +60,14 @@ def plan_downlink(
         picked.take(picks)
         notes.extend(f"{safe(folder)}: an empty folder, nothing to move" for folder in listing.empty_folders(path))
         rejected.extend(listing.unlisted(path))
-    return _planned(picked.items(), rejected, notes, order=order)
+    items = picked.items()
+    chosen = items.chosen(_ordered(items, _landing(items, rejected), order))
+    return DownlinkPlan(items=chosen, refused=tuple(rejected), notes=tuple(dict.fromkeys(notes)))
 
 
 def needs_listing(path: str | Glob) -> bool:
     """Whether only a listing can tell which files `path` means; any other path may still turn out to be a folder."""
     return means_contents(path) or is_pattern(path)
-
-
-def _unlisted(selector: str | Glob) -> DownlinkItem:
-    if isinstance(selector, Glob) or needs_listing(selector):
-        raise ValueError(f"{str(selector)!r} can only be planned with a listing")
-    path = RemotePath(selector)
-    return DownlinkItem(remote=path, local_path=RemotePath(path.name))
 
 
 _Pick = tuple[int, int]  # a file's position in the listing, and how much of its path is not part of its local path
@@ -192,43 +181,7 @@ class _Listing:
                 yield position, cut
 
 
-class _Items(Protocol):
-    """Items to plan, by position: files of a listing (`ListedItems`), or names without one (`_Named`)."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, position: int, /) -> DownlinkItem: ...
-    def remote(self, position: int) -> str: ...
-    def local_path(self, position: int) -> str: ...
-    @property
-    def sizes(self) -> Iterator[int]: ...
-    def chosen(self, positions: Sequence[int]) -> Sequence[DownlinkItem]: ...
-
-
-class _Named(tuple[DownlinkItem, ...]):
-    """Items of which only the names are known."""
-
-    __slots__ = ()
-
-    def remote(self, position: int) -> str:
-        return self[position].remote
-
-    def local_path(self, position: int) -> str:
-        return self[position].local_path
-
-    @property
-    def sizes(self) -> Iterator[int]:
-        return (item.bytes for item in self)
-
-    def chosen(self, positions: Sequence[int]) -> tuple[DownlinkItem, ...]:
-        return tuple(self[position] for position in positions)
-
-
-def _planned(items: _Items, rejected: list[RejectedFile], notes: Iterable[str], *, order: Order) -> DownlinkPlan:
-    chosen = items.chosen(_ordered(items, _landing(items, rejected), order))
-    return DownlinkPlan(items=chosen, refused=tuple(rejected), notes=tuple(dict.fromkeys(notes)))
-
-
-def _landing(items: _Items, rejected: list[RejectedFile]) -> array[int]:
+def _landing(items: ListedItems, rejected: list[RejectedFile]) -> array[int]:
     """The positions of the items that have a local path of their own; the others go to `rejected`."""
     named = array("I", _nameable(items, rejected))
     hashes = Hashes()
@@ -253,7 +206,7 @@ def _landing(items: _Items, rejected: list[RejectedFile]) -> array[int]:
     return array("I", (at for at in named if at not in out)) if out else named
 
 
-def _nameable(items: _Items, rejected: list[RejectedFile]) -> Iterator[int]:
+def _nameable(items: ListedItems, rejected: list[RejectedFile]) -> Iterator[int]:
     """The positions of the items whose names are fit for this machine."""
     folders = {""}  # whose names are known to be safe
     for at in range(len(items)):
@@ -276,7 +229,7 @@ def _reject(item: DownlinkItem, text: str, *, reason: str) -> RejectedFile:
     return RejectedFile(remote=item.remote, local=item.local, error=error)
 
 
-def _ordered(items: _Items, positions: Sequence[int], order: Order) -> Sequence[int]:
+def _ordered(items: ListedItems, positions: Sequence[int], order: Order) -> Sequence[int]:
     if order == "listed":
         return positions
     if order not in ("name", "largest", "smallest"):

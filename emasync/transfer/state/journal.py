@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -71,11 +71,6 @@ class Journal:
         self._database = database
         self._now = now
 
-    @property
-    def commits(self) -> int:
-        """Flushes so far."""
-        return self._database.commits
-
     async def record_intents(self, items: Iterable[Intent]) -> None:
         """Before anything is moved. What an earlier run knew of these items is forgotten: ask `lookup` first."""
         now = self._now()
@@ -102,17 +97,6 @@ class Journal:
         def work(connection: sqlite3.Connection) -> dict[Key, Row]:
             found = ((key, connection.execute(_LOOKUP, values).fetchone()) for key, values in wanted)
             return {key: row_of(values) for key, values in found if values is not None}
-
-        return await self._database.read(work)
-
-    async def rows(self, scope: str, *, states: Collection[ItemState]) -> list[Row]:
-        """All items of `scope` in one of `states`, by direction and path."""
-        chosen = [state.value for state in states]
-        places = ", ".join("?" * len(chosen))
-        query = f"SELECT {COLUMNS} FROM item WHERE scope = ? AND state IN ({places})"  # noqa: S608 -- only "?" is added
-
-        def work(connection: sqlite3.Connection) -> list[Row]:
-            return [row_of(values) for values in connection.execute(query, [scope, *chosen])]
 
         return await self._database.read(work)
 

@@ -71,13 +71,11 @@ class Key:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """An item that is about to be moved. `facts` are the source's (uplink only); `size` in bytes is the listed one of a
-    downlink (an uplink's is in its facts); `sha256` (hex) and `tag` of the source, where known."""
+    downlink (an uplink's is in its facts)."""
 
     key: Key
     facts: FileFacts | None = None
     size: int | None = None
-    sha256: str | None = None
-    tag: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +167,7 @@ def fact_values(facts: FileFacts | None) -> tuple[SqlValue, ...]:
 def intent_values(item: Intent, now: float) -> tuple[SqlValue, ...]:
     """A whole row, in the order of COLUMNS: nothing of an earlier run stays."""
     size, *times = fact_values(item.facts)
-    known = (item.size if size is None else size, *times, item.sha256, item.tag, None)
+    known = (item.size if size is None else size, *times, None, None, None)
     return (*key_values(item.key), ItemState.INTENT.value, *known, Verified.NONE.value, 0, None, None, now)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from emasync.disk import FileExecutor, fingerprint
 from emasync.errors import SourceChangedError
-from emasync.http.bandwidth import BandwidthLimit
 from emasync.model import RemotePath
+from emasync.transfer.limits import BandwidthLimit
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.transfer.uplink_body import UplinkBody
 from emasync.wire.content_tag import content_tag

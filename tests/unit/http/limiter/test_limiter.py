@@ -97,7 +97,7 @@ class Bench:
         await settle()
 
     def assert_nothing_left(self) -> None:
-        assert (self.limiter.in_flight, self.limiter.waiting, self.time.asleep) == (0, 0, 0)
+        assert (self.limiter._scheduler.in_flight, self.limiter._scheduler.waiting, self.time.asleep) == (0, 0, 0)
         assert self.limiter._waiters == {}
 
 
@@ -110,9 +110,9 @@ async def a_bench() -> AsyncGenerator[Bench]:
 
 async def test_a_permit_without_a_report_counts_neither_way_and_is_given_back(bench: Bench) -> None:
     async with bench.limiter.acquire(Priority.SMALL, busy_budget_s=1.0) as permit:
-        assert bench.limiter.in_flight == 1
+        assert bench.limiter._scheduler.in_flight == 1
         permit.on_ignore()
-        assert (bench.limiter.in_flight, bench.limiter.width) == (0, 1)
+        assert (bench.limiter._scheduler.in_flight, bench.limiter._scheduler.width) == (0, 1)
 
 
 async def test_a_call_that_ends_lets_the_next_one_go_small_ones_first(bench: Bench) -> None:
@@ -214,7 +214,7 @@ async def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(bench: Be
         await settle()
         bench.permits["a"].on_success()
         bench.ends["a"].set()
-        while bench.limiter.waiting == 2:
+        while bench.limiter._scheduler.waiting == 2:
             await anyio.lowlevel.checkpoint()  # until "b" has its permit, but has not run yet
         b.cancel()
         await settle()

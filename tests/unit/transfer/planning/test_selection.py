@@ -113,15 +113,11 @@ def test_what_is_not_in_the_listing_is_refused_with_the_next_command(path: str) 
     assert plan.refused[0].remote == RemotePath(path)
 
 
-def test_without_a_listing_every_path_is_a_file() -> None:
-    plan = plan_downlink(["a/b.txt", "/a/b.txt"], None)
-    assert landed(plan) == {"a/b.txt": "b.txt"}
-    assert plan.items[0].entry is None
+def test_a_slash_at_the_end_and_a_wildcard_need_a_listing_to_be_understood() -> None:
     assert needs_listing("a/")
+    assert needs_listing("*.txt")
     assert not needs_listing("a")
-    assert landed(plan_downlink(["run[1].log"], None)) == {"run[1].log": "run[1].log"}
-    with pytest.raises(ValueError, match="listing"):
-        plan_downlink(["*.txt"], None)
+    assert not needs_listing("run[1].log")
 
 
 def test_an_empty_folder_is_a_note_and_not_an_error() -> None:

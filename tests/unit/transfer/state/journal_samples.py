@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from emasync.model import Direction, OutcomeState, RemotePath, Verified
-from emasync.transfer.state.schema import Key, Settled, journal_scope
+from emasync.transfer.state.journal import Journal
+from emasync.transfer.state.schema import COLUMNS, ItemState, Key, Row, Settled, journal_scope, row_of
 
 SCOPE = journal_scope("http://em.test:8000/", username="client1")
 
@@ -37,6 +39,16 @@ def done(key: Key, *, facts: Facts | None = None) -> Settled:
         verified=Verified.TAG,
         attempts=1,
     )
+
+
+async def rows_of(journal: Journal, scope: str, *, states: Collection[ItemState]) -> list[Row]:
+    """All rows of `scope` in one of `states`, by direction and path."""
+
+    def work(connection: sqlite3.Connection) -> list[Row]:
+        rows = map(row_of, connection.execute(f"SELECT {COLUMNS} FROM item WHERE scope = ?", [scope]))
+        return [row for row in rows if row.state in states]
+
+    return await journal._database.read(work)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from emasync.model import Direction, OutcomeState, RemotePath, Verified
 from emasync.transfer.state.journal import APPLICATION_ID, VERSION, open_journal
 from emasync.transfer.state.schema import Intent, ItemState, Key, Row, Settled, journal_scope
-from tests.unit.transfer.state.journal_samples import SCOPE, Facts, done, key_of, nothing_left_behind
+from tests.unit.transfer.state.journal_samples import SCOPE, Facts, done, key_of, nothing_left_behind, rows_of
 
 UNSETTLED = (ItemState.INTENT, ItemState.SENT)
 
@@ -18,17 +18,27 @@ UNSETTLED = (ItemState.INTENT, ItemState.SENT)
 async def test_an_item_goes_from_intent_to_sent_to_done_and_survives_reopening(tmp_path: Path) -> None:
     path, key = tmp_path / "jobs" / "run.db", key_of("a.txt")
     async with open_journal(path, now=lambda: 1.0) as journal:
-        await journal.record_intents([Intent(key=key, facts=Facts(), sha256="cd" * 32, tag=9)])
+        await journal.record_intents([Intent(key=key, facts=Facts())])
         assert (await journal.lookup([key]))[key].state is ItemState.INTENT
         await journal.record_sent([key], call_id="call-1")
         assert (await journal.lookup([key]))[key].attempts == 1
     async with open_journal(path, now=lambda: 2.0) as journal:
-        (left,) = await journal.rows(SCOPE, states=UNSETTLED)
+        (left,) = await rows_of(journal, SCOPE, states=UNSETTLED)
         assert (left.key, left.state, left.call_id, left.updated_at) == (key, ItemState.SENT, "call-1", 1.0)
         await journal.record_outcomes(
-            [Settled(key=key, state=OutcomeState.DONE, listed_tag=9, verified=Verified.TAG, attempts=2)]
+            [
+                Settled(
+                    key=key,
+                    state=OutcomeState.DONE,
+                    sha256="cd" * 32,
+                    tag=9,
+                    listed_tag=9,
+                    verified=Verified.TAG,
+                    attempts=2,
+                )
+            ]
         )
-        assert await journal.rows(SCOPE, states=UNSETTLED) == []
+        assert await rows_of(journal, SCOPE, states=UNSETTLED) == []
         assert await journal.lookup([key, key_of("other")]) == {
             key: Row(
                 key=key,
@@ -71,7 +81,7 @@ async def test_sent_without_an_intent_is_refused_as_a_whole(tmp_path: Path) -> N
         await journal.record_intents([Intent(key=known)])
         with pytest.raises(LookupError, match="1 of 2 items"):
             await journal.record_sent([known, unknown])
-        assert {row.state for row in await journal.rows(SCOPE, states=UNSETTLED)} == {ItemState.INTENT}
+        assert {row.state for row in await rows_of(journal, SCOPE, states=UNSETTLED)} == {ItemState.INTENT}
 
 
 async def test_the_same_path_the_other_way_or_on_another_em_is_another_item(tmp_path: Path) -> None:
@@ -82,7 +92,7 @@ async def test_the_same_path_the_other_way_or_on_another_em_is_another_item(tmp_
         await journal.record_outcomes([done(keys[1])])
         rows = await journal.lookup(keys)
         assert [rows[key].state for key in keys] == [ItemState.INTENT, ItemState.DONE, ItemState.INTENT]
-        assert [row.key for row in await journal.rows(SCOPE, states=UNSETTLED)] == [keys[0]]
+        assert [row.key for row in await rows_of(journal, SCOPE, states=UNSETTLED)] == [keys[0]]
         assert [(tally.direction, tally.state, tally.files, tally.bytes) for tally in await journal.summary()] == [
             (Direction.DOWNLINK, ItemState.DONE, 1, 10),
             (Direction.UPLINK, ItemState.INTENT, 1, 0),
@@ -98,9 +108,11 @@ async def test_names_that_are_no_text_and_inodes_of_64_bits_come_back_as_they_we
         local="/data/" + os.fsdecode(b"latin-\xe9"),
     )
     async with open_journal(tmp_path / "j.db") as journal:
-        await journal.record_intents([Intent(key=key, facts=Facts(inode=2**64 - 1), tag=-(2**63))])
-        await journal.record_outcomes([Settled(key=key, state=OutcomeState.FAILED, error="red \x1b[31m \ud83d")])
-        (row,) = await journal.rows(SCOPE, states=[ItemState.FAILED])
+        await journal.record_intents([Intent(key=key, facts=Facts(inode=2**64 - 1))])
+        await journal.record_outcomes(
+            [Settled(key=key, state=OutcomeState.FAILED, tag=-(2**63), error="red \x1b[31m \ud83d")]
+        )
+        (row,) = await rows_of(journal, SCOPE, states=[ItemState.FAILED])
     assert (row.key, row.inode, row.tag) == (key, -1, -(2**63))
     assert row.error == "red \\x1b[31m \\ud83d"
 
@@ -110,7 +122,7 @@ async def test_ten_thousand_items_cost_one_commit_a_call(tmp_path: Path) -> None
     async with open_journal(tmp_path / "j.db") as journal:
         await journal.record_intents(Intent(key=key, size=10) for key in keys)
         await journal.record_outcomes(done(key) for key in keys)
-        assert journal.commits == 2
+        assert journal._database.commits == 2
         assert len(await journal.lookup(keys)) == 10_000
 
 
@@ -143,7 +155,7 @@ async def test_a_second_journal_on_the_file_is_refused_and_may_come_later(tmp_pa
                 pass
         await first.record_intents([Intent(key=key_of("a"))])
     async with open_journal(path, wait_s=0.0) as later:
-        assert len(await later.rows(SCOPE, states=UNSETTLED)) == 1
+        assert len(await rows_of(later, SCOPE, states=UNSETTLED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ async def test_an_empty_file_is_a_journal_that_was_killed_before_it_began(tmp_pa
     (tmp_path / "j.db").touch()
     async with open_journal(tmp_path / "j.db") as journal:
         await journal.record_intents([Intent(key=key_of("a"))])
-        assert len(await journal.rows(SCOPE, states=UNSETTLED)) == 1
+        assert len(await rows_of(journal, SCOPE, states=UNSETTLED)) == 1
 
 
 async def test_a_folder_in_the_journals_place_is_an_os_error(tmp_path: Path) -> None:

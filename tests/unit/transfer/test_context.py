@@ -8,7 +8,7 @@ import pytest
 
 from emasync.errors import UnreachableError
 from emasync.model import FileTree
-from emasync.transfer.run import SharedListing
+from emasync.transfer.context import SharedListing
 
 
 class Volume:

@@ -15,7 +15,7 @@ import pytest
 from emasync.disk import FileExecutor, digest_file
 from emasync.errors import UnreachableError
 from emasync.transfer import sync_sides
-from emasync.transfer.open_files import ALONE_WAITS_S, OpenFileLimiter
+from emasync.transfer.limits import ALONE_WAITS_S, OpenFileLimiter
 from emasync.transfer.planning.scan import scan
 from emasync.transfer.worker_pool import WorkerPool
 

@@ -1,11 +1,13 @@
-"""`OpenFileLimiter`: fewer items of a transfer at once, where no more files can be opened (EMFILE, ENFILE).
+"""What a transfer may use of this machine: a bandwidth, and fewer files at once where no more can be opened.
 
-Decides how many may run after such a shortage, and when an item that met one is tried again. Must not import http.
+Decides how many items run after a shortage (EMFILE, ENFILE), and when one that met it is tried again. Must not import
+http.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import anyio
 from emasync.errors import is_out_of_files
 
 T = TypeVar("T")
+_BURST_S = 0.25  # of the rate, that an idle link may catch up on
 ALONE_WAITS_S = (0.5, 1.5, 3.0)
 """Before an item that met a shortage while it ran alone is tried again: idle connections close meanwhile, others may
 end. All items of a transfer share these waits, until one succeeds: where waiting is no use, the rest fail soon."""
@@ -97,3 +100,37 @@ class OpenFileLimiter:
         self._waits += 1
         await self._sleep(ALONE_WAITS_S[self._waits - 1])
         return True
+
+
+class BandwidthLimit:
+    """At most `rate` bytes a second on average, None for no limit; up to a quarter of a second's worth at once."""
+
+    def __init__(
+        self,
+        rate: float | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._free_at = clock()
+
+    @property
+    def chunk(self) -> int:
+        """Bytes that should pass at a time, so that no wait looks like a stalled link: half a second's worth."""
+        return 1 << 20 if self._rate is None else max(1, min(1 << 20, int(self._rate / 2)))
+
+    def delay_s(self, size: int) -> float:
+        """Reserve `size` bytes; returns the seconds until they may pass."""
+        if self._rate is None:
+            return 0.0
+        now = self._clock()
+        self._free_at = max(self._free_at, now - _BURST_S) + size / self._rate
+        return max(0.0, self._free_at - now)
+
+    async def take(self, size: int) -> None:
+        """Wait until `size` more bytes may pass; they stay reserved if the wait is cancelled."""
+        if (delay := self.delay_s(size)) > 0:
+            await self._sleep(delay)
