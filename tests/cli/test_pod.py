@@ -135,7 +135,7 @@ async def test_ctrl_c_leaves_the_pod_running_and_says_so(sim: Simulator, home: P
 
 
 async def test_capture_brings_stdout_stderr_and_the_exit_code_down(sim: Simulator, home: Path) -> None:
-    # Sabotage: leave "2>..." out of pod_capture.wrapped.
+    # Sabotage: leave "2>..." out of pod_run.wrapped.
     command = """printf 'it'"'"'s $HOME\\n\\033[2Jnext\\n'; echo oops >&2"""
 
     result = await pod(sim, home, "run", "shell", "--command", command, "--capture", *QUICK)
@@ -162,7 +162,7 @@ async def test_a_captured_command_that_fails_is_exit_22_with_what_it_printed(sim
 
 
 async def test_a_code_of_an_earlier_run_does_not_speak_for_one_that_was_killed(sim: Simulator, home: Path) -> None:
-    # Sabotage: read every file of the folder in pod_capture._read.
+    # Sabotage: read every file of the folder in pod_run._read_captured.
     (home / "out").mkdir()
     (home / "out" / "exit").write_text("0\n")
 
@@ -191,7 +191,7 @@ async def test_an_image_that_does_not_run_the_command_captures_nothing_and_is_ex
 
 
 async def test_what_is_captured_and_does_not_come_down_stays_on_the_em_and_is_named(sim: Simulator, home: Path) -> None:
-    # Sabotage: delete the folder before raise_for_failures in pod_capture.bring_down.
+    # Sabotage: delete the folder before raise_for_failures in pod_run.download_captured.
     sim.faults.add(Fault("error_500", endpoint="em/files/downlink", times=None))
     flags = ("--command", "echo kept", "--capture", "--retries", "0")
 

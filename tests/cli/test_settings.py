@@ -181,7 +181,7 @@ _WELL: dict[str, Canned] = {"/em/pod/status": (200, {}), "/em/files/list": (200,
 
 
 def test_doctor_says_that_a_strict_em_takes_one_call_at_once(home: Path) -> None:
-    # Sabotage: no `except BusyError` in emasync/cli/doctor_checks.py's count_refused.
+    # Sabotage: no `except BusyError` in emasync/cli/commands/doctor.py's count_refused.
     strict = home / "strict"
     strict.mkdir()
     with simulator(strict, "-q", "--exclusive", "--hold", "0.1", "--generation", "pvc") as em:

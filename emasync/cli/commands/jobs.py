@@ -13,7 +13,7 @@ import click
 
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.job_store import JobRecord, JobStore, Resumed, resume_command, why_not_repeatable, why_not_resumable
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import option
 from emasync.cli.output import Output, size
 from emasync.cli.runner import run_and_exit

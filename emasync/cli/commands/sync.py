@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import GlobalOptions, client_keywords, declare, with_global_options, with_options
 from emasync.cli.output import confirm, is_interactive, size
 from emasync.cli.plan_output import print_sync_plan
