@@ -43,7 +43,7 @@ def read_archive(file: Path) -> list[TarImage]:
     try:
         with tarfile.open(file, _mode(file)) as tar:
             manifest = _json(tar, "manifest.json")
-            return [_image(tar, one) for one in manifest]
+            return [_image(tar, described) for described in manifest]
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as broken:
         raise ValueError(f"{file} is no tar: {broken}; next: {_save('IMAGE', file)}") from None
     except (KeyError, ValueError, TypeError, AttributeError):

@@ -83,7 +83,7 @@ def declare(*names: str, default: Any = None, **settings: Any) -> Any:
 
 def client_keywords(options: Any) -> dict[str, Any]:
     """The values of `options` by the keywords of the Client's methods that they were declared with."""
-    declared = ((one.metadata["keyword"], one.name) for one in fields(options))
+    declared = ((option_field.metadata["keyword"], option_field.name) for option_field in fields(options))
     return {keyword: getattr(options, name) for keyword, name in declared if keyword is not None}
 
 
@@ -94,11 +94,11 @@ def with_options(kind: type[Any], *, name: str) -> CommandDecorator:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def command(**values: Any) -> Any:
-            collected = kind(**{one.name: values.pop(one.name) for one in declared})
+            collected = kind(**{option_field.name: values.pop(option_field.name) for option_field in declared})
             return function(**{name: collected}, **values)
 
-        for one in reversed(declared):
-            command = one.metadata["option"](command)
+        for option_field in reversed(declared):
+            command = option_field.metadata["option"](command)
         return command  # type: ignore[return-value]
 
     return decorate

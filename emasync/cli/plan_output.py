@@ -17,9 +17,8 @@ import click
 
 from emasync.cli.exit_codes import ExitCode, code_of_items
 from emasync.cli.options import CommandDecorator, declare, with_options
-from emasync.cli.output import escape_name, size
+from emasync.cli.output import counted, escape_name, size
 from emasync.cli.runner import CommandContext
-from emasync.cli.summary import counted
 from emasync.errors import EMError
 from emasync.model import Overwrite, RemotePath, SyncAction, TransferReport, safe
 from emasync.transfer.planning.plan import DownlinkPlan, RejectedFile, UplinkPlan, prefix

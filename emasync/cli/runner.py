@@ -18,11 +18,10 @@ from typing import Any, NoReturn
 import anyio
 import click
 
-from emasync.cli.exit_codes import ExitCode, exit_code
+from emasync.cli.exit_codes import ExitCode, StoppedError, ending_signals, exit_code, raise_on_signals
 from emasync.cli.options import GlobalOptions
 from emasync.cli.output import Output, discard_output
 from emasync.cli.settings import check_complete, client_settings, read_password, resolve_settings, ssl_context
-from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.config import Settings
 from emasync.errors import EMError

@@ -106,8 +106,8 @@ _PRESENTATION = frozenset({"json", "quiet", "verbose", "progress"})  # not repea
 _DEFAULTS = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 _TUNING = frozenset(
     {
-        *(one.name for one in fields(GlobalOptions)),
-        *(one.name for one in fields(TransferOptions) if one.metadata["tuning"]),
+        *(option.name for option in fields(GlobalOptions)),
+        *(option.name for option in fields(TransferOptions) if option.metadata["tuning"]),
         *("order", "yes"),
     }
 )
@@ -151,7 +151,7 @@ def command_line() -> CommandLine:
 
 def identity_variables(command: click.Command) -> list[str]:
     """The environment variables that give `command` options which make it another transfer."""
-    options = (one for one in command.params if isinstance(one, click.Option) and one.name not in _TUNING)
+    options = (param for param in command.params if isinstance(param, click.Option) and param.name not in _TUNING)
     return [option.envvar for option in options if isinstance(option.envvar, str)]
 
 
@@ -167,7 +167,7 @@ def _flag_words(param: click.Parameter, value: Any) -> list[str]:
     flag = max(param.opts, key=len)
     if isinstance(value, bool):
         return [flag] if value else []
-    return [f"{flag}={one}" for one in _each(value)]
+    return [f"{flag}={text}" for text in _each(value)]
 
 
 def _each(value: Any) -> list[str]:

@@ -14,11 +14,10 @@ from typing import Any, Protocol
 
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.job_store import JobRecord, JobState, JobStore, is_resumed, job_id, resume_command, why_not_resumable
-from emasync.cli.output import ReportFile, outcome_fields, size
+from emasync.cli.output import ReportFile, outcome_fields, print_summary, report_code, size
 from emasync.cli.progress import ProgressDisplay, open_progress
 from emasync.cli.runner import CommandContext
 from emasync.cli.settings import resolve_settings
-from emasync.cli.summary import print_summary, report_code
 from emasync.cli.transfer_options import CommandLine, TransferOptions, command_line
 from emasync.model import SyncSummary, TransferReport
 from emasync.transfer.events import Event, Noted, OnEvent, Retrying

@@ -18,8 +18,8 @@ from tests.cli.child import CANARY, EMASYNC, end, login, read_until, run, start
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=30.0) as one:
-        yield one
+    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=30.0) as started:
+        yield started
 
 
 async def _demo(sim: Simulator, home: Path, *flags: str) -> tuple[int, str, str]:

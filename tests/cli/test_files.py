@@ -19,8 +19,8 @@ from tests.cli.terminal import on_terminal
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
     """An EM of the newest generation, strict about its lock."""
-    with simulator(tmp_path_factory.mktemp("later"), "-q", "--generation", "pvc", "--exclusive") as one:
-        yield one
+    with simulator(tmp_path_factory.mktemp("later"), "-q", "--generation", "pvc", "--exclusive") as em:
+        yield em
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def test_ls_json_is_a_line_per_entry_with_the_tag_as_a_string_and_exit_last(em: 
     assert lines[-1] == {"type": "exit", "schema": 1, "code": 0, "reason": "done"}
 
 
-@pytest.mark.parametrize("verb", [["ls", "not-there"], ["ls", "not*there"], ["cat", "not-there"], ["rm", "-y", "no"]])
-def test_what_is_not_there_is_exit_3(em: EM, home: Path, verb: list[str]) -> None:
-    result = run(*EMASYNC, *verb, home=home, env=em.login)
+@pytest.mark.parametrize("words", [["ls", "not-there"], ["ls", "not*there"], ["cat", "not-there"], ["rm", "-y", "no"]])
+def test_what_is_not_there_is_exit_3(em: EM, home: Path, words: list[str]) -> None:
+    result = run(*EMASYNC, *words, home=home, env=em.login)
 
     assert (result.returncode, result.stdout) == (3, "")
-    assert verb[-1] in result.stderr
+    assert words[-1] in result.stderr
 
 
 def test_cat_gives_the_bytes_as_they_are(em: EM, home: Path, folder: str) -> None:
@@ -141,7 +141,7 @@ _ONE_FILE = {"data": [{"type": "file", "name": "a", "size": "1"}]}
 
 
 @pytest.mark.parametrize(
-    ("answers", "verb", "code"),
+    ("answers", "words", "code"),
     [
         ({"/em/files/list": (301, {})}, ["ls"], 1),
         ({"/em/files/list": (423, {"detail": "busy"})}, ["ls", "--no-wait"], 11),
@@ -151,10 +151,10 @@ _ONE_FILE = {"data": [{"type": "file", "name": "a", "size": "1"}]}
     ],
 )
 def test_each_exit_code_that_an_answer_leads_to(
-    home: Path, answers: dict[str, Canned], verb: list[str], code: int
+    home: Path, answers: dict[str, Canned], words: list[str], code: int
 ) -> None:
     with canned_em(answers) as url:
-        result = run(*EMASYNC, *verb, "--json", home=home, env=login(url))
+        result = run(*EMASYNC, *words, "--json", home=home, env=login(url))
 
     assert result.returncode == code, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["code"] == code
@@ -212,7 +212,7 @@ def test_the_password_is_in_no_output_and_no_file(em: EM, home: Path, folder: st
     state = home / "state"
     env = {**em.login, "EMASYNC_STATE_DIR": str(state), "EMASYNC_CONFIG": str(home / "config.toml")}
     said = ""
-    for verb in (
+    for words in (
         ["ls"],
         ["cat", "precious.txt"],
         ["rm", "-y", f"{folder}/a.txt"],
@@ -224,7 +224,7 @@ def test_the_password_is_in_no_output_and_no_file(em: EM, home: Path, folder: st
         ["doctor", "--learn"],
         ["auth", "logout"],
     ):
-        result = run(*EMASYNC, *verb, "-vv", home=home, env=env)
+        result = run(*EMASYNC, *words, "-vv", home=home, env=env)
         said += result.stdout + result.stderr
     kept = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
 
@@ -252,14 +252,14 @@ def test_a_removal_made_again_removes_nothing_else_and_is_exit_3(em: EM, home: P
 def test_rm_takes_stars_as_a_pattern_and_literal_and_glob_say_otherwise(em: EM, home: Path, folder: str) -> None:
     # Sabotage: hand literal=False to select_removals in rm, or glob=False to paths_or_globs there.
     _write(em, folder, "x*", "x1", "y?", "y1")
-    one = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
+    literal = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
     gone = run(*EMASYNC, "rm", "-y", "--literal", f"{folder}/x*", home=home, env=em.login)
     plain = run(*EMASYNC, "rm", "-y", f"{folder}/y?", home=home, env=em.login)
     glob = run(*EMASYNC, "rm", "-y", "--glob", f"{folder}/y?", home=home, env=em.login)
     _write(em, folder, "x*")
     both = run(*EMASYNC, "rm", "-y", f"{folder}/x*", home=home, env=em.login)
 
-    assert [one.stdout, plain.stdout, glob.stdout] == [f"deleted {folder}/{name}\n" for name in ("x*", "y?", "y1")]
+    assert [literal.stdout, plain.stdout, glob.stdout] == [f"deleted {folder}/{name}\n" for name in ("x*", "y?", "y1")]
     assert (gone.returncode, gone.stdout) == (3, "")
     assert sorted(both.stdout.splitlines()) == [f"deleted {folder}/x*", f"deleted {folder}/x1"]
 

@@ -1,6 +1,6 @@
 """Names that hold line breaks and terminal controls: every command shows them on one line, in text that only prints.
 
-Owns: one listing, one local folder and one set of answers full of such names, and what each verb makes of them.
+Owns: one listing, one local folder and one set of answers full of such names, and what each command makes of them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _ANSWERS: dict[str, Canned] = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with canned_em(_ANSWERS) as one:
-        yield one
+    with canned_em(_ANSWERS) as canned_url:
+        yield canned_url
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def check_lines(text: str, *, count: int | None) -> None:
     assert count is None or len(lines) == count, lines
 
 
-def verb(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_command(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     state = str(home / "state")
     return run(*EMASYNC, *words, "--retries", "0", home=home, env={**login(url), "EMASYNC_STATE_DIR": state})
 
@@ -111,7 +111,7 @@ def verb(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     ids=lambda value: " ".join(value)[:18].encode("unicode_escape").decode() if isinstance(value, list) else None,
 )
 def test_a_name_is_shown_on_one_line_and_only_prints(here: Path, url: str, words: list[str], lines: int | None) -> None:
-    result = verb(here, url, *words)
+    result = run_command(here, url, *words)
 
     check_lines(result.stdout, count=lines)
     check_lines(result.stderr, count=None)
@@ -124,7 +124,7 @@ def test_a_name_is_shown_on_one_line_and_only_prints(here: Path, url: str, words
 )
 def test_json_has_the_true_names_and_only_prints(here: Path, url: str, words: list[str]) -> None:
     # Sabotage: escape_name(...) for a field of Output.result, or ensure_ascii=False in _json_line.
-    result = verb(here, url, *words, "--json")
+    result = run_command(here, url, *words, "--json")
 
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     check_lines(result.stdout, count=len(lines))
@@ -144,7 +144,7 @@ def test_the_question_of_rm_names_a_file_on_one_line(home: Path, url: str) -> No
 
 def test_a_recorded_command_is_shown_on_one_line(here: Path, url: str) -> None:
     # Sabotage: `text.split("\n")` in place of `[text]` in Output.result.
-    verb(here, url, "down", MANY, f"*{NAMES[1]}")
+    run_command(here, url, "down", MANY, f"*{NAMES[1]}")
     env = {"EMASYNC_STATE_DIR": str(here / "state")}
     listed = run(*EMASYNC, "jobs", "ls", home=here, env=env)
     shown = run(*EMASYNC, "jobs", "show", listed.stdout.split()[0], home=here, env=env)

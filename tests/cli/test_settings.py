@@ -128,10 +128,10 @@ def test_show_names_the_origin_of_each_value_and_no_password(em: EM, home: Path)
     assert CANARY not in lines
 
 
-@pytest.mark.parametrize("verb", [["config", "show"], ["auth", "status"], ["doctor"]])
-def test_a_password_in_the_url_is_not_shown(home: Path, verb: list[str]) -> None:
+@pytest.mark.parametrize("words", [["config", "show"], ["auth", "status"], ["doctor"]])
+def test_a_password_in_the_url_is_not_shown(home: Path, words: list[str]) -> None:
     # Sabotage: leave check_base_url out of commands/doctor.py, or _without_secrets out of commands/config.py.
-    result = run(*EMASYNC, *verb, home=home, env=login(f"https://client1:{CANARY}@em.example.com/"))
+    result = run(*EMASYNC, *words, home=home, env=login(f"https://client1:{CANARY}@em.example.com/"))
 
     assert CANARY not in result.stdout + result.stderr
     assert "must not hold" in result.stdout + result.stderr
@@ -181,7 +181,7 @@ _WELL: dict[str, Canned] = {"/em/pod/status": (200, {}), "/em/files/list": (200,
 
 
 def test_doctor_says_that_a_strict_em_takes_one_call_at_once(home: Path) -> None:
-    # Sabotage: no `except BusyError` in emasync/cli/doctor_checks.py's count_refused.
+    # Sabotage: no `except BusyError` in emasync/cli/commands/doctor.py's count_refused.
     strict = home / "strict"
     strict.mkdir()
     with simulator(strict, "-q", "--exclusive", "--hold", "0.1", "--generation", "pvc") as em:
@@ -237,8 +237,8 @@ def test_doctor_warns_of_a_clock_that_differs_and_finds_a_tag_rule_that_does_not
 
 def test_doctor_concludes_nothing_from_one_file_whose_tag_is_another_one(home: Path) -> None:
     # Sabotage: `_TAG_FILES = 1`: a file that a pod rewrites makes the EM one that counts tags in another way.
-    one = {"data": [{"type": "file", "name": "a", "size": "5", "hash": 7}]}
-    answers = {**_WELL, "/em/files/list": (200, one), "/em/files/downlink": (200, {"content": "aGVsbG8="})}
+    listing = {"data": [{"type": "file", "name": "a", "size": "5", "hash": 7}]}
+    answers = {**_WELL, "/em/files/list": (200, listing), "/em/files/downlink": (200, {"content": "aGVsbG8="})}
     with canned_em(answers) as url:
         result = run(*EMASYNC, "doctor", "--json", home=home, env=login(url))
 
@@ -276,16 +276,16 @@ def test_version_and_help_import_click_and_nothing_heavy(home: Path, flag: str) 
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "words",
     [
         *(["ls"], ["cat"], ["rm"], ["node", "ls"], ["auth", "login"], ["auth", "status"], ["auth", "logout"]),
         *(["config", "show"], ["config", "path"], ["config", "set"], ["doctor"], ["completion"]),
     ],
     ids=" ".join,
 )
-def test_the_help_of_each_command_has_two_real_examples(verb: list[str]) -> None:
-    result = CliRunner().invoke(emasync, [*verb, "--help"], prog_name="emasync")
+def test_the_help_of_each_command_has_two_real_examples(words: list[str]) -> None:
+    result = CliRunner().invoke(emasync, [*words, "--help"], prog_name="emasync")
 
-    command = " ".join(["emasync", *verb])
+    command = " ".join(["emasync", *words])
     assert result.exit_code == 0
     assert sum(command in line for line in result.output.splitlines() if "Usage:" not in line) >= 2

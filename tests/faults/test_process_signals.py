@@ -31,7 +31,7 @@ _CHILD = str(Path(__file__).with_name("process_child.py"))
 # sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
 # leave out `await run.tracker.record([result])` in `_DownlinkWorker.download`; let `_Job.__exit__` always
 # say "done"; leave SIGHUP out of
-# `_CODES` in cli/signals.
+# `_CODES` in cli/exit_codes.
 @pytest.mark.parametrize("number", _CODES)
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_the_job(

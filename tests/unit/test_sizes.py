@@ -25,8 +25,6 @@ SMALL = {
     "_version.py": "read by the build",
     "cli/commands/completion.py": "a module for each command, imported when it is used",
     "cli/commands/node.py": "a module for each noun, imported when it is used",
-    "cli/main.py": "the root command, which must import next to nothing",
-    "cli/signals.py": "the one place that handles signals",
     "model/text.py": "what every message about foreign text passes",
     "model/token.py": "a value that must not be printed",
     "simulator/handlers/auth_handler.py": "a module for each group of endpoints",

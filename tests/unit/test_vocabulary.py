@@ -15,7 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "emasync"
 
-PENDING: frozenset[str] = frozenset({"cli"})
+PENDING: frozenset[str] = frozenset()
 """Parts of the package that still use retired names. Nothing may be added, and at the end it is empty."""
 
 RETIRED_WORDS = {

@@ -11,7 +11,7 @@ import anyio
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import GlobalOptions, option, with_global_options
 from emasync.cli.output import Output
 from emasync.cli.profile_file import drop_profile, save_profile

@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import GlobalOptions, with_global_options
 from emasync.cli.output import Output
 from emasync.cli.profile_file import save_profile

@@ -21,10 +21,9 @@ import click
 
 from emasync.cli.demo_files import IMAGE, Samples, make_samples, process
 from emasync.cli.display import Display, open_display, print_failure
-from emasync.cli.exit_codes import ExitCode, exit_code
+from emasync.cli.exit_codes import ExitCode, StoppedError, ending_signals, exit_code, raise_on_signals
 from emasync.cli.output import size
 from emasync.cli.runner import background_task
-from emasync.cli.signals import StoppedError, ending_signals, raise_on_signals
 from emasync.client import Client
 from emasync.errors import BadRequestError, EMError, IntegrityError
 from emasync.model import PodPhase, TransferReport, safe

@@ -13,7 +13,7 @@ import click
 
 from emasync.cli.exit_codes import ExitCode, exit_code
 from emasync.cli.job_store import JobRecord, JobStore, Resumed, resume_command, why_not_repeatable, why_not_resumable
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import option
 from emasync.cli.output import Output, size
 from emasync.cli.runner import run_and_exit
@@ -203,13 +203,13 @@ def jobs_rm(*, jobs: tuple[str, ...], done: bool, as_json: bool) -> None:
 
     def work() -> ExitCode:
         store = job_store()
-        found = {one.id: one for one in map(store.find, jobs)}
-        found |= {one.id: one for one in store.all() if done and one.state == "done"}
-        if running := [one.id for one in found.values() if one.state == "running"]:
+        found = {record.id: record for record in map(store.find, jobs)}
+        found |= {record.id: record for record in store.all() if done and record.state == "done"}
+        if running := [record.id for record in found.values() if record.state == "running"]:
             raise ValueError(f"still running: {', '.join(running)}; end it first, nothing was forgotten")
-        for one in found.values():
-            store.remove(one)
-            output.result("forgotten", f"forgotten: {one.id}", id=one.id)
+        for record in found.values():
+            store.remove(record)
+            output.result("forgotten", f"forgotten: {record.id}", id=record.id)
         return ExitCode.DONE
 
     run_and_exit(output, work)

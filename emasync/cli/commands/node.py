@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import GlobalOptions, with_global_options
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import NotFoundError

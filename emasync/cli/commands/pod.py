@@ -1,17 +1,28 @@
-"""``emasync pod status``, ``wait`` and ``watch``, and the printing of a pod's status."""
+"""``emasync pod status``, ``wait`` and ``watch``, the printing of a pod's status, and the handle of the last run.
+
+The handle is a private file for each EM, user and pod in the state directory. A directory that cannot be used costs the
+handle and nothing else. The file holds no secret: a PodRun has neither command nor environment.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
+from anyio import to_thread
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import CommandDecorator, GlobalOptions, Seconds, option, with_global_options
 from emasync.cli.output import Output
-from emasync.cli.pod_run_store import load_run, remove_run
 from emasync.cli.runner import CommandContext, run_on_em
 from emasync.errors import NotFoundError, PodFailedError
 from emasync.model import PodPhase, PodRun, PodStatus
@@ -189,3 +200,70 @@ async def _watch(context: CommandContext, *, interval_s: float) -> ExitCode:
         await remove_run(context, run)
     watch.result()
     return ExitCode.DONE
+
+
+_LARGEST_HANDLE: Final = 256 * 1024  # bytes; the status before the run is the server's text
+_REMEMBERED_S: Final = 7 * 86_400.0
+
+
+async def save_run(context: CommandContext, run: PodRun) -> None:
+    """Write the handle; print one line if that fails."""
+    file = _run_file(context, run.pod_name)
+    if file is None:
+        return
+    try:
+        await to_thread.run_sync(_write_run, file, run)
+    except OSError as error:
+        context.output.info(f"the run is not remembered for a later `emasync pod wait`: {error.strerror or error}")
+
+
+async def load_run(context: CommandContext) -> PodRun | None:
+    """The run that was started last from this machine, or None: none is known, it is a week old, or unreadable."""
+    file = _run_file(context, context.em.pods.pod_name)
+    run = None if file is None else await to_thread.run_sync(_read_run, file)
+    if run is None or run.pod_name != context.em.pods.pod_name:
+        return None
+    age_s = (datetime.now(UTC) - run.asked_at).total_seconds()
+    return run if age_s < run.bound_s + _REMEMBERED_S else None
+
+
+async def remove_run(context: CommandContext, run: PodRun | None) -> None:
+    """Remove the handle of `run`, whose end was printed, unless another run was started meanwhile."""
+    file = _run_file(context, context.em.pods.pod_name)
+    if run is not None and file is not None and await to_thread.run_sync(_read_run, file) == run:
+        with contextlib.suppress(OSError):
+            await to_thread.run_sync(file.unlink)
+
+
+def _run_file(context: CommandContext, pod_name: str | None) -> Path | None:
+    folder = context.em.settings.state_dir
+    scope = json.dumps([context.em.url, context.em.username, pod_name])
+    digest = hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return None if folder is None else folder / "pods" / f"run-{digest}.json"
+
+
+def _write_run(file: Path, run: PodRun) -> None:
+    """Whole or not at all. Raises OSError."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = json.dumps(run.as_dict())
+    if len(text) > _LARGEST_HANDLE:
+        raise OSError("the status before the run is too long to be kept")
+    fresh = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+            opened.write(text)
+        fresh.replace(file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _read_run(file: Path) -> PodRun | None:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as opened:
+            values: Any = json.loads(opened.read(_LARGEST_HANDLE + 1))
+        return PodRun.from_dict(values)
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -1,25 +1,32 @@
-"""``emasync pod run``: start a pod; with ``--wait`` or ``--capture`` follow it to its end."""
+"""``emasync pod run``: start a pod; with ``--wait`` or ``--capture`` follow it to its end.
+
+``--capture`` wraps the pod's command so that its output lands in the volume, then downloads that. It needs /bin/sh in
+the image and the volume at /data in the pod, as the vendor's client document has it.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
+import shlex
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import anyio
 import click
+from anyio import to_thread
 
 from emasync.api.pods import PodWatch
-from emasync.cli import pod_capture
-from emasync.cli.commands.pod import Interval, print_awaited, status_fields, status_text
+from emasync.cli.commands.pod import Interval, print_awaited, remove_run, save_run, status_fields, status_text
 from emasync.cli.exit_codes import ExitCode
 from emasync.cli.options import GlobalOptions, declare, with_global_options, with_options
-from emasync.cli.pod_run_store import remove_run, save_run
 from emasync.cli.runner import CommandContext, run_on_em
-from emasync.errors import AuthError, EMError, UnknownOutcomeError
-from emasync.model import Node, PodPhase, PodRun, PodStatus
+from emasync.errors import AuthError, EMError, ProtocolError, UnknownOutcomeError
+from emasync.model import Node, PodPhase, PodRun, PodStatus, RemotePath, safe
 
 
 class Moment(click.ParamType[datetime]):
@@ -159,7 +166,7 @@ async def _schedule(
 ) -> PodRun:
     command, args = pod.command, pod.args
     if capture is not None:
-        command, args = pod_capture.wrapped(command or "", args=args, folder=capture.folder), ()
+        command, args = wrapped(command or "", args=args, folder=capture.folder), ()
     try:
         run = await context.em.pods.run(
             image,
@@ -209,7 +216,7 @@ async def _wait(context: CommandContext, run: PodRun, capture: _Capture | None, 
     if not watch.doubtful:
         await remove_run(context, run)
     if capture is not None and final is not None and final.phase is PodPhase.TERMINATED:
-        return await _download_captured(context, capture, watch)
+        return await _end_captured(context, capture, watch)
     if final is not None and not final.dead_end:
         _print_captured_remains(context, download)
     watch.result()
@@ -240,9 +247,9 @@ async def _follow(context: CommandContext, watch: PodWatch, *, print_end: bool) 
     return final
 
 
-async def _download_captured(context: CommandContext, capture: _Capture, watch: PodWatch) -> ExitCode:
+async def _end_captured(context: CommandContext, capture: _Capture, watch: PodWatch) -> ExitCode:
     try:
-        captured = await pod_capture.download_captured(context, capture.folder, into=capture.into)
+        captured = await download_captured(context, capture.folder, into=capture.into)
     except (EMError, OSError):
         context.output.info(f"the command's output is still on the EM; next: emasync down {capture.folder}/")
         raise
@@ -250,7 +257,7 @@ async def _download_captured(context: CommandContext, capture: _Capture, watch: 
         watch.result()
         context.output.error("nothing was captured: --capture needs /bin/sh in the image, and the volume at /data")
         return ExitCode.POD_FAILED
-    pod_capture.print_captured(context, captured)
+    print_captured(context, captured)
     watch.result()
     if captured.exit_code != 0:
         end = "without an exit code" if captured.exit_code is None else f"with exit code {captured.exit_code}"
@@ -262,3 +269,103 @@ async def _download_captured(context: CommandContext, capture: _Capture, watch: 
 def _file_name(image: str) -> str:
     """The name of `image` as a part of a local directory's name."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", image.rpartition("/")[2]).lstrip(".-") or "pod"
+
+
+_SHOWN = 64 * 1024  # bytes of each stream; the files have all of it
+_CLEAN_UP_S = 20.0
+_STREAMS = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """The captured output. `exit_code` is None where the command was stopped before it wrote one; `cut`: the files hold
+    more than these texts."""
+
+    folder: Path
+    stdout: str
+    stderr: str
+    exit_code: int | None
+    cut: bool
+
+
+def wrapped(command: str, *, args: Sequence[str] = (), folder: str) -> str:
+    """`command` with `args`, run so that its streams and exit code land in `folder` of the volume.
+
+    It runs in a shell of its own, so that an ``exit`` or a syntax error in it is captured like anything else; the exit
+    code is the command's.
+    """
+    inner = " ".join([command, *map(shlex.quote, args)])
+    directory = shlex.quote(f"/data/{folder}")
+    script = (
+        f"mkdir -p {directory} || exit 126; "
+        f"/bin/sh -c {shlex.quote(inner)} >{directory}/stdout 2>{directory}/stderr; "
+        f"code=$?; echo $code >{directory}/exit; exit $code"
+    )
+    return f"/bin/sh -c {shlex.quote(script)}"
+
+
+async def download_captured(context: CommandContext, folder: str, *, into: Path) -> Captured | None:
+    """Download the captured files into `into`, then remove them from the EM; None if there are none.
+
+    Raises the first error of a file; then nothing is removed.
+    """
+    tree = await context.em.files.list()
+    if not tree.is_folder(folder):
+        if not tree.is_known(folder):
+            raise ProtocolError(f"the EM's listing does not tell whether {folder} is there")
+        return None
+    report = await context.em.downlink([f"{folder}/"], into=into)
+    report.raise_for_failures()
+    await _remove_captured(context, folder)
+    return await to_thread.run_sync(_read_captured, into, {outcome.path.name for outcome in report.outcomes})
+
+
+def print_captured(context: CommandContext, captured: Captured) -> None:
+    """The pod's stdout on stdout, its stderr on stderr; in JSON both in one line."""
+    if context.output.as_json:
+        context.output.result(
+            "capture",
+            "",
+            folder=str(captured.folder),
+            exit_code=captured.exit_code,
+            stdout=captured.stdout,
+            stderr=captured.stderr,
+            cut=captured.cut,
+        )
+    elif captured.stdout:
+        context.output.result("capture", captured.stdout.removesuffix("\n").split("\n"))
+    if captured.stderr and not context.output.as_json:
+        for line in captured.stderr.removesuffix("\n").split("\n"):
+            print(safe(line, limit=2000), file=sys.stderr, flush=True)
+    rest = ", the rest too" if captured.cut else ""
+    context.output.info(f"captured in {captured.folder}{rest}")
+
+
+async def _remove_captured(context: CommandContext, folder: str) -> None:
+    with anyio.move_on_after(_CLEAN_UP_S) as scope:
+        try:
+            await context.em.files.delete(RemotePath(folder))
+        except EMError as error:
+            context.output.info(f"could not delete {folder} from the volume: {safe(error)}; next: emasync rm {folder}/")
+    if scope.cancelled_caught:
+        context.output.info(f"gave up deleting {folder} from the volume; next: emasync rm {folder}/")
+
+
+def _read_captured(folder: Path, names: Collection[str]) -> Captured:
+    # Only files of this download: an `exit` of an earlier run in the same directory is not this run's.
+    texts = {name: _beginning(folder / name) if name in names else ("", False) for name in (*_STREAMS, "exit")}
+    code = texts["exit"][0].strip()
+    return Captured(
+        folder=folder,
+        stdout=texts["stdout"][0],
+        stderr=texts["stderr"][0],
+        exit_code=int(code) if code.isascii() and code.isdigit() else None,
+        cut=any(texts[name][1] for name in _STREAMS),
+    )
+
+
+def _beginning(file: Path) -> tuple[str, bool]:
+    """The start of a file as text, and whether the file is longer."""
+    with file.open("rb") as opened:
+        data = opened.read(_SHOWN + 1)
+    return data[:_SHOWN].decode("utf-8", "replace"), len(data) > _SHOWN

@@ -13,7 +13,7 @@ import anyio
 import click
 
 from emasync.cli.demo_files import IMAGE, process
-from emasync.cli.signals import ending_signals
+from emasync.cli.exit_codes import ending_signals
 from emasync.model import safe
 from emasync.simulator import Generation, Simulator
 

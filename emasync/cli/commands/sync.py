@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from emasync.cli.exit_codes import ExitCode
-from emasync.cli.lazy_group import LazyGroup
+from emasync.cli.main import LazyGroup
 from emasync.cli.options import (
     CommandDecorator,
     GlobalOptions,

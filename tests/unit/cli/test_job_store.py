@@ -53,7 +53,7 @@ def test_the_journal_is_kept_until_all_is_done(tmp_path: Path) -> None:
 
     assert kept
     assert not journal.exists()
-    assert [(one.state, one.code) for one in log.all()] == [("done", 0)]
+    assert [(record.state, record.code) for record in log.all()] == [("done", 0)]
 
 
 def test_what_is_older_than_thirty_days_is_forgotten_when_another_begins(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_older_than_thirty_days_is_forgotten_when_another_begins(tmp_pat
     time[0] = 31 * DAY
     log.begin(_record("cccc"))
 
-    assert [one.id for one in log.all()] == ["cccc", "bbbb"]
+    assert [record.id for record in log.all()] == ["cccc", "bbbb"]
     assert not log.journal("aaaa").exists()
 
 

@@ -37,7 +37,7 @@ def _drawn(bars: LiveProgress) -> str:
 
 
 def test_files_that_settled_before_the_plan_count_among_all() -> None:
-    # Sabotage: leave self.settled out of ProgressStats.take.
+    # Sabotage: leave self.settled out of ProgressStats.handle.
     stats = ProgressStats(clock=_Time())
     stats.handle(_settled(RemotePath("kept")))
     stats.handle(PLAN)

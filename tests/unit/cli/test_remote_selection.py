@@ -13,7 +13,10 @@ def listing(*paths: str, folders: tuple[str, ...] = ()) -> FileTree:
 
 
 def removed(tree: FileTree, *asked: str | Glob, literal: bool = False) -> list[str]:
-    return [f"{one.path}/" if one.is_folder else one.path for one in select_removals(tree, asked, literal=literal)]
+    return [
+        f"{selection.path}/" if selection.is_folder else selection.path
+        for selection in select_removals(tree, asked, literal=literal)
+    ]
 
 
 TREE = listing("run1.log", "run*.log", "a?b", "axb", "d/x", "d/e/y", "d2/z", folders=("d", "d/e", "d2", "empty"))
@@ -107,9 +110,9 @@ def test_a_listed_name_that_the_em_may_take_for_another_is_refused(tree: FileTre
 
 def test_commands_that_only_look_take_an_exact_name_first_and_folders_with_or_without_a_slash() -> None:
     # Sabotage: look for patterns first in `select`.
-    assert [one.path for one in select(TREE, "run*.log")] == ["run*.log"]
-    assert [one.path for one in select(TREE, Glob("run?.log"))] == ["run1.log", "run*.log"]
-    assert [one.is_folder for path in ("d", "d/", "") for one in select(TREE, path)] == [True, True, True]
+    assert [selection.path for selection in select(TREE, "run*.log")] == ["run*.log"]
+    assert [selection.path for selection in select(TREE, Glob("run?.log"))] == ["run1.log", "run*.log"]
+    assert [selection.is_folder for path in ("d", "d/", "") for selection in select(TREE, path)] == [True, True, True]
     with pytest.raises(ValueError, match="is a file, not a folder"):
         select(TREE, "run1.log/")
 
