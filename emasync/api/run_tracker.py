@@ -1,6 +1,7 @@
-"""Decides for each pod status which run it belongs to, and what follows: go on, show it, or end the watch.
+"""Decides for each polled pod status to which run it belongs, and whether a watch shows it, polls on or ends.
 
-Pure. The clock passed in bounds the waits; the EM's times are compared with each other only. Must not import http.
+Does no I/O. Times of the EM are compared only with each other; the clock that is passed in limits the watch. Must not
+import http.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from typing import Final
 from emasync.model import PodPhase, PodRun, PodStatus, safe
 
 GRACE_S: Final = 60.0
-"""How long no pod, or a dead end that may be the earlier run's, is shown before the wait ends."""
+"""A watch ends when polls have shown for this long no pod, or a pod that cannot start and may be the earlier run's."""
 
-_LOOKS: Final = 3  # looks that show no pod before it counts as vanished
-_KILLED: Final = (137, 143)  # exit codes of a container that was stopped: SIGKILL, SIGTERM
-_PULLING: Final = ("ErrImagePull", "ImagePullBackOff")  # one pod alternates between these
+_MIN_ABSENT_POLLS: Final = 3  # polls that must show no pod before it counts as vanished
+_STOPPED_EXIT_CODES: Final = (137, 143)  # of a container that SIGKILL or SIGTERM ended
+_NO_IMAGE: Final = ("ErrImagePull", "ImagePullBackOff")  # a pod without its image alternates between them
 
 
 class Belongs(StrEnum):
-    """Whose a status is. LIKELY: this run's as far as can be seen, but no proof. EITHER: cannot be told."""
+    """To which run a status belongs. LIKELY: probably this run, without proof. EITHER: this or the earlier run."""
 
     THIS = "this"
     LIKELY = "likely"
@@ -31,7 +32,7 @@ class Belongs(StrEnum):
 
 
 class Step(StrEnum):
-    """What a look comes to. HOLD: look again; SHOW: tell the status and look again; the others end the watch."""
+    """What a watch does after a poll. HOLD: poll again; SHOW: show the status and poll again; the others end it."""
 
     HOLD = "hold"
     SHOW = "show"
@@ -43,10 +44,10 @@ class Step(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class RunEvidence:
-    """What earlier looks found out about a run; every watch of that run in a Client adds to it.
+    """What earlier polls found out about a run; all watches of that run in one Client share it.
 
-    `told_apart`: what is shown from now on is not the earlier run's. `undecided`: the last status that may be either's.
-    `seen`: the run itself was shown. `end`: it ended. `replaced`: a later run was asked for, which stops this one.
+    `told_apart`: a later status cannot be the earlier run's. `undecided`: the last status that may be either run's.
+    `seen`: a status was this run's. `end`: the status of its end. `replaced`: a later run was requested and stops it.
     """
 
     told_apart: bool = False
@@ -58,28 +59,29 @@ class RunEvidence:
 
 
 class RunTracker:
-    """Judges one look after another. Without a `run` every status counts, and nothing bounds the wait."""
+    """Judges the polled statuses of one watch, which began `age_s` seconds after `run` was requested. Without a `run`
+    every status counts as the awaited one's, and the watch has no time limit."""
 
     def __init__(self, run: PodRun | None, *, evidence: RunEvidence, now_s: float, age_s: float = 0.0) -> None:
         self.run = run
         self.evidence = evidence
         self.last: PodStatus | None = None
-        self.doubtful: bool = False  # whether `last` may be the earlier run's
-        asked_s = now_s - age_s
-        self._starts_s = -math.inf if run is None else asked_s + run.starts_in_s
-        self._bound_s = math.inf if run is None else asked_s + run.bound_s
+        self.doubtful: bool = False  # whether `last` may belong to the earlier run
+        requested_s = now_s - age_s
+        self._starts_s = -math.inf if run is None else requested_s + run.starts_in_s
+        self._bound_s = math.inf if run is None else requested_s + run.bound_s  # the run must have ended by then
         self._absent_since_s: float | None = None
-        self._absent_looks = 0
+        self._absent_polls = 0
         self._dead_end_since_s: float | None = None
 
     def observe(self, status: PodStatus, *, now_s: float) -> Step:
-        """What follows from a look that was answered at `now_s`."""
+        """What the watch does after a poll that was answered with `status` at `now_s`."""
         self.last = status
         if self.evidence.replaced and (status.started_at is None or status.started_at != self.evidence.started_at):
             return Step.REPLACED
         if status.phase is PodPhase.NONE:
             return self._observe_none(now_s)
-        self._absent_since_s, self._absent_looks = None, 0
+        self._absent_since_s, self._absent_polls = None, 0
         belongs = self._belongs(status)
         self.doubtful = belongs is not Belongs.THIS
         if belongs is Belongs.THIS:
@@ -88,7 +90,7 @@ class RunTracker:
 
     @property
     def awaited(self) -> str:
-        """What the wait is for, as the subject of a sentence."""
+        """What the watch waits for, worded as the subject of an error message."""
         return "the pod" if self.run is None else f"{self.run.description},"
 
     @property
@@ -116,14 +118,14 @@ class RunTracker:
 
     def _observe_none(self, now_s: float) -> Step:
         self.doubtful, self._dead_end_since_s = False, None
-        if not self.evidence.seen:  # between two pods this is normal, and what comes after it is the new one
+        if not self.evidence.seen:  # the EM has removed the earlier run's pod: the next pod is this run's
             self.evidence.told_apart = self.run is not None
             return Step.UNKNOWN if now_s >= self._bound_s else Step.HOLD if self.run is not None else Step.SHOW
-        self._absent_looks += 1
+        self._absent_polls += 1
         if self._absent_since_s is None:
             self._absent_since_s = now_s
         absent_s = now_s - max(self._absent_since_s, self._starts_s)
-        return Step.VANISHED if self._absent_looks >= _LOOKS and absent_s >= GRACE_S else Step.SHOW
+        return Step.VANISHED if self._absent_polls >= _MIN_ABSENT_POLLS and absent_s >= GRACE_S else Step.SHOW
 
     def _observe_own(self, status: PodStatus) -> Step:
         evidence = self.evidence
@@ -139,7 +141,7 @@ class RunTracker:
         return Step.END if status.ended else Step.SHOW
 
     def _observe_doubtful(self, status: PodStatus, belongs: Belongs, now_s: float) -> Step:
-        if not (status.dead_end or (status.phase is PodPhase.WAITING and status.reason in _PULLING)):
+        if not (status.dead_end or (status.phase is PodPhase.WAITING and status.reason in _NO_IMAGE)):
             self._dead_end_since_s = None
         elif self._dead_end_since_s is None:
             self._dead_end_since_s = now_s
@@ -152,10 +154,10 @@ class RunTracker:
 
 
 def belongs_after(before: PodStatus | None, status: PodStatus) -> Belongs:
-    """Whose `status` is when nothing else was seen since `before`, a status that may be the earlier run's.
+    """To which run `status` belongs, if the last status before it was `before`, which may be the earlier run's.
 
-    The earlier pod may have gone on meanwhile: what it can come to by itself (from waiting to running, from running to
-    terminated, because the new run stops it) proves nothing. `status` is no NONE.
+    The earlier pod may have changed between the two polls. A change that one pod goes through (from waiting to running;
+    from running to terminated, because the new run stops it) proves nothing. `status.phase` must not be NONE.
     """
     if before is None:
         return _belongs_after_nothing(status)
@@ -164,15 +166,15 @@ def belongs_after(before: PodStatus | None, status: PodStatus) -> Belongs:
     if status.started_at is not None and before.started_at is not None:
         return Belongs.EITHER if status.started_at == before.started_at else Belongs.THIS
     if before.phase is not PodPhase.NONE and status.reason == "CrashLoopBackOff":
-        return Belongs.EITHER  # what a container that was started before comes to
+        return Belongs.EITHER  # the container of the earlier pod may have crashed and been restarted since `before`
     match before.phase:
         case PodPhase.NONE | PodPhase.TERMINATED:
             return Belongs.THIS
         case PodPhase.RUNNING:
             return Belongs.THIS if status.phase is PodPhase.WAITING else Belongs.EITHER
         case _ if before.dead_end and before.reason != "CrashLoopBackOff":
-            pulling = before.reason in _PULLING and status.reason in _PULLING and before.reason != status.reason
-            return Belongs.EITHER if pulling else Belongs.THIS
+            alternates = before.reason in _NO_IMAGE and status.reason in _NO_IMAGE and before.reason != status.reason
+            return Belongs.EITHER if alternates else Belongs.THIS
         case _:
             return _belongs_after_waiting(status)
 
@@ -184,10 +186,10 @@ def _belongs_after_nothing(status: PodStatus) -> Belongs:
 
 
 def _belongs_after_waiting(status: PodStatus) -> Belongs:
-    """The earlier pod was about to start."""
+    """To which run `status` belongs, if the last status before it was that of a pod that had not started yet."""
     if status.dead_end:
         return Belongs.EITHER
     if status.phase is not PodPhase.TERMINATED:
         return Belongs.LIKELY
-    stopped = status.exit_code in _KILLED and status.reason != "DeadlineExceeded"
+    stopped = status.exit_code in _STOPPED_EXIT_CODES and status.reason != "DeadlineExceeded"
     return Belongs.EITHER if stopped else Belongs.THIS

@@ -1,7 +1,7 @@
-"""`AtomicFile`: a temporary file that gets its final name in one step, whole or not at all.
+"""`AtomicFile`: a temporary file that is renamed to its final name when it is complete, or removed.
 
 Also removes files: those that a sync deletes, and temporary files that a killed process left. Computes no hashes.
-Synchronous: everything runs in a file thread. Must not import asyncio, the writer or the reader.
+All calls block, so async code calls them in a worker thread. Must not import asyncio, the writer or the reader.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from emasync.model import Overwrite, RemotePath, safe
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_TOO_YOUNG_S = 0.1  # a temporary file is locked microseconds after it was made; until then it looks abandoned
+_MIN_SWEEP_AGE_S = 0.1  # a younger temporary file may be in use: its process creates it first and then locks it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
     """A condition for replacing or removing a file: the file at the path still has this fingerprint.
 
-    None means that no file was there, so none may be replaced.
+    With None there was no file when the fingerprint was taken, so a file that appeared since may not be replaced.
     """
 
     fingerprint: Fingerprint | None
@@ -59,11 +59,11 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteTarget:
-    """Where a file is to be written, and how: at `path` below `root`.
+    """Where and how a file is to be written: at `path` below `root`.
 
-    `durable`: the file and its name are on the disk once it is committed. `root_guard` is that of the transfer. With
-    `unchanged` a file is replaced only if it is as it was, whatever `overwrite` says. UnsafePathError for a path that
-    is not allowed on this machine.
+    `durable`: data and name are flushed to the disk (fsync) when the file is published. `root_guard` is shared by all
+    files of a transfer. With `unchanged`, an existing file is replaced only if it meets that condition, whatever
+    `overwrite` says. UnsafePathError for a path that is not allowed on this machine.
     """
 
     root: Path
@@ -84,17 +84,16 @@ class WriteTarget:
 
 
 def temporary_name() -> str:
-    """A random name, so that nobody can plant a link at it; a new one for every attempt."""
+    """A random name for one attempt: nobody can guess it and put a symbolic link there before the file is created."""
     return f"{TEMP_PREFIX}{secrets.token_hex(8)}.part"
 
 
 class AtomicFile(io.FileIO):
-    """A new private file (0600) in the directory of `target`, which is made where it is missing.
+    """A new temporary file, readable by its owner only (0600), in the directory of `target`; creates that if missing.
 
-    The caller must `discard` it in the end, published or not. One lock guards every method: a write whose caller was
-    cancelled still runs to its end in its thread, and `discard` and `publish` wait for it.
-    `mode` are its final mode bits. Raises UnsafePathError, FileExistsError or IsADirectoryError where the target may
-    not be written or replaced.
+    The caller must call `discard` in the end, also after `publish`. One lock guards every method: a write whose caller
+    was cancelled still runs to its end in its thread, and `discard` and `publish` wait for it. `mode` is the final
+    file's. UnsafePathError, FileExistsError or IsADirectoryError if the target may not be written or replaced.
     """
 
     def __init__(self, target: WriteTarget, *, mode: int, new_name: Callable[[], str] = temporary_name) -> None:
@@ -104,13 +103,13 @@ class AtomicFile(io.FileIO):
         self._lock = threading.Lock()
         self._writes_complete = True
         self._published = False
-        self.published_stat: os.stat_result | None = None  # of the whole file, closed, just before it was renamed
+        self.published_stat: os.stat_result | None = None  # of the complete, closed file just before the rename
         self._directory_fd: int | None = open_directory(
             target.root, target.parts[:-1], durable=target.durable, root_guard=target.root_guard
         )
         try:
             with _with_final_path(target):
-                self._refuse_occupied(self._directory_fd)
+                self._check_target(self._directory_fd)
                 self._temporary_name = new_name()
                 super().__init__(_create(self._directory_fd, self._temporary_name), "wb")
         except BaseException:
@@ -135,7 +134,7 @@ class AtomicFile(io.FileIO):
         with self._lock:
             space = os.fstatvfs(self._check_open())
         free = space.f_bavail * space.f_frsize
-        if space.f_blocks and size > free:  # no blocks at all: a file system without a limit
+        if space.f_blocks and size > free:  # a file system that reports 0 blocks has no fixed size
             raise OSError(
                 errno.ENOSPC,
                 f"not enough space: the file has {size} bytes, {free} are free",
@@ -189,8 +188,8 @@ class AtomicFile(io.FileIO):
         if not self._writes_complete:
             raise ValueError("a write has failed: this file can only be discarded")
 
-    def _refuse_occupied(self, directory_fd: int) -> None:
-        # An early check, before a byte is fetched; `_move` makes certain.
+    def _check_target(self, directory_fd: int) -> None:
+        # Checked before any byte is downloaded, so that no download is wasted; `_move` checks again.
         try:
             found = os.stat(self.target.parts[-1], dir_fd=directory_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -222,7 +221,7 @@ class AtomicFile(io.FileIO):
         name, unchanged = self.target.parts[-1], self.target.unchanged
         if unchanged is None:
             replace = self.target.overwrite == "replace"
-        else:  # checked as late as possible, because no rename depends on a condition
+        else:  # checked just before the rename: no system call checks a fingerprint and renames in one step
             replace = unchanged.check(directory_fd, name, path=self.target.local_path)
         if replace:
             os.rename(self._temporary_name, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
@@ -245,28 +244,28 @@ class AtomicFile(io.FileIO):
                 raise
             _rename_noreplace(directory_fd, self._temporary_name, name)
         else:
-            with suppress(OSError):  # the file is in place: that its other name stays is no failure
+            with suppress(OSError):  # the file is published: a temporary name that stays is no failure
                 os.unlink(self._temporary_name, dir_fd=directory_fd)
 
 
 @contextmanager
 def _with_final_path(target: WriteTarget) -> Iterator[None]:
-    """Put the final path into OSErrors, which else name no file, or one relative to a descriptor."""
+    """Set the target's path as `filename` of an OSError, which has none or only a name inside the directory."""
     try:
         yield
     except OSError as error:
         error.filename = os.fspath(target.local_path)
-        del error.filename2  # if set to None, it is printed
+        del error.filename2  # the second path of a rename; str() would print it even if it were set to None
         raise
 
 
 def _create(directory_fd: int, name: str) -> int:
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory_fd)
-    except FileExistsError:  # not the FileExistsError that callers take for "the target exists"
+    except FileExistsError:  # another error is raised: to callers, FileExistsError means that the target exists
         what = "is taken by something that emasync did not make"
         raise UnsafePathError(f"the temporary name {name} {what}", name=name, reason=what) from None
-    with suppress(OSError):  # a file system without locks: there `sweep` removes nothing, either
+    with suppress(OSError):  # on a file system without locks, `sweep` cannot lock either and removes nothing
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells `sweep` that the file is in use; ends with this process
     return fd
 
@@ -290,17 +289,17 @@ def _rename_noreplace(directory_fd: int, old: str, new: str) -> None:
     if code == errno.EEXIST:
         raise _exists_error()
     raise OSError(
-        code, f"cannot put a file in place without replacing ({os.strerror(code)}); overwrite='replace' works"
+        code, f"cannot rename without replacing an existing file ({os.strerror(code)}); overwrite='replace' works"
     )
 
 
 def remove_file(
     root: Path, path: RemotePath, *, root_guard: RootGuard | None = None, unchanged: Unchanged | None = None
 ) -> None:
-    """Unlink ``root/path``; a link there is removed itself. A file that is gone already is no error.
+    """Remove the file ``root/path``; if it is a symbolic link, only the link. A missing file is no error.
 
-    UnsafePathError for a name or directory that must not be followed, TargetChangedError if the file is not as
-    `unchanged` says, else OSError.
+    UnsafePathError for a name that is not allowed or a directory that is a symbolic link, TargetChangedError if the
+    file does not meet `unchanged`, else OSError.
     """
     parts = local_parts(path)
     try:
@@ -309,10 +308,8 @@ def remove_file(
         return
     try:
         if unchanged is not None and not unchanged.check(directory_fd, parts[-1], path=root.joinpath(*parts)):
-            os.stat(
-                parts[-1], dir_fd=directory_fd, follow_symlinks=False
-            )  # FileNotFoundError: the file is gone already
-            raise unchanged.change_error(root.joinpath(*parts))  # a link to nowhere appeared
+            os.stat(parts[-1], dir_fd=directory_fd, follow_symlinks=False)  # FileNotFoundError if nothing is there
+            raise unchanged.change_error(root.joinpath(*parts))  # a symbolic link whose target is missing appeared
         os.unlink(parts[-1], dir_fd=directory_fd)
     except FileNotFoundError:
         pass
@@ -324,11 +321,11 @@ def remove_file(
 
 
 def sweep(root: Path, directories: Iterable[str]) -> int:
-    """Remove abandoned temporary files directly in `directories` (``a/b`` below `root`); returns how many there were.
+    """Remove abandoned temporary files in `directories` (``a/b`` below `root`, without subfolders); returns how many.
 
-    A temporary file is abandoned when its lock can be taken: the process that made it, on any machine, has ended. What
-    cannot be examined or removed is left, and so is everything behind a symbolic link below `root`. A directory that is
-    missing is no error.
+    A temporary file is abandoned if its lock is free: then the process that created it, on any machine, has ended.
+    Files that cannot be examined or removed stay, and so does everything behind a symbolic link below `root`. A missing
+    directory is no error.
     """
     return sum(_sweep_directory(root, directory) for directory in directories)
 
@@ -355,7 +352,7 @@ def _remove_abandoned(directory_fd: int, name: str) -> bool:
         return False
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < _TOO_YOUNG_S:
+        if not stat.S_ISREG(found.st_mode) or time.time() - found.st_mtime < _MIN_SWEEP_AGE_S:
             return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(name, dir_fd=directory_fd)

@@ -1,7 +1,7 @@
-"""Packed sequences for very many files: the outcomes of a transfer (`OutcomeLog`, `Outcomes`) and a sync's decisions.
+"""Compact sequences for very many files: the outcomes of a transfer (`OutcomeLog`, `Outcomes`) and a sync's decisions.
 
-Each element is made anew when it is asked for, which takes a sixth of the memory of as many objects. Must not import
-anything but the values that are packed and `file_table`.
+The elements are stored as packed bytes and become objects only when they are read, which takes a sixth of the memory of
+a list of objects. May import only the types of the packed values and `file_table`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ from emasync.model.paths import RemotePath
 
 T_co = TypeVar("T_co", covariant=True)
 
-_SHOWN: Final = 3  # elements in a repr: all of them may take a hundred megabytes
+_REPR_ELEMENTS: Final = 3  # a repr of all elements may take a hundred megabytes
 
-_RECORD = struct.Struct(
-    "<BBBxIddIII"
-)  # direction, verified, flags, attempts, seconds, busy, folder, reason, path bytes
+# direction, verified, flags, attempts, seconds, busy_seconds, numbers of folder and reason in `_texts`, path bytes
+_RECORD = struct.Struct("<BBBxIddIII")
 _DIGEST_BYTES = 32
-_HASHED, _RENAMED, _DELETED = 1, 2, 4
+_HASHED, _RENAMED, _DELETED = 1, 2, 4  # flags: has a SHA-256; the local name differs from the path's; action is DELETE
 _DIRECTIONS, _STATES, _VERIFIED = tuple(Direction), tuple(OutcomeState), tuple(Verified)
 
 _ACTIONS: tuple[SyncAction, ...] = ("copy", "keep", "delete", "conflict")
-_NOT_COMPARED = len(_ACTIONS)  # is added to an action's number where the two sides could not be compared
+_NOT_COMPARED = len(_ACTIONS)  # added to the index of the action of a file whose two sides could not be compared
 
 
 class LazySequence(Sequence[T_co]):
-    """Behaves like a tuple, and equals a tuple or LazySequence of equal elements, but makes elements on demand."""
+    """Behaves like a tuple, and equals a tuple or LazySequence of equal elements, but builds elements on access."""
 
     __slots__ = ()
 
@@ -69,17 +68,17 @@ class LazySequence(Sequence[T_co]):
         return (*self, *other)
 
     def __repr__(self) -> str:
-        if len(self) <= _SHOWN:
+        if len(self) <= _REPR_ELEMENTS:
             return repr(tuple(self))
-        shown = ", ".join(repr(self[position]) for position in range(_SHOWN))
-        return f"({shown}, ... {len(self) - _SHOWN} more)"
+        shown = ", ".join(repr(self[position]) for position in range(_REPR_ELEMENTS))
+        return f"({shown}, ... {len(self) - _REPR_ELEMENTS} more)"
 
 
 class OutcomeLog:
-    """Outcomes in the order in which they are appended; never changed.
+    """An append-only list of outcomes.
 
-    Memory: about 90 bytes and the path of each file, the local folders and the different reasons; a file with an error
-    is kept as an `Outcome`.
+    Memory: about 90 bytes plus the path for each file. Local folders and reasons, which many files share, are stored
+    once. An outcome with an error is kept as an `Outcome` object.
     """
 
     __slots__ = ("_ends", "_number_of_text", "_packed", "_texts", "_unpacked", "sizes", "states")
@@ -97,9 +96,9 @@ class OutcomeLog:
         return len(self.states)
 
     def append(self, outcome: Outcome) -> None:
-        """Append one outcome. OverflowError, and nothing is appended, for a number that no record holds."""
+        """Append one outcome. If its size does not fit into 64 bits, OverflowError, and nothing is appended."""
         record = self._pack(outcome)
-        self.sizes.append(outcome.bytes)  # first, because this may raise
+        self.sizes.append(outcome.bytes)  # first, because an OverflowError must leave all columns as they are
         if record is None:
             self._unpacked[len(self)] = outcome
         else:
@@ -108,7 +107,7 @@ class OutcomeLog:
         self.states.append(_STATES.index(outcome.state))
 
     def at(self, index: int) -> Outcome:
-        """The outcome that was appended as number `index`, from 0."""
+        """The outcome at `index`, counted from 0 in the order of appending."""
         if (outcome := self._unpacked.get(index)) is not None:
             return outcome
         begin = self._ends[index - 1] if index else 0
@@ -138,7 +137,7 @@ class OutcomeLog:
         )
 
     def path_at(self, index: int) -> RemotePath:
-        """The path of the outcome number `index`."""
+        """The path of the outcome at `index`, read without unpacking the rest."""
         if (outcome := self._unpacked.get(index)) is not None:
             return outcome.path
         begin = self._ends[index - 1] if index else 0
@@ -147,7 +146,7 @@ class OutcomeLog:
         return RemotePath(_decoded(self._packed[position : position + length]))
 
     def _pack(self, outcome: Outcome) -> bytes | None:
-        """The record of `outcome`; None if it cannot be packed."""
+        """The packed `outcome`; None if it has an error, or a value that unpacking would not give back as it was."""
         digest = b"" if outcome.sha256 is None else _digest(outcome.sha256)
         if outcome.error is not None or digest is None or outcome.reason == "" or type(outcome.path) is not RemotePath:
             return None
@@ -186,7 +185,7 @@ class Outcomes(LazySequence[Outcome]):
                 log.append(outcome)
             outcomes = log
         self._log = outcomes
-        self._positions: Sequence[int] = range(len(outcomes))  # what is appended to the log later is not part of this
+        self._positions: Sequence[int] = range(len(outcomes))  # without what is appended to the log later
 
     def of(self, state: OutcomeState) -> Outcomes:
         """The outcomes with this state."""
@@ -241,12 +240,12 @@ def _decoded(data: bytearray) -> str:
 
 
 class SyncDecisions(LazySequence[SyncDecision]):
-    """The plan of a sync, in about 30 bytes and the name of each file. Behaves like a tuple of its decisions."""
+    """The plan of a sync: behaves like a tuple of its decisions, but takes 30 bytes plus the name for each file."""
 
     __slots__ = ("_actions", "_files", "_folders", "_reason_of", "_reasons")
 
     def __init__(self, decisions: Iterable[SyncDecision] = ()) -> None:
-        self._files = FileTable()  # bytes as sizes
+        self._files = FileTable()  # its `sizes` are the bytes to copy
         self._folders: dict[str, int] = {}
         self._actions = bytearray()
         self._reason_of = array("I")
@@ -278,7 +277,7 @@ class SyncDecisions(LazySequence[SyncDecision]):
         )
 
     def __iter__(self) -> Iterator[SyncDecision]:
-        reasons = list(self._reasons)  # in the order of their numbers
+        reasons = list(self._reasons)  # the index of a reason in this list is its number
         rows = zip(self._files.paths(), self._actions, self._reason_of, self._files.sizes, strict=True)
         for path, action, reason, size in rows:
             yield SyncDecision(
@@ -290,7 +289,7 @@ class SyncDecisions(LazySequence[SyncDecision]):
             )
 
     def copies(self, reason: str) -> int:
-        """How many files are to be copied for that reason."""
+        """How many decisions are to copy a file for this `reason`."""
         number = self._reasons.get(reason)
         rows = zip(self._actions, self._reason_of, strict=True)
         if number is None:
@@ -303,7 +302,7 @@ class SyncDecisions(LazySequence[SyncDecision]):
 
 
 class _PathsWithAction(Container[RemotePath]):
-    """The paths of the decisions with one action: to iterate, or to test whether a path is among them."""
+    """The paths of the decisions with one action. Supports iteration and `path in paths`."""
 
     def __init__(self, decisions: SyncDecisions, action: SyncAction) -> None:
         self._files, self._actions = decisions._files, decisions._actions

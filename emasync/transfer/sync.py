@@ -1,6 +1,6 @@
-"""Syncs: make one side equal to the other with one listing and one comparison; only what differs moves.
+"""Sync in both directions: lists the EM's volume once, compares it with a local folder, transfers what differs.
 
-What differs is decided in `planning.diff`; `engine` moves the files. Must not be imported by other modules of transfer.
+`planning.diff` decides which files differ; `engine` moves them. Must not be imported by other modules of transfer.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.verification import TagState
 
-_ENOUGH_SAMPLES = 2  # with fewer files of the same size, other files of the volume are read as well
-_BY_SIZE = (
+_MIN_SAMPLES = 2  # with fewer files of equal size, the tag rule is learned from other files of the volume as well
+_COMPARED_BY_SIZE_NOTE = (
     "this server's content tags follow another rule than the known one: files of the same size count as equal, "
-    "unless the journal knows better"
+    "unless the journal shows that one of them changed"
 )
-_NOT_COMPARED = (
-    "{} files of equal size could not be compared by content, since whether this server's content tags follow the "
-    "known rule could not be found out: they are transferred; verify='size' (--verify size) goes by sizes alone"
+_NOT_COMPARED_NOTE = (
+    "{} files of equal size could not be compared by content and are transferred, because no file shows whether this "
+    "server's content tags follow the known rule; verify='size' (--verify size) compares files by size only"
 )
 
 
 def sync_up(
     context: TransferContext, local: str | Path, remote: str, *, options: TransferOptions, sync: SyncOptions
 ) -> Transfer:
-    """The Transfer behind `Client.sync_up`."""
+    """The Transfer that makes the EM's folder `remote` equal to `local`; `Client.sync_up` returns it."""
     local_dir, remote_dir = local_folder(local), remote_folder(remote)
 
     async def job(run: TransferRun) -> None:
@@ -90,7 +90,7 @@ def sync_up(
 def sync_down(
     context: TransferContext, remote: str, local: str | Path, *, options: TransferOptions, sync: SyncOptions
 ) -> Transfer:
-    """The Transfer behind `Client.sync_down`."""
+    """The Transfer that makes the folder `local` equal to the EM's `remote`; `Client.sync_down` returns it."""
     local_dir, remote_dir = local_folder(local), remote_folder(remote)
 
     async def job(run: TransferRun) -> None:
@@ -101,8 +101,8 @@ def sync_down(
         decisions = await _decide(run, sides, sync=sync)
         rejected = (*(_as_downlink(file, sides) for file in scan.refused), *_unlisted(tree, remote_dir))
         if sync.dry_run:
-            nothing = DownlinkPlan(items=(), refused=rejected, notes=scan.notes)
-            record_rejected(run, nothing, into=local_dir)
+            empty_plan = DownlinkPlan(items=(), refused=rejected, notes=scan.notes)
+            record_rejected(run, empty_plan, into=local_dir)
             return
         await agree(summary_of(sides, decisions), sync)
         _record_unmoved(run, sides, decisions)
@@ -116,17 +116,18 @@ def sync_down(
 
 
 def _items_down(sides: Sides, decisions: Iterable[SyncDecision]) -> tuple[DownlinkItem, ...]:
-    """What a sync down fetches, the largest first; each item replaces only the file that was compared."""
-    moving = {decision.path for decision in decisions if decision.action == "copy"}
-    seen = {file.relative: file.fingerprint for file in sides.scan.found if file.relative in moving}
+    """The files that a sync down downloads, the largest first. A local file that changed after the comparison is not
+    replaced."""
+    paths = {decision.path for decision in decisions if decision.action == "copy"}
+    fingerprints = {file.relative: file.fingerprint for file in sides.scan.found if file.relative in paths}
     items = [
         DownlinkItem(
             remote=sides.remote_dir / path,
             local_path=path,
             entry=sides.entry(path),
-            unchanged=Unchanged(fingerprint=seen.get(path)),
+            unchanged=Unchanged(fingerprint=fingerprints.get(path)),
         )
-        for path in moving
+        for path in paths
     ]
     return tuple(sorted(items, key=lambda item: (-item.bytes, item.remote)))
 
@@ -146,7 +147,8 @@ def _unlisted(tree: FileTree, remote_dir: RemotePath) -> Iterator[RejectedFile]:
 
 
 def _as_downlink(file: RejectedFile, sides: Sides) -> RejectedFile:
-    """What the scan of a sync's target rejected, with the paths that a downlink into the target has."""
+    """`file`, which the scan of the local target rejected, with the paths that a downlink would use: the local one
+    relative to the target, the remote one below the EM's folder."""
     local = file.local
     if local is not None and local.is_relative_to(sides.local_dir):
         local = local.relative_to(sides.local_dir)
@@ -154,12 +156,12 @@ def _as_downlink(file: RejectedFile, sides: Sides) -> RejectedFile:
 
 
 async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
-    """What to do with each file of either side; also the plan of the report."""
+    """Decide what happens to each file of either side. The report gives these decisions as its plan."""
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
     rule, verify_content = run.context.tags, run.options.verify == "content"
     if same_size and rule.incompatible and verify_content:
-        run.tracker.note(_BY_SIZE)
+        run.tracker.note(_COMPARED_BY_SIZE_NOTE)
     by_content = verify_content and not rule.incompatible
     comparison = Comparison(
         direction=sides.direction,
@@ -177,8 +179,8 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
     )
     decisions = comparison.decide(local, sides.tree)
     if not_compared := decisions.copies(SyncReason.UNKNOWN_CONTENT):
-        run.tracker.note(_NOT_COMPARED.format(f"{not_compared:,}"))
-    if unreadable := {file.remote for file in sides.scan.refused}:  # recorded as such: a file has one result
+        run.tracker.note(_NOT_COMPARED_NOTE.format(f"{not_compared:,}"))
+    if unreadable := {file.remote for file in sides.scan.refused}:  # recorded as rejected: a file has only one result
         decisions = SyncDecisions(decision for decision in decisions if decision.path not in unreadable)
     if sync.dry_run and not sync.allow_empty_source and summary_of(sides, decisions).empties:
         why = "the source has no files, and deletions then need allow_empty_source (--allow-empty-source)"
@@ -188,8 +190,8 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
 
 
 async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]) -> dict[RemotePath, int]:
-    """The content tags of local files that have the size of the EM's. Also learns whether this server's tags follow the
-    known rule."""
+    """Compute the content tags of local `files`, each as large as its counterpart on the EM. Also find out whether this
+    server's tags follow the known rule."""
     rule = run.context.tags
     if not files or rule.incompatible or run.options.verify != "content":
         return {}
@@ -201,22 +203,22 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
     entries = {relative: sides.tree[sides.remote_dir / relative] for relative in tags}
     if any(entries[relative].content_tag == tag and entries[relative].size for relative, tag in tags.items()):
         rule.match()
-    else:  # either every file differs, or the rule does: small files of known bytes tell which
-        others = sides.tree if len(entries) < _ENOUGH_SAMPLES else entries.values()
-        await probe_tags(run.context, others, stats=run.stats, relist=run.listing.fresh)
+    else:  # either all files differ, or this server uses another rule: reading some small files tells which
+        samples = sides.tree if len(entries) < _MIN_SAMPLES else entries.values()
+        await probe_tags(run.context, samples, stats=run.stats, relist=run.listing.fresh)
     return tags
 
 
 async def _known_from_journal(
     run: TransferRun, sides: Sides, files: Sequence[LocalFile]
 ) -> Callable[[RemotePath], bool | None]:
-    """What the journal knows of files that tags cannot tell apart: True for a file that an earlier run moved and that
-    is unchanged on both sides, False for one that changed, None for one that is not known."""
+    """A function that tells for a path, where content tags prove nothing, what the journal proves: True if the file was
+    transferred earlier and is unchanged on both sides, False if it changed, None if the journal proves neither."""
     rule = run.context.tags
     if rule.confirmed:
         return lambda path: None
     rows = await run.journal.lookup((sides.remote_dir / file.relative, file.local_path) for file in files)
-    facts = {file.relative: file.fingerprint for file in files}
+    fingerprints = {file.relative: file.fingerprint for file in files}
     by_size = run.options.verify != "content"
 
     def known(path: RemotePath) -> bool | None:
@@ -226,7 +228,7 @@ async def _known_from_journal(
         resume = resume_action(
             row,
             direction=sides.direction,
-            current=facts.get(path),
+            current=fingerprints.get(path),
             listed=sides.entry(path),
             tags=rule.state,
             by_size=by_size,
@@ -239,7 +241,7 @@ async def _known_from_journal(
 
 
 def _record_unmoved(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
-    """Record the files that stay as they are, and the conflicts."""
+    """Record the files that are not transferred: SKIPPED for those that stay as they are, FAILED for conflicts."""
     directory = prefix(sides.local_dir)
 
     def outcome(decision: SyncDecision) -> Outcome:

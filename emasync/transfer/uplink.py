@@ -1,6 +1,7 @@
-"""Many files up: rounds of requests, and listings that confirm what arrived.
+"""Uploads many files to the EM: sends rounds of requests, and confirms by listings which files arrived.
 
-The loop around `uplink_state`, which decides. Knows nothing of how one request is sent. Must not import engine or http.
+`uplink_state` decides what is listed and sent again; this module does it. Knows nothing of how one request is sent.
+Must not import engine or http.
 """
 
 from __future__ import annotations
@@ -27,17 +28,13 @@ from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, 
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
 from emasync.transfer.worker_pool import WorkerPool, drain
 
-_LISTING_DELAYS_S = (
-    0.0,
-    0.5,
-    2.0,
-    5.0,
-)  # before each listing, while files are missing: a listing may lag behind
-_PORTION = 1000  # files recorded at a time: a file with all that says how it ended takes a kilobyte
+# Seconds before each listing that looks for missing files: a listing may not show at once what has arrived.
+_LISTING_DELAYS_S = (0.0, 0.5, 2.0, 5.0)
+_RECORD_BATCH = 1000  # files recorded at once; the result of one file takes about a kilobyte of memory
 
 
 class Uplink:
-    """One run over the requests of a plan."""
+    """Sends the requests of one transfer's plan; used for one transfer only."""
 
     def __init__(
         self,
@@ -60,7 +57,7 @@ class Uplink:
         self._fatal_error: Exception | None = None
 
     async def run(self, calls: deque[UplinkCall]) -> None:
-        """Send `calls` and record each of their files exactly once. Empties `calls`: what is recorded is forgotten."""
+        """Send `calls` and record one result for each of their files. Empties `calls` on the way, to free memory."""
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
@@ -69,7 +66,7 @@ class Uplink:
             waiting = deque(pack_again(self._state.take_unsent(), limits=self._context.settings.limits))
 
     async def _send_call(self, call: UplinkCall) -> None:
-        if self._fatal_error is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
+        if self._fatal_error is not None:  # wrong password, EM stays locked: each further request would fail as well
             await self._fail([(item, self._fatal_error) for item in call.items])
             return
         files = [(item.remote, item.local_path) for item in call.items]
@@ -90,8 +87,8 @@ class Uplink:
             await self._confirm_by_listing(last=False)
 
     async def _send_request(self, call: UplinkCall) -> RequestResult:
-        """Send `call`. Where no more files can be opened, unsent files wait for the next round, and fewer requests run;
-        a file that cannot be opened even alone, after all waits, has failed."""
+        """Send `call`. If the process cannot open more files (EMFILE), fewer requests run from then on, and the next
+        round sends the files that were not sent. A file fails if it cannot be opened while its request runs alone."""
         open_files = self._run.open_files
         async with open_files.slot() as slot:
             result = await self._sender.send(call, stats=self._run.stats)
@@ -102,11 +99,11 @@ class Uplink:
         return result if lowered or await open_files.wait() else result.without_short()
 
     async def _confirm_by_listing(self, *, last: bool) -> None:
-        """Record what the listing shows to have arrived. After the `last` request of a round, what it does not show is
-        sent again."""
+        """List the volume and record the files that arrived. `last` means that all requests of the round are over:
+        files that are still missing are then sent again in the next round, or recorded as lost."""
         async with self._listing_lock:
             if not last and not (self._state.full or self._state.due(self._clock())):
-                return  # another worker has just listed
+                return  # another worker listed the volume while this one waited for the lock
             if self._options.verify == "none":
                 await self._accept_acknowledged()
             for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
@@ -122,8 +119,8 @@ class Uplink:
             self._state.raise_pending_limit()
 
     async def _list_and_compare(self, *, settled: bool) -> bool:
-        """Compare the pending files with a new listing; False if there is none to be had. `settled`: it can no longer
-        lag behind."""
+        """Compare the pending files with a new listing; False if the listing failed. `settled`: the files were sent so
+        long ago that a listing must show them."""
         began_s = self._clock()
         sent = self._state.take_pending()
         try:
@@ -133,9 +130,9 @@ class Uplink:
             return False
         self._state.listing_ended(began_s=began_s, ended_s=self._clock())
         await self._learn_tags(sent, tree, settled=settled)
-        while sent:  # in portions, each forgotten once it is recorded
+        while sent:  # in batches: recording a batch frees its memory
             arrived: list[tuple[PendingConfirmation, Verified, int | None]] = []
-            for _ in range(min(_PORTION, len(sent))):
+            for _ in range(min(_RECORD_BATCH, len(sent))):
                 file = await self._with_tag(sent.popleft())
                 verdict = self._state.compare(file, tree)
                 if verdict.arrived:
@@ -146,7 +143,7 @@ class Uplink:
         return True
 
     async def _accept_acknowledged(self) -> None:
-        """With verify="none" a file that the server counted is done; only lost responses need a listing."""
+        """With verify="none", record files as done that the server's response counted; only others need a listing."""
         await self._record_arrived([(file, Verified.COUNT, None) for file in self._state.take_acknowledged()])
 
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
@@ -168,13 +165,14 @@ class Uplink:
             self._tracker.note(text)
 
     async def _with_tag(self, file: PendingConfirmation) -> PendingConfirmation:
-        """`file` with the tag of the local file, if the request broke off before it was read."""
+        """`file` with the content tag of the local file. It is computed here if the request failed before it read the
+        whole file."""
         if file.tag is not None:
             return file
         try:
             digest = await self._context.threads.run(digest_file, file.item.local_path)
         except (OSError, EMError):
-            return file  # changed or gone meanwhile: sending it again will say so
+            return file  # the local file changed or vanished: the next attempt to send it reports that
         return replace(file, tag=digest.tag, sha256=digest.sha256)
 
     async def _handle_missing(self) -> None:
@@ -187,7 +185,7 @@ class Uplink:
             self._options.notify(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
-        """Record files that arrived: each with how that is proved, and with the tag that the listing shows."""
+        """Record files that arrived. With each file come the proof of its arrival and the listing's content tag."""
         for file, verified, _ in files if self._options.on_event is not None else ():
             self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
@@ -199,7 +197,8 @@ class Uplink:
         await self._tracker.record(results)
 
     async def _record_lost(self, file: PendingConfirmation) -> None:
-        """Record a file that was sent as often as is sensible, and is not there as it should be."""
+        """Record a file that is not sent again, though no listing confirms it: FAILED if the server counted it and a
+        listing shows that it is missing or differs, else UNKNOWN."""
         if file.acknowledged and file.listed:
             times, reason = self._tracker.times_sent(file.item.remote), file.mismatch_reason
             error = IntegrityError(f"{safe(file.item.remote)}: sent {times} times, but {reason}")
@@ -209,7 +208,7 @@ class Uplink:
         await self._tracker.record([FileResult(outcome=outcome, tag=file.tag)])
 
     async def _give_up(self, sent: Iterable[PendingConfirmation], error: EMError) -> None:
-        """Record files as unknown because the volume cannot be listed."""
+        """Record the `sent` files as UNKNOWN because the volume cannot be listed; no more files are sent."""
         self._fatal_error = self._fatal_error or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
         outcomes = [self._outcome(file, OutcomeState.UNKNOWN, reason=reason) for file in sent]

@@ -1,8 +1,8 @@
-"""A file listing, parsed while it arrives: neither its text nor its JSON values are ever in memory as a whole.
+"""Parses a file listing while it arrives, so that its whole text and its JSON values are never in memory at once.
 
-`ListingParser` finds the entries in any legal JSON and hands them to the JSON parser in slices, as strict as parsing
-the whole; `_TreeBuilder` makes a `FileTree` of them. A size or tag that cannot be read is None. Does no I/O. Of wire it
-imports the JSON parser and `responses` only.
+`ListingParser` cuts the text into slices of whole entries, and the JSON parser parses each as strictly as the whole
+text. `_TreeBuilder` packs the entries into a `FileTree`; a size or tag that is no valid number becomes
+None. Does no I/O. Of wire it imports the JSON parser and `responses` only.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from emasync.wire.json_parser import parse_text, utf8_decoder, value_end
 from emasync.wire.responses import check_success, integer, server_message
 
 Redact = Callable[[str, Any], Any]
-"""Takes a text and the value that was parsed from it; returns the value without the secrets that it may repeat."""
+"""Takes a text and the value that was parsed from it; returns the value without passwords and tokens."""
 
 _SLICE: Final = 64 * 1024
-"""Characters of entries that are parsed at once: that takes a millisecond or two."""
+"""Characters of entries that are parsed at once. Parsing them blocks the event loop for a millisecond or two."""
 _MAX_TEXT: Final = 1024 * 1024
-"""Characters of one entry without its contents, and of all keys and values beside the entries."""
+"""Maximum of characters in one entry without its contents, and in all keys and values outside the entries."""
 _MAX_DEPTH: Final = 2048
-"""Folders within folders: a path of more is longer than operating systems allow."""
+"""Maximum of nested folders. The path of a file that is nested deeper is longer than operating systems allow."""
 _MAX_PATHS: Final = 64 * 1024 * 1024
-"""Characters of all paths together: each repeats the names of its folders, so a small response could become large."""
-_ENTRIES_PER_FOLDER: Final = 4  # a folder counts as so many entries, by the memory that it takes
+"""Maximum of characters in all paths. Each repeats its folders' names, so a small response could fill the memory."""
+_ENTRIES_PER_FOLDER: Final = 4  # a folder takes the memory of four files, so it counts as four entries
 _ROOT: Final = 0  # the number of the folder that holds all others
 
-# Possessive quantifiers throughout: no text makes the matching backtrack.
+# All quantifiers are possessive, so that no text can make a match slow by backtracking.
 _STRING: Final = r'"(?:[^"\\]|\\.)*+"'
-_FLAT: Final = rf'\{{[^{{}}\[\]"]*+(?:{_STRING}[^{{}}\[\]"]*+)*+'  # an object up to what is nested in it, or its end
-_WHITE: Final = re.compile(r"[ \t\n\r]*+")
-_A_STRING: Final = re.compile(_STRING, re.DOTALL)
-_AN_OBJECT: Final = re.compile(_FLAT, re.DOTALL)
-_FLAT_ENTRIES: Final = re.compile(rf"(?:[ \t\n\r]*+{_FLAT}\}}[ \t\n\r]*+,)++", re.DOTALL)  # nothing is nested in them
-_WORD: Final = re.compile(r'[^ \t\n\r,:"{}\[\]]++')  # a number, or true, false, null
+_FLAT: Final = rf'\{{[^{{}}\[\]"]*+(?:{_STRING}[^{{}}\[\]"]*+)*+'  # an object up to its first nested value, or its end
+_WHITE_SPACE: Final = re.compile(r"[ \t\n\r]*+")
+_STRING_REGEX: Final = re.compile(_STRING, re.DOTALL)
+_FLAT_REGEX: Final = re.compile(_FLAT, re.DOTALL)
+_FLAT_ENTRIES: Final = re.compile(rf"(?:[ \t\n\r]*+{_FLAT}\}}[ \t\n\r]*+,)++", re.DOTALL)  # without nested values
+_NUMBER_OR_NAME: Final = re.compile(r'[^ \t\n\r,:"{}\[\]]++')  # the names are true, false and null
 
-_KINDS: Final = {"[": "a list", '"': "a text"}
-_KEPT_KEYS: Final = frozenset(("name", "type", "size", "time", "hash", "contents", "error", "message", "detail"))
+_KINDS: Final = {"[": "a list", '"': "a string"}
+_USED_KEYS: Final = frozenset(("name", "type", "size", "time", "hash", "contents", "error", "message", "detail"))
 
 
 class _TreeBuilder:
-    """Collects the entries of a listing and makes a `FileTree` of them.
+    """Collects the entries of a listing and builds a `FileTree` from them.
 
-    Folders have numbers, in the order in which they begin: the name of a folder may come after its contents. With
-    `only`, just the files at these paths are kept.
+    A folder is known by a number until the end, because its name may come after its contents; folders are numbered in
+    the order in which they begin. With `only`, files at other paths are dropped.
     """
 
     def __init__(self, limits: Limits, *, only: Collection[str] | None = None) -> None:
@@ -90,7 +90,7 @@ class _TreeBuilder:
         self._remaining = remaining
 
     def open_folder(self, parent: int) -> int:
-        """A number for a folder that begins in the folder number `parent`."""
+        """Give a number to a folder that begins inside the folder with the number `parent`."""
         if (remaining := self._remaining - _ENTRIES_PER_FOLDER) < 0:
             raise self._too_many()
         self._remaining = remaining
@@ -98,7 +98,7 @@ class _TreeBuilder:
         return self._files.new_folder()
 
     def close_folder(self, number: int, fields: Mapping[str, Any]) -> None:
-        """Take the name and the error of a folder whose list of contents was read."""
+        """Set the name of a folder whose contents were read. With an error in `fields`, they count as incomplete."""
         name = fields.get("name")
         if not isinstance(name, str) or not name:
             raise ProtocolError("an entry of the listing has no name")
@@ -107,7 +107,7 @@ class _TreeBuilder:
             self._unknown.append(number)
 
     def finish(self) -> Iterator[FileTree | None]:
-        """Make the tree: None between two slices of the work, at last the tree."""
+        """Build the tree. Yields None after each slice of the work, so that other tasks can run, and the tree last."""
         files, folders = self._files, self._files.folders
         remaining = _MAX_PATHS
         for number in range(1, len(folders)):  # a folder begins before its contents
@@ -128,16 +128,16 @@ class _TreeBuilder:
     def _too_many(self) -> ProtocolError:
         return ProtocolError(
             f"the listing has more than {self._max_entries} entries (a folder counts as {_ENTRIES_PER_FOLDER}); "
-            "Limits.listing_entries says how many are taken"
+            "Limits.listing_entries sets this maximum"
         )
 
 
 def _paths_too_long() -> ProtocolError:
-    return ProtocolError(f"the paths of the listing are longer than {_MAX_PATHS} characters together")
+    return ProtocolError(f"the paths of the listing have more than {_MAX_PATHS} characters in total")
 
 
 class _OpenObject:
-    """An object that is read key by key: the response itself, or an entry with something nested in it."""
+    """A JSON object whose end has not been read: the response itself, or an entry that contains lists or objects."""
 
     __slots__ = ("characters", "fields", "key", "keys", "list_key", "number", "parent")
 
@@ -146,17 +146,17 @@ class _OpenObject:
         self.parent = parent  # the number of the folder that holds it
         self.number: int | None = None  # its own folder number; None until its list of entries begins
         self.keys: set[str] = set()
-        self.key = ""  # whose value is being read
+        self.key = ""  # the key whose value is read now
         self.fields: dict[str, Any] = {}
-        self.characters = 0  # of its keys and values
+        self.characters = 0  # in its keys and values, without its list of entries
 
 
 class ListingParser:
-    """Parses ``{"data": [entry, ...]}`` in any key order and spelling that JSON allows; `feed` it, then `finish`.
+    """Parses ``{"data": [entry, ...]}`` with any key order and white space. Call `feed` for each piece, then `finish`.
 
-    Memory: the files, packed; the piece that is being fed; at most 1 MiB of text whose end has not come; an object for
-    each of the open folders, 2048 at most. At most `limits.listing_entries` entries. With `only`, just the files at
-    these paths are kept, and all folders. After an error the parser cannot be used any more.
+    Memory: the packed files, at most `limits.listing_entries`; the piece that is fed; an incomplete value of at most
+    1 MiB; an object for each open folder, at most 2048. With `only`, files at other paths are dropped, but no folders.
+    After an error the parser cannot be used any more.
     """
 
     def __init__(self, limits: Limits, *, only: Collection[str] | None = None, redact: Redact | None = None) -> None:
@@ -165,29 +165,29 @@ class ListingParser:
         self._builder = _TreeBuilder(limits, only=only)
         self._pieces: list[str] = []
         self._fed = 0  # characters in the pieces
-        self._needed = 1  # characters that there must be before it is worth parsing on
+        self._needed = 1  # characters that must be fed before parsing goes on
         self._text = ""
-        self._at = 0
-        self._offset = 0  # of the text in the response, in characters
-        self._characters = 0  # of the keys and values beside the entries
+        self._at = 0  # the index in `_text` of the next character to parse
+        self._offset = 0  # the index of `_text` in the whole response
+        self._characters = 0  # in the keys and values outside the entries
         self._open: list[_OpenObject] = []
-        self._step: Callable[[], bool] = self._response
+        self._step: Callable[[], bool] = self._response  # the method that reads the next token
         self._final = False
 
     def feed(self, data: bytes) -> None:
-        """Parse the next piece of the response. ProtocolError as soon as it cannot become a listing."""
+        """Parse the next piece of the response. ProtocolError as soon as the response cannot be a valid listing."""
         self._take(self._decode(data))
 
     def finish(self) -> Iterator[FileTree | None]:
-        """To be called at the end of the response: None between two slices of the work, at last the listing.
-        ProtocolError if the response is not complete, or is no listing."""
+        """Call it at the end of the response. Yields None after each slice of the work, and the listing last.
+        ProtocolError if the response is incomplete or is no listing."""
         self._final = True
         self._take(self._decode(b"", final=True))
         if self._step != self._end:
-            raise self._invalid("it ends too early,")
+            raise self._invalid("it ends too early")
         response = self._open[0]
         check_success(response.fields)
-        if response.number is None:  # this does not mean that the volume is empty
+        if response.number is None:  # a missing list is no proof that the volume is empty
             detail = server_message(response.fields)
             raise ProtocolError("the answer is no listing: it has no list of entries", detail=detail)
         yield from self._builder.finish()
@@ -206,11 +206,11 @@ class ListingParser:
         left = len(self._text) - self._at
         if left > _MAX_TEXT:
             raise ProtocolError(f"a value in the listing is longer than {_MAX_TEXT} characters")
-        self._needed = 1 + left // 4  # text whose end has not come is not searched again for every byte
+        self._needed = 1 + left // 4  # an incomplete value is searched for its end again only when a quarter was added
 
     def _next(self) -> str:
         """The next character that is no white space; empty at the end of the text."""
-        found = _WHITE.match(self._text, self._at)
+        found = _WHITE_SPACE.match(self._text, self._at)
         assert found is not None
         self._at = found.end()
         return self._text[self._at : self._at + 1]
@@ -219,17 +219,17 @@ class ListingParser:
         return ProtocolError(f"the answer is not valid JSON: {why} at character {self._offset + self._at}")
 
     def _parsed(self, begin: int, end: int) -> Any:
-        """The value in this part of the text, without secrets."""
+        """The JSON value in this part of the text, without passwords and tokens."""
         text = self._text[begin:end]
         value = parse_text(text, offset=self._offset + begin)
         return value if self._redact is None else self._redact(text, value)
 
-    # Each step reads one thing and returns whether it could; a step that lacks text is repeated when more has come.
+    # Each step reads one token and returns True. If the token is incomplete, it returns False and runs again later.
 
     def _response(self) -> bool:
         char = self._next()
         if char and char != "{":
-            raise ProtocolError(f"the listing answer is {_KINDS.get(char, 'something else')}, not an object")
+            raise ProtocolError(f"the listing answer is {_KINDS.get(char, 'another JSON value')}, not an object")
         return bool(char) and self._enter(_OpenObject(list_key="data", parent=_ROOT))
 
     def _enter(self, entered: _OpenObject) -> bool:
@@ -248,8 +248,8 @@ class ListingParser:
         if not char:
             return False
         if char != '"':
-            raise self._invalid("a key should be here, in quotes,")
-        found = _A_STRING.match(self._text, self._at)
+            raise self._invalid("a key in quotes is expected")
+        found = _STRING_REGEX.match(self._text, self._at)
         if found is None:
             return False
         current = self._open[-1]
@@ -266,12 +266,12 @@ class ListingParser:
         current.characters += characters
         self._characters += characters
         if self._characters > _MAX_TEXT:
-            raise ProtocolError(f"the listing says more than {_MAX_TEXT} characters beside its entries")
+            raise ProtocolError(f"the listing has more than {_MAX_TEXT} characters outside its entries")
 
     def _colon(self) -> bool:
         char = self._next()
         if char and char != ":":
-            raise self._invalid("a colon should be here,")
+            raise self._invalid("a colon is expected")
         if not char:
             return False
         self._at += 1
@@ -292,22 +292,22 @@ class ListingParser:
             return False
         value = self._parsed(self._at, end)
         self._count(current, end - self._at)
-        if current.key in _KEPT_KEYS:
+        if current.key in _USED_KEYS:
             current.fields[current.key] = value
         self._at = end
         self._step = self._after_value
         return True
 
     def _value_end(self, char: str) -> int | None:
-        """Where the value that begins here ends; None if its end has not come."""
+        """The index at which the value that begins at `_at` ends; None if its end has not been fed yet."""
         if char in "{[":
             return value_end(self._text, self._at)
-        found = (_A_STRING if char == '"' else _WORD).match(self._text, self._at)
+        found = (_STRING_REGEX if char == '"' else _NUMBER_OR_NAME).match(self._text, self._at)
         if found is None:
             if char == '"':
                 return None
-            raise self._invalid("a value should be here,")
-        return None if char != '"' and found.end() == len(self._text) else found.end()  # a number may go on
+            raise self._invalid("a value is expected")
+        return None if char != '"' and found.end() == len(self._text) else found.end()  # a number may get more digits
 
     def _after_value(self) -> bool:
         char = self._next()
@@ -351,14 +351,14 @@ class ListingParser:
         char = self._next()
         if not char:
             return False
-        found = _AN_OBJECT.match(self._text, self._at)
+        found = _FLAT_REGEX.match(self._text, self._at)
         if found is None:
-            raise ProtocolError(f"an entry of the listing is {_KINDS.get(char, 'something else')}, not an object")
+            raise ProtocolError(f"an entry of the listing is {_KINDS.get(char, 'another JSON value')}, not an object")
         stop = self._text[found.end() : found.end() + 1]
         if stop in ("{", "["):
             return self._enter(_OpenObject(list_key="contents", parent=folder))
         if stop in ("", '"'):
-            return False  # its end has not come yet
+            return False  # the end of the entry has not been fed yet
         self._builder.add(folder, [self._parsed(self._at, found.end() + 1)])
         self._at = found.end() + 1
         self._step = self._after_entry
@@ -383,5 +383,5 @@ class ListingParser:
 
     def _end(self) -> bool:
         if self._next():
-            raise self._invalid("more data after the answer")
+            raise self._invalid("it is followed by more data")
         return False

@@ -1,7 +1,7 @@
 """The concurrency limiter of one EM: tasks wait here for a permit to send one request.
 
-Waiting and waking are here, the decisions in `scheduler`. It owns no task: the first of the waiting tasks keeps the
-time, so nothing is to be started, closed or leaked. Must not import modules of http outside `limiter`.
+Tasks wait and are woken here; `scheduler` decides which may go. There is no background task to start or close: the task
+that has waited longest also runs the timer. Must not import modules of http outside `limiter`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from emasync.http.limiter.scheduler import Expired, Grant, LimiterEvent, Limiter
 
 
 class Permit:
-    """The permit to send one request; report its outcome at most once, by `on_success` or `on_busy`.
+    """The permit to send one request. Report the EM's answer at most once: call `on_success` or `on_busy`.
 
-    A block that is left without a report (`on_ignore`) counts neither for nor against the EM.
+    A request that ends without a report (see `on_ignore`) counts neither as accepted nor as refused by the EM.
     """
 
     __slots__ = ("_limiter", "_ticket_id", "waited_s")
@@ -31,18 +31,18 @@ class Permit:
         self._limiter = limiter
         self._ticket_id = ticket_id
         self.waited_s = waited_s
-        """Seconds that were waited because the EM was busy with others, not because our own limit was reached."""
+        """Seconds of the wait in which the EM was busy with other clients, not with requests of this limiter."""
 
     def on_success(self) -> None:
-        """The EM took the request, which goes on (its body may take hours) until the block is left."""
+        """Report that the EM accepted the request. It is in flight (its body may take hours) until the block ends."""
         self._limiter._scheduler.on_success(self._ticket_id, self._limiter._clock())
         self._limiter._dispatch()
 
     def on_busy(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
-        """The EM answered 423, or 429 or 503 (`overloaded`). The permit is used up: leave the block, acquire again.
+        """Report that the EM refused the request with 423 or, if `overloaded`, with 429 or 503; then leave the block.
 
-        `retry_after_s` is what the server asks for. It is honoured (up to 300 s), but for a 423 while other requests of
-        this limiter run: that lock is our own, and gone when they are.
+        `retry_after_s` is the wait that the server asks for. The limiter waits that long (at most 300 s), except after
+        a 423 while other requests of this limiter run: they hold the EM's lock themselves, and it ends with them.
         """
         self._limiter._scheduler.on_busy(
             self._ticket_id, self._limiter._clock(), retry_after_s=retry_after_s, overloaded=overloaded
@@ -50,28 +50,28 @@ class Permit:
         self._limiter._dispatch()
 
     def on_ignore(self) -> None:
-        """The request is over; without a report before, it failed for a reason that is not the EM's lock or load."""
+        """End the request. If nothing was reported before, it failed for a reason other than the EM's lock or load."""
         self._limiter._scheduler.release(self._ticket_id, self._limiter._clock())
         self._limiter._dispatch()
 
 
 class _Waiter:
-    """One task in `acquire`. `wake_at` is the time it sleeps until, if it is the one that keeps the time."""
+    """One task that waits in `acquire`. `wake_at` is the time at which its timer ends; None if it runs no timer."""
 
-    __slots__ = ("end", "wake", "wake_at")
+    __slots__ = ("result", "wake", "wake_at")
 
     def __init__(self) -> None:
         self.wake = anyio.Event()
         self.wake_at: float | None = None
-        self.end: Grant | Expired | None = None
+        self.result: Grant | Expired | None = None
 
 
 class ConcurrencyLimiter:
-    """Limits the requests to one EM that are in flight; one event loop uses it.
+    """Limits how many requests to one EM are in flight. Use it from one event loop only.
 
-    `probe` sends one cheap request (pod status) without a permit and returns whether the EM took it: False for 423, 429
-    and 503. It is sent before a large body where requests were refused; what it raises, `acquire` raises. Without
-    `probe` the real request is the probe. `clock`, `sleep` (both seconds) and `rand` are for tests.
+    `probe` sends one cheap request (pod status) without a permit and returns whether the EM accepted it: False for 423,
+    429 and 503. After a refusal it is sent before the next large body; its exceptions come out of `acquire`. Without
+    `probe` the next request itself is the trial. `clock`, `sleep` (both seconds) and `rand` are for tests.
     Memory: one small object per waiting task; the worker pools bound their number.
     """
 
@@ -97,16 +97,16 @@ class ConcurrencyLimiter:
 
     @property
     def busy_s(self) -> float:
-        """Seconds so far in which requests waited and none could go, because the EM was busy with others."""
+        """Seconds so far in which requests waited and none was sent, because the EM was busy with other clients."""
         return self._scheduler.busy_s(self._clock())
 
     @property
     def backoff_s(self) -> float:
-        """Seconds until the next request may go while the EM is busy with others; 0.0 while it is not."""
+        """Seconds until the next request may be sent, while the EM is busy with other clients; else 0.0."""
         return self._scheduler.backoff_s(self._clock())
 
     def on_busy_without_permit(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
-        """The EM answered busy to a request that needs no permit (a log-in): hold back the others, too."""
+        """Report that the EM refused a request that needs no permit (a log-in), so that other requests wait as well."""
         self._scheduler.on_busy_without_permit(self._clock(), retry_after_s=retry_after_s, overloaded=overloaded)
         self._dispatch()
 
@@ -114,7 +114,7 @@ class ConcurrencyLimiter:
     def listen(self, on_event: Callable[[LimiterEvent], None]) -> Generator[None]:
         """Call `on_event` with every `LimitChanged` and `LimiterWaiting` while the block is open.
 
-        It is called in the middle of other tasks' requests: it must be quick and must not raise.
+        `on_event` is called inside tasks that send requests: it must return at once and must not raise.
         """
         self._listeners.append(on_event)
         try:
@@ -123,21 +123,21 @@ class ConcurrencyLimiter:
             self._listeners.remove(on_event)
 
     def load(self, state: LimiterState | None) -> None:
-        """Start from what was learned earlier. RuntimeError once the limiter is in use."""
+        """Start with the limit that an earlier limiter learned and saved. RuntimeError once requests run or wait."""
         if self._scheduler.in_flight or self._scheduler.waiting:
-            raise RuntimeError("load() comes before the first request")
+            raise RuntimeError("load() must be called before the first request")
         self._scheduler = LimiterScheduler(self._config, now=self._clock(), rand=self._rand, state=state)
 
     def state(self, *, learned_at: float) -> LimiterState:
-        """What has been learned, to be saved; `learned_at` is the wall clock's time (unix seconds)."""
+        """What the limiter has learned, to be saved for `load`. `learned_at`: the wall clock's time (unix seconds)."""
         return LimiterState(width=self._scheduler.width, known_limit=self._scheduler.known_limit, learned_at=learned_at)
 
     @asynccontextmanager
     async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncGenerator[Permit]:
         """Wait for the permit to send one request, and hold it while the block is open.
 
-        BusyError once the EM was busy with others for `busy_budget_s` of the waiting; time spent behind requests of
-        this limiter does not count. Cancelled while waiting, a permit that was already granted goes to the next task.
+        BusyError once the EM was busy with other clients for `busy_budget_s` seconds of the wait; waiting for requests
+        of this limiter does not count. If the waiting task is cancelled, its permit, if any, goes to the next task.
         """
         permit = await self._wait_for_permit(Ticket(id=next(self._ids), priority=priority, busy_budget_s=busy_budget_s))
         try:
@@ -148,49 +148,49 @@ class ConcurrencyLimiter:
     async def _wait_for_permit(self, ticket: Ticket) -> Permit:
         waited_s = 0.0
         while True:
-            end = await self._wait_for_decision(ticket)
-            waited_s += end.waited_s
-            if isinstance(end, Expired):
-                raise BusyError(f"the EM is busy: no permit within {waited_s:.1f} s of waiting", waited_s=waited_s)
+            result = await self._wait_for_decision(ticket)
+            waited_s += result.waited_s
+            if isinstance(result, Expired):
+                raise BusyError(f"the EM is busy: the request was not sent in {waited_s:.1f} s", waited_s=waited_s)
             permit = Permit(self, ticket_id=ticket.id, waited_s=waited_s)
-            if not end.probe_first or self._probe is None or await self._probed(permit):
+            if not result.probe_first or self._probe is None or await self._send_probe(permit):
                 return permit
-            left_s = ticket.busy_budget_s - end.waited_s
+            left_s = ticket.busy_budget_s - result.waited_s
             ticket = Ticket(id=next(self._ids), priority=ticket.priority, busy_budget_s=left_s)
 
-    async def _probed(self, permit: Permit) -> bool:
-        """Whether the EM took the cheap request; if not, the permit is used up."""
+    async def _send_probe(self, permit: Permit) -> bool:
+        """Send the cheap request. False if the EM refused it: `permit` is then used up."""
         assert self._probe is not None
         try:
-            taken = await self._probe()
+            accepted = await self._probe()
         except BaseException:
             permit.on_ignore()
             raise
-        if taken:
+        if accepted:
             self._scheduler.on_probe_success(permit._ticket_id, self._clock())
             self._dispatch()
         else:
             permit.on_busy(None)
-        return taken
+        return accepted
 
     async def _wait_for_decision(self, ticket: Ticket) -> Grant | Expired:
         waiter = self._waiters[ticket.id] = _Waiter()
         self._scheduler.request(ticket, self._clock())
         try:
             self._dispatch()
-            while waiter.end is None:
+            while waiter.result is None:
                 await self._wait(waiter)
-                if waiter.end is None:
+                if waiter.result is None:
                     self._dispatch()
-        except BaseException:  # cancelled, perhaps with the permit already granted
+        except BaseException:  # cancelled, perhaps after the permit was granted: `withdraw` gives it back
             self._waiters.pop(ticket.id, None)
             self._scheduler.withdraw(ticket.id, self._clock())
             self._dispatch()
             raise
-        return waiter.end
+        return waiter.result
 
     async def _wait(self, waiter: _Waiter) -> None:
-        """Wait until this waiter is woken or, if it is the first of all, until a decision is due."""
+        """Wait until another task wakes this one. The task that has waited longest also wakes at `_wake_at`."""
         waiter.wake = anyio.Event()
         waiter.wake_at = self._wake_at if waiter is next(iter(self._waiters.values())) else None
         if waiter.wake_at is None:
@@ -206,12 +206,12 @@ class ConcurrencyLimiter:
         wake.set()
 
     def _dispatch(self) -> None:
-        """Carry out what the scheduler decides now, and have a task awake when it must be asked again."""
+        """Carry out what the scheduler decides now, and wake the first waiting task if it must set an earlier timer."""
         decision = self._scheduler.decide(self._clock())
-        ends: tuple[Grant | Expired, ...] = (*decision.grants, *decision.expired)
-        for end in ends:
-            waiter = self._waiters.pop(end.id)
-            waiter.end = end
+        results: tuple[Grant | Expired, ...] = (*decision.grants, *decision.expired)
+        for result in results:
+            waiter = self._waiters.pop(result.id)
+            waiter.result = result
             waiter.wake.set()
         self._wake_at = decision.wake_at
         if decision.wake_at is not None:

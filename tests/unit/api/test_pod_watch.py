@@ -185,7 +185,7 @@ async def test_the_status_of_an_earlier_run_is_not_taken_for_this_one_s() -> Non
 
 
 async def test_a_pod_that_vanishes_ends_the_watch_and_fails_the_wait_as_unknown() -> None:
-    # Sabotage: drop the comparison with _LOOKS in RunTracker._observe_none; the watch then ends at the second look.
+    # Sabotage: drop the comparison with _MIN_ABSENT_POLLS in RunTracker._observe_none; the watch then ends at poll 2.
     looks = [RUNNING, *[NONE] * 40]
     scene = Scene(looks)
     assert await scene.all(a_run(NONE)) == [RUNNING, NONE]

@@ -153,7 +153,7 @@ def test_a_dead_end_after_anything_else_is_the_new_run_s_at_once() -> None:
 
 @pytest.mark.parametrize("run", [None, a_run(NONE)])
 def test_a_pod_has_vanished_after_three_looks_over_a_minute(run: PodRun | None) -> None:
-    # Sabotage: drop `absent_s >= GRACE_S`, or `_absent_looks >= _LOOKS`, in _observe_none.
+    # Sabotage: drop `absent_s >= GRACE_S`, or `_absent_polls >= _MIN_ABSENT_POLLS`, in _observe_none.
     seen = running(T1)
     assert steps(run, seen, NONE, NONE, NONE, NONE, every_s=20.0) == [SHOW] * 4 + [Step.VANISHED]
     assert steps(run, seen, NONE, NONE, NONE, every_s=70.0) == [SHOW] * 3 + [Step.VANISHED]

@@ -152,7 +152,7 @@ def test_another_refusal_of_the_disk_is_told_with_its_number(tmp_path: Path) -> 
     os.close(folder)
     assert told.value.errno == errno.ENOENT
     assert told.value.strerror == (
-        f"cannot put a file in place without replacing ({os.strerror(errno.ENOENT)}); overwrite='replace' works"
+        f"cannot rename without replacing an existing file ({os.strerror(errno.ENOENT)}); overwrite='replace' works"
     )
 
 

@@ -228,7 +228,7 @@ async def test_a_permit_granted_to_a_cancelled_waiter_goes_to_the_next(bench: Be
 @pytest.mark.parametrize("steps", range(12))
 @pytest.mark.parametrize("refused", [False, True])
 async def test_cancelled_at_any_await_a_call_leaves_no_trace(steps: int, refused: bool) -> None:
-    # Sabotage: `except Exception` for `except BaseException` in `_wait_for_decision` or `_probed`.
+    # Sabotage: `except Exception` for `except BaseException` in `_wait_for_decision` or `_send_probe`.
     async def probe() -> bool:
         await anyio.lowlevel.checkpoint()
         await bench.time.sleep(0.1)
