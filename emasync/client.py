@@ -21,8 +21,7 @@ from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileExecutor
 from emasync.http import Transport
-from emasync.http.limiter import state as limiter_state
-from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.limiter import ConcurrencyLimiter, load_state, save_state
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
@@ -153,14 +152,14 @@ class Client:
     async def _load_limiter(self, threads: FileExecutor) -> None:
         """Start with the concurrency limit that was learned of this EM earlier."""
         if self._state is not None:
-            self._limiter.load(await threads.run(partial(limiter_state.load, self._state, self.url, now=time.time())))
+            self._limiter.load(await threads.run(partial(load_state, self._state, self.url, now=time.time())))
 
     async def _save_limiter(self, threads: FileExecutor) -> None:
         """Save what was learned of this EM's lock; nothing is written where nothing was refused."""
         learned = self._limiter.state(learned_at=time.time())
         if self._state is not None and learned.known_limit is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(limiter_state.save, self._state, self.url, learned)
+                await threads.run(save_state, self._state, self.url, learned)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation.
