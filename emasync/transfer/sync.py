@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from emasync.disk import Unchanged
 from emasync.errors import EMError
@@ -157,16 +158,16 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
     """What to do with each file of either side; also the plan of the report."""
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
-    rule, verify_content = run.context.tags, run.options.verify == "content"
-    if same_size and rule.incompatible and verify_content:
+    rule, by_content = run.context.tags, run.options.by_content
+    if same_size and rule.incompatible and by_content:
         run.tracker.note(_BY_SIZE)
-    by_content = verify_content and not rule.incompatible
+    unknown: Literal["copy", "keep"] = "copy" if by_content and not rule.incompatible else "keep"
     comparison = Comparison(
         direction=sides.direction,
         folder=sides.remote_dir,
         tags_confirmed=rule.confirmed,
         known=await _known_from_journal(run, sides, same_size),
-        unknown="copy" if by_content else "keep",
+        unknown=unknown,
         delete=sync.delete,
         max_delete=sync.max_delete,
         filters=sides.scan.filters,
@@ -191,7 +192,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
     """The content tags of local files that have the size of the EM's. Also learns whether this server's tags follow the
     known rule."""
     rule = run.context.tags
-    if not files or rule.incompatible or run.options.verify != "content":
+    if not files or rule.incompatible or not run.options.by_content:
         return {}
     settings = run.context.settings
     cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
@@ -217,7 +218,7 @@ async def _known_from_journal(
         return lambda path: None
     rows = await run.journal.lookup((sides.remote_dir / file.relative, file.local_path) for file in files)
     facts = {file.relative: file.fingerprint for file in files}
-    by_size = run.options.verify != "content"
+    by_size = not run.options.by_content
 
     def known(path: RemotePath) -> bool | None:
         row = rows.get(sides.remote_dir / path)

@@ -24,16 +24,12 @@ from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.state.transfer_journal import FileResult
 from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.tracker import failed_outcome
 from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
 from emasync.transfer.worker_pool import WorkerPool, drain
 
-_LISTING_DELAYS_S = (
-    0.0,
-    0.5,
-    2.0,
-    5.0,
-)  # before each listing, while files are missing: a listing may lag behind
+_LISTING_DELAYS_S = (0.0, 0.5, 2.0, 5.0)  # before each listing, while files are missing: it may lag behind
 _PORTION = 1000  # files recorded at a time: a file with all that says how it ended takes a kilobyte
 
 
@@ -55,8 +51,8 @@ class Uplink:
         self._sleep = sleep
         self._pool = WorkerPool()
         run.stats.sleep = self._pool.sleep
-        self._sender = UplinkRequestSender(run.context, run.options, tracker=run.tracker, clock=clock)
-        self._state = UplinkState(verify=run.options.verify, tags=run.context.tags, now_s=clock())
+        self._sender = UplinkRequestSender(run, clock=clock)
+        self._state = UplinkState(by_content=run.options.by_content, tags=run.context.tags, now_s=clock())
         self._listing_lock = anyio.Lock()
         self._fatal_error: Exception | None = None
 
@@ -108,7 +104,7 @@ class Uplink:
         async with self._listing_lock:
             if not last and not (self._state.full or self._state.due(self._clock())):
                 return  # another worker has just listed
-            if self._options.verify == "none":
+            if self._options.unverified:
                 await self._accept_acknowledged()
             for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
                 if not self._state.pending:
@@ -189,7 +185,7 @@ class Uplink:
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Record files that arrived: each with how that is proved, and with the tag that the listing shows."""
-        for file, verified, _ in files if self._options.on_event is not None else ():
+        for file, verified, _ in files if self._options.observed else ():
             self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
             FileResult(
@@ -218,14 +214,7 @@ class Uplink:
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
         outcomes = [
-            Outcome(
-                path=item.remote,
-                place=item.local_path,
-                direction=Direction.UPLINK,
-                state=OutcomeState.FAILED,
-                attempts=self._tracker.times_sent(item.remote),
-                error=error,
-            )
+            failed_outcome(item, Direction.UPLINK, error, attempts=self._tracker.times_sent(item.remote))
             for item, error in files
         ]
         await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify, safe
+from emasync.model import FileEntry, FileTree, RemotePath, Verified, safe
 
 _FILES_TO_REFUTE = 2  # one file that differs may be damaged, or was rewritten between two calls
 _LIFETIME_S = 7 * 86_400.0  # addresses are reused: behind this one may be another server by then
@@ -113,7 +113,7 @@ class SentFile:
     resent: bool = False
 
 
-def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, by_content: bool) -> Verdict:
     """Whether `tree` shows the file that was sent.
 
     While it is not known whether this server's tags follow the known rule, another tag may mean another content: the
@@ -130,15 +130,15 @@ def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, verif
         return Verdict(arrived=False, mismatch_reason="it is not in the listing")
     if entry.size is not None and entry.size != file.size:
         return Verdict(arrived=False, mismatch_reason=f"the listing shows {entry.size} bytes, {file.size} were sent")
-    return _compare_tags(file, entry, tags=tags, verify=verify)
+    return _compare_tags(file, entry, tags=tags, by_content=by_content)
 
 
-def _compare_tags(file: SentFile, entry: FileEntry, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+def _compare_tags(file: SentFile, entry: FileEntry, *, tags: TagCompatibility, by_content: bool) -> Verdict:
     comparable = file.tag is not None and entry.content_tag is not None
-    if comparable and entry.content_tag == file.tag and (verify == "content" or not file.acknowledged):
+    if comparable and entry.content_tag == file.tag and (by_content or not file.acknowledged):
         return Verdict(arrived=True, verified=Verified.TAG)
     differs = comparable and not tags.incompatible
-    if differs and verify == "content" and not (file.acknowledged and file.resent and not tags.confirmed):
+    if differs and by_content and not (file.acknowledged and file.resent and not tags.confirmed):
         why = "the listing shows another content tag than that of the bytes sent"
         return Verdict(arrived=False, mismatch_reason=why)
     if not file.acknowledged:
