@@ -107,3 +107,8 @@ class TransferRun:
     open_files: OpenFileLimiter
     listing: SharedListing
     root_guard: RootGuard = field(default_factory=RootGuard)
+
+    @property
+    def files(self) -> Files:
+        """The volume's files; what is requested of them counts in `stats`."""
+        return self.context.files.with_stats(self.stats)

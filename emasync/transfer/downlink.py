@@ -260,7 +260,7 @@ class FileDownlink:
         if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
                 others = [other for other in await self._run.listing.fresh() if other.path != fresh.path]
-                await probe_tags(self._context, others, stats=stats, relist=self._run.listing.fresh)
+                await probe_tags(self._context.files.with_stats(stats), tags, others, relist=self._run.listing.fresh)
         return None if tags.confirmed else Verified.SHA256
 
     def _with_advice(self, error: IntegrityError) -> IntegrityError:

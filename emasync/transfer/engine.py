@@ -174,7 +174,7 @@ async def _open_run(
             journal=journal,
             stats=stats,
             open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
-            listing=SharedListing(lambda: context.files.list(stats=stats)),
+            listing=SharedListing(context.files.with_stats(stats).list),
         )
 
 

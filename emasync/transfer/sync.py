@@ -204,7 +204,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
         rule.match()
     else:  # either every file differs, or the rule does: small files of known bytes tell which
         others = sides.tree if len(entries) < _ENOUGH_SAMPLES else entries.values()
-        await probe_tags(run.context, others, stats=run.stats, relist=run.listing.fresh)
+        await probe_tags(run.files, rule, others, relist=run.listing.fresh)
     return tags
 
 

@@ -153,7 +153,7 @@ class Deletion:
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
         stats = RequestStats(parent=self.run.stats)
         try:
-            await self.run.context.files.delete(remote, expected=[entry], relist=relist, stats=stats)
+            await self.run.context.files.with_stats(stats).delete(remote, expected=[entry], relist=relist)
         finally:
             if stats.requests:
                 self.run.tracker.mark_sent([remote])  # a deadline that cuts it off leaves it unknown

@@ -124,7 +124,7 @@ class Uplink:
         began_s = self._clock()
         sent = self._state.take_pending()
         try:
-            tree = await self._context.files.list(stats=self._run.stats, only=[file.item.remote for file in sent])
+            tree = await self._run.files.list(only=[file.item.remote for file in sent])
         except EMError as error:
             await self._give_up(sent, error)
             return False
@@ -149,16 +149,11 @@ class Uplink:
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
         samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))
         if samples is not None:
-            relist = self._list_all if samples.conclusive else None
+            files, relist = self._run.files, self._run.files.list if samples.conclusive else None
             with suppress(EMError):
-                await probe_tags(
-                    self._context, samples.entries, stats=self._run.stats, sent=samples.sent, relist=relist
-                )
+                await probe_tags(files, self._context.tags, samples.entries, sent=samples.sent, relist=relist)
         self._state.note_incompatible_tags()
         self._note()
-
-    async def _list_all(self) -> FileTree:
-        return await self._context.files.list(stats=self._run.stats)
 
     def _note(self) -> None:
         for text in self._state.take_notes():

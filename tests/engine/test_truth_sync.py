@@ -229,7 +229,8 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         assert len(tree(there)) == 5
 
 
-# Sabotage: leave `stats=` out of `_delete_one_remote` in sync_deletion.py or of `probe_tags` in sync.py.
+# Sabotage: leave `with_stats` out of `_delete_one_remote` in sync_deletion.py, or pass `run.context.files` to
+# `probe_tags` in sync.py.
 async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"same-size.bin": b"here", "new.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
