@@ -22,8 +22,7 @@ from emasync.transfer.context import TransferRun
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.verification import TagState
+from emasync.transfer.verification import TagState, probe_tags
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 

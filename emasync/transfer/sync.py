@@ -45,9 +45,8 @@ from emasync.transfer.sync_sides import (
     summary_of,
     unlisted_error,
 )
-from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
-from emasync.transfer.verification import TagState
+from emasync.transfer.verification import TagState, probe_tags
 
 _ENOUGH_SAMPLES = 2  # with fewer files of the same size, other files of the volume are read as well
 _BY_SIZE = (

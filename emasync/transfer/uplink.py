@@ -23,10 +23,10 @@ from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.tracker import failed_outcome
 from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
+from emasync.transfer.verification import probe_tags
 from emasync.transfer.worker_pool import WorkerPool, drain
 
 _LISTING_DELAYS_S = (0.0, 0.5, 2.0, 5.0)  # before each listing, while files are missing: it may lag behind
@@ -105,7 +105,8 @@ class Uplink:
             if not last and not (self._state.full or self._state.due(self._clock())):
                 return  # another worker has just listed
             if self._options.unverified:
-                await self._accept_acknowledged()
+                counted = self._state.take_acknowledged()  # only lost responses need a listing
+                await self._record_arrived([(file, Verified.COUNT, None) for file in counted])
             for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
                 if not self._state.pending:
                     return
@@ -141,10 +142,6 @@ class Uplink:
             self._note()
             await self._record_arrived(arrived)
         return True
-
-    async def _accept_acknowledged(self) -> None:
-        """With verify="none" a file that the server counted is done; only lost responses need a listing."""
-        await self._record_arrived([(file, Verified.COUNT, None) for file in self._state.take_acknowledged()])
 
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
         samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))

@@ -1,20 +1,27 @@
 """What proves a file that was sent, and whether this server's content tags follow the known rule.
 
-Pure: no I/O, no event loop. May import model. The rule itself is in `wire.content_tag`; reading files of the EM to find
-out whether the server follows it is in `tag_probe`.
+Pure, but for `probe_tags`, which reads files of the EM to find that out. May import api, wire, model and errors. The
+rule itself is in `wire.content_tag`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import nsmallest
 
+from emasync.api.files import Files, ReadFile
+from emasync.errors import AuthError, BusyError, EMError
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, safe
+from emasync.wire.content_tag import content_tag
 
 _FILES_TO_REFUTE = 2  # one file that differs may be damaged, or was rewritten between two calls
 _LIFETIME_S = 7 * 86_400.0  # addresses are reused: behind this one may be another server by then
+
+_MAX_PROBED_BYTES = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags
+_MAX_PROBED_FILES = 4  # smallest first
 
 
 class TagState(StrEnum):
@@ -86,6 +93,57 @@ class TagCompatibility:
         self._state = state
         self._learned_at = self._clock()
         self._mismatched.clear()
+
+
+async def probe_tags(
+    files: Files,
+    tags: TagCompatibility,
+    entries: Iterable[FileEntry],
+    *,
+    sent: Mapping[str, int] | None = None,
+    relist: Callable[[], Awaitable[FileTree]] | None = None,
+) -> None:
+    """Let `tags` learn from the smallest of `entries` (of a listing) that have a tag and are small enough.
+
+    A file whose bytes have the listed tag confirms the rule. A file whose tag differs is evidence against it only if
+    its bytes are certain, and a listing that `relist` makes after the read still shows the very same entry; without
+    `relist` it is no evidence. Bytes are certain that come with their SHA-256, or have the tag of what was `sent` (by
+    path): others may have been damaged, every file in the same way. A file that cannot be read is passed over. Raises
+    AuthError and BusyError, and what `relist` raises.
+    """
+    small = (
+        entry for entry in entries if entry.content_tag is not None and entry.size and entry.size <= _MAX_PROBED_BYTES
+    )
+    mismatched: list[tuple[FileEntry, int]] = []
+    for entry in nsmallest(_MAX_PROBED_FILES, small, key=lambda entry: (entry.size or 0, entry.path)):
+        read = await _read(files, entry)
+        if read is None:
+            continue
+        tag = content_tag(read.data)
+        if tag == entry.content_tag:
+            tags.match()
+            return
+        if read.claims.sha256 is not None or (sent is not None and sent.get(entry.path) == tag):
+            mismatched.append((entry, tag))
+    if not mismatched or relist is None:
+        return
+    fresh = await relist()
+    for entry, tag in mismatched:
+        now = fresh.get(entry.path)
+        if now is not None and now.content_tag == tag:
+            tags.match()
+            return
+        if now == entry:
+            tags.mismatch(entry.path)
+
+
+async def _read(files: Files, entry: FileEntry) -> ReadFile | None:
+    try:
+        return await files.read_with_claims(entry.path, expected_size=entry.size)
+    except (AuthError, BusyError):
+        raise
+    except (EMError, ValueError):  # ValueError: a name that no request can carry
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(t
 async def test_a_large_changed_file_moves_even_where_nothing_proves_the_servers_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.tag_probe._MAX_SIZE", 4)
+    monkeypatch.setattr("emasync.transfer.verification._MAX_PROBED_BYTES", 4)
     here = write(tmp_path / "here", {"a.bin": b"one content"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"a.bin": b"ONE CONTENT"})

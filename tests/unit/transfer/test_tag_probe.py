@@ -10,8 +10,7 @@ import pytest
 from emasync.api.files import Files, ReadFile
 from emasync.errors import AuthError, NotFoundError
 from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.verification import TagCompatibility, TagState
+from emasync.transfer.verification import TagCompatibility, TagState, probe_tags
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import ResponseMetadata
 
