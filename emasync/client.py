@@ -133,7 +133,7 @@ class Client:
             )
             await self._load_limiter(threads)
             stack.push_async_callback(self._save_limiter, threads)
-            stack.push_async_callback(self._end_transfers, self._context)
+            stack.push_async_callback(self._context.running.end)  # before threads and connections close
             self._stack = stack.pop_all()
         return self
 
@@ -143,11 +143,6 @@ class Client:
         stack, self._stack, self._context = self._stack, None, None
         if stack is not None:
             await stack.aclose()
-
-    async def _end_transfers(self, context: TransferContext) -> None:
-        """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
-        with anyio.CancelScope(shield=True):
-            await context.running.end()
 
     async def _load_limiter(self, threads: FileExecutor) -> None:
         """Start with the concurrency limit that was learned of this EM earlier."""

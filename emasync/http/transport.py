@@ -61,7 +61,7 @@ class Transport:
 
     A session that is passed in is used as it is and not closed; its connector then decides about connection reuse.
     Our own reuses connections for downlinks only, keeps no cookies and reads neither proxies nor netrc from the
-    environment. `requests` counts the requests sent.
+    environment.
 
     aiohttp bounds what it keeps of a response's head: 8 KiB a line, 128 fields. Any number of 1xx responses, chunk
     extensions and trailers pass within the time-out of the response or of a stall, and are not kept.
@@ -77,7 +77,6 @@ class Transport:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
-        self.requests = 0
         self._timeouts = timeouts
         self._limits = limits
         self._session = session
@@ -170,7 +169,6 @@ class Transport:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         failure: BaseException
-        self.requests += 1
         allowed = self._timeouts.long_answer_s if request.long else self._timeouts.answer_s
         scope = asyncio.timeout(self._timeouts.connect_s + (self._timeouts.stall_s if upload else allowed))
         try:
