@@ -37,10 +37,6 @@ _OUTAGE_S: Final = 120.0
 _MAX_RUNS: Final = 16  # whose evidence is kept
 
 
-def _wall_clock() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polling:
     """When to ask for the status. `rand` in [0, 1) spreads the requests of many watches: the interval is kept within
@@ -181,7 +177,7 @@ class Pods:
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], datetime] = _wall_clock,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
         self._volume = volume
