@@ -21,8 +21,7 @@ from emasync.api import Files, Images, Pods
 from emasync.config import Settings, login_from_env
 from emasync.disk import FileExecutor
 from emasync.http import Transport
-from emasync.http.limiter import state as limiter_state
-from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.limiter import ConcurrencyLimiter, load_state, save_state
 from emasync.http.pipeline import RequestPipeline
 from emasync.model import Glob, NodeStatus, Overwrite, Verify
 from emasync.transfer import engine, sync
@@ -134,7 +133,7 @@ class Client:
             )
             await self._load_limiter(threads)
             stack.push_async_callback(self._save_limiter, threads)
-            stack.push_async_callback(self._end_transfers, self._context)
+            stack.push_async_callback(self._context.running.end)  # before threads and connections close
             self._stack = stack.pop_all()
         return self
 
@@ -145,22 +144,17 @@ class Client:
         if stack is not None:
             await stack.aclose()
 
-    async def _end_transfers(self, context: TransferContext) -> None:
-        """Before threads and connections close: transfers of other tasks end, and leave nothing behind."""
-        with anyio.CancelScope(shield=True):
-            await context.running.end()
-
     async def _load_limiter(self, threads: FileExecutor) -> None:
         """Start with the concurrency limit that was learned of this EM earlier."""
         if self._state is not None:
-            self._limiter.load(await threads.run(partial(limiter_state.load, self._state, self.url, now=time.time())))
+            self._limiter.load(await threads.run(partial(load_state, self._state, self.url, now=time.time())))
 
     async def _save_limiter(self, threads: FileExecutor) -> None:
         """Save what was learned of this EM's lock; nothing is written where nothing was refused."""
         learned = self._limiter.state(learned_at=time.time())
         if self._state is not None and learned.known_limit is not None:
             with anyio.CancelScope(shield=True):
-                await threads.run(limiter_state.save, self._state, self.url, learned)
+                await threads.run(save_state, self._state, self.url, learned)
 
     async def nodes(self) -> list[NodeStatus]:
         """The EM's nodes and whether they are up (``em/nodes/status``). NotFoundError on the seed generation.

@@ -40,12 +40,31 @@ class ReadFile:
 class Files:
     """The files of one volume. Paths are sent as they are given; a leading slash means the volume's root."""
 
-    def __init__(self, pipeline: RequestPipeline, volume: requests.Volume, *, limits: Limits) -> None:
+    def __init__(
+        self,
+        pipeline: RequestPipeline,
+        volume: requests.Volume,
+        *,
+        limits: Limits,
+        stats: RequestStats | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._volume = volume
         self._limits = limits
+        self._stats = stats
 
-    async def list(self, *, stats: RequestStats | None = None, only: Collection[str] | None = None) -> FileTree:
+    def with_stats(self, stats: RequestStats) -> Files:
+        """The same files, of which every request counts in `stats`, and stops where its error budget is used up.
+
+        >>> from emasync.http.pipeline import RequestStats
+        >>> stats = RequestStats()
+        >>> tree = await em.files.with_stats(stats).list()
+        >>> stats.requests
+        1
+        """
+        return Files(self._pipeline, self._volume, limits=self._limits, stats=stats)
+
+    async def list(self, *, only: Collection[str] | None = None) -> FileTree:
         """Everything in the volume (``em/files/list``); one call, however many files.
 
         `only`: the paths that matter, in any spelling: memory is then taken for these files alone. TypeError for one
@@ -59,7 +78,7 @@ class Files:
         """
         if isinstance(only, str):
             raise TypeError(f"only takes several paths, not {only!r} alone")
-        async for attempt in self._pipeline.attempts(requests.list_files(self._volume), stats=stats):
+        async for attempt in self._pipeline.attempts(requests.list_files(self._volume), stats=self._stats):
             async with attempt as response:
                 tree = await response.listing(only=only)
         return tree
@@ -70,7 +89,6 @@ class Files:
         *,
         expected: Collection[FileEntry] | None = None,
         relist: Callable[[], Awaitable[FileTree]] | None = None,
-        stats: RequestStats | None = None,
     ) -> None:
         """Delete a file, or a folder with all that is in it (``em/files/delete``).
 
@@ -92,7 +110,7 @@ class Files:
         for _ in range(_DELETE_ROUNDS):
             refused: BadRequestError | None = None
             try:
-                await self._pipeline.json(requests.delete(self._volume, path), stats=stats)
+                await self._pipeline.json(requests.delete(self._volume, path), stats=self._stats)
             except UnknownOutcomeError as error:
                 lost = error
             except NotFoundError:
@@ -106,7 +124,7 @@ class Files:
             else:
                 return
             try:
-                tree = await (self.list(stats=stats) if relist is None else relist())
+                tree = await (self.list() if relist is None else relist())
             except EMError:
                 break
             if not tree.is_known(path) or tree.unknown_below(path):
@@ -122,7 +140,7 @@ class Files:
         assert lost is not None
         raise lost
 
-    async def read(self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None) -> bytes:
+    async def read(self, path: str, *, expected_size: int | None = None) -> bytes:
         """The whole file in memory, verified as far as the server gives size and SHA-256.
 
         NotFoundError, ForbiddenError (outside the volume), IntegrityError after three tries. For large files there is
@@ -133,18 +151,16 @@ class Files:
         >>> await em.files.read("results/a.txt")
         b'hello\\n'
         """
-        return (await self.read_with_claims(path, stats=stats, expected_size=expected_size)).data
+        return (await self.read_with_claims(path, expected_size=expected_size)).data
 
-    async def read_with_claims(
-        self, path: str, *, stats: RequestStats | None = None, expected_size: int | None = None
-    ) -> ReadFile:
+    async def read_with_claims(self, path: str, *, expected_size: int | None = None) -> ReadFile:
         """As `read`, with what the response itself claims of the file.
 
         >>> file = await em.files.read_with_claims("results/a.txt")
         >>> file.data, file.claims.size
         (b'hello\\n', 6)
         """
-        async for attempt in self._pipeline.attempts(requests.downlink(self._volume, path), stats=stats):
+        async for attempt in self._pipeline.attempts(requests.downlink(self._volume, path), stats=self._stats):
             async with attempt as response:
                 content = FileContent(response, self._limits, expected_size=expected_size)
                 chunks: list[bytes] = []
@@ -177,7 +193,7 @@ class Files:
         b'hello\\n'
         """
         async with (
-            self._pipeline.open(requests.downlink(self._volume, path)) as response,
+            self._pipeline.open(requests.downlink(self._volume, path), stats=self._stats) as response,
             aclosing(_verified(FileContent(response, self._limits))) as chunks,
         ):
             yield chunks

@@ -1,4 +1,4 @@
-"""`em.pods`: running a pod, its status, and following a run to its end.
+"""`em.pods` and `em.images`: a pod's run, its status and following it to its end; the images that pods run.
 
 Which run a status belongs to is decided in `run_tracker`. Must not import disk or transfer.
 """
@@ -28,17 +28,13 @@ from emasync.errors import (
     UnreachableError,
 )
 from emasync.http.pipeline import RequestPipeline
-from emasync.model import Node, PodPhase, PodRun, PodStatus, safe
+from emasync.model import Image, Node, PodPhase, PodRun, PodStatus, safe
 from emasync.model.pods import run_duration_s
 from emasync.wire import requests, responses
 
 _OUTAGE: Final = (ProtocolError, ServerError, TimedOutError, UnreachableError)
 _OUTAGE_S: Final = 120.0
 _MAX_RUNS: Final = 16  # whose evidence is kept
-
-
-def _wall_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +177,7 @@ class Pods:
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], datetime] = _wall_clock,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
         self._volume = volume
@@ -229,9 +225,22 @@ class Pods:
             ports=ports,
         )
         before = before if before is not None else await self._look_before()
-        return await self._start(
-            request, self._asked_now(image, node, max_duration, before=before, scheduled_time=scheduled_time)
+        run = PodRun(
+            image=image,
+            node=Node(node),
+            pod_name=self.pod_name,
+            before=before,
+            max_duration_s=run_duration_s(requests.whole_minutes(max_duration)),
+            scheduled_time=scheduled_time,
+            asked_at=self._wall_clock(),
+            asked_monotonic_s=self._clock(),
         )
+        try:
+            await self._pipeline.json(request)
+        except UnknownOutcomeError:
+            self._record_run(run, replaces=False)  # it may never have arrived
+            raise
+        return self._record_run(run, replaces=True)
 
     @property
     def pod_name(self) -> str | None:
@@ -304,34 +313,6 @@ class Pods:
         """
         return await self.watch(run, interval=interval).end(timeout_s=timeout)
 
-    def _asked_now(
-        self,
-        image: str,
-        node: Node,
-        max_duration: int | timedelta,
-        *,
-        before: PodStatus | None,
-        scheduled_time: datetime | None,
-    ) -> PodRun:
-        return PodRun(
-            image=image,
-            node=Node(node),
-            pod_name=self.pod_name,
-            before=before,
-            max_duration_s=run_duration_s(requests.whole_minutes(max_duration)),
-            scheduled_time=scheduled_time,
-            asked_at=self._wall_clock(),
-            asked_monotonic_s=self._clock(),
-        )
-
-    async def _start(self, request: requests.ApiRequest, run: PodRun) -> PodRun:
-        try:
-            await self._pipeline.json(request)
-        except UnknownOutcomeError:
-            self._record_run(run, replaces=False)  # it may never have arrived
-            raise
-        return self._record_run(run, replaces=True)
-
     async def _look_before(self) -> PodStatus | None:
         try:
             return await self.status()
@@ -362,3 +343,46 @@ class Pods:
                 return evidence
         self._evidence = [*self._evidence[1 - _MAX_RUNS :], (run, RunEvidence())]
         return self._evidence[-1][1]
+
+
+class Images:
+    """The user's images. Built by `Client`; not meant to be made by hand."""
+
+    def __init__(self, pipeline: RequestPipeline, volume: requests.Volume) -> None:
+        self._pipeline = pipeline
+        self._volume = volume
+
+    async def build(self, image: str, *, dockerfile: str, context: str = ".") -> None:
+        """Build `image` from a Dockerfile and a context folder in the volume (``em/pod/image/build``).
+
+        The build has no network; the server adds the user's name in front of the image's. It may take long (up to two
+        hours are waited). BuildFailedError carries the last log lines. UnknownOutcomeError when the answer was lost:
+        it is never sent twice. Cancellation does not stop the build on the EM.
+
+        >>> size = Path("Dockerfile").write_text("FROM alpine")
+        >>> report = await em.uplink("Dockerfile", dest="hello")
+        >>> await em.images.build("hello", dockerfile="hello/Dockerfile", context="hello")
+        >>> [image.name for image in await em.images.list()]
+        ['client1-echo', 'client1-hello']
+        """
+        await self._pipeline.json(requests.build_image(self._volume, image, dockerfile=dockerfile, context=context))
+
+    async def load(self, image: str, *, tarfile: str) -> None:
+        """Load an image from a tar in the volume (``em/pod/image/load``).
+
+        The image in the tar must be tagged with the user's name as prefix (``client1-echo-test``), or the EM takes it
+        and never runs it. ImageLoadError, UnknownOutcomeError and cancellation as in `build`.
+
+        >>> await em.images.load("client1-hello", tarfile="results/a.txt")
+        Traceback (most recent call last):
+        ImageLoadError: POST em/pod/image/load (results/a.txt): refused (400) [IMAGE_LOAD_FAILED]: not an image tar
+        """
+        await self._pipeline.json(requests.load_image(self._volume, image, tarfile=tarfile))
+
+    async def list(self) -> list[Image]:
+        """The images this user may run (``em/pod/image/list``).
+
+        >>> await em.images.list()
+        [Image(name='client1-echo')]
+        """
+        return responses.images(await self._pipeline.json(requests.list_images(self._volume)))

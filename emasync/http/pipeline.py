@@ -227,10 +227,10 @@ class RequestPipeline:
                 value = await response.json()
         return value
 
-    def open(self, request: ApiRequest) -> Attempt:
+    def open(self, request: ApiRequest, *, stats: RequestStats | None = None) -> Attempt:
         """``async with pipeline.open(request) as response``: what fails before the response begins is repeated, what
         fails in the block is raised."""
-        return Attempt(self, _RequestState(request=request, stats=RequestStats()), repeated=False)
+        return Attempt(self, _RequestState(request=request, stats=stats or RequestStats()), repeated=False)
 
     async def probe(self, request: ApiRequest) -> bool:
         """Whether the EM takes `request`, a cheap one, now: sent once and without a permit. False for 423, 429, 503.

@@ -65,7 +65,7 @@ def _row(kind: Kind, error: EMError, *, history: AttemptHistory, delay: float) -
             return RetryDecision(next=RetryAction.RETRY, delay_s=delay)
         if kind is Kind.AUTH:
             return RetryDecision(next=RetryAction.RETRY if history.errors <= 1 else RetryAction.STOP, delay_s=delay)
-        return RetryDecision(next=_action_for_ambiguous_failure(kind), delay_s=delay)
+        return RetryDecision(next=RetryAction.UNKNOWN if kind is Kind.JOB else RetryAction.RECONCILE, delay_s=delay)
     if isinstance(error, ServerError | IntegrityError | ProtocolError) and not _redirect(error):
         if kind in _IDEMPOTENT or (kind is Kind.AUTH and isinstance(error, ServerError)):
             return RetryDecision(
@@ -105,10 +105,6 @@ def busy_budget_spent(error: EMError, *, waited_s: float) -> BusyError:
         detail=error.detail,
         waited_s=waited_s,
     )
-
-
-def _action_for_ambiguous_failure(kind: Kind) -> RetryAction:
-    return RetryAction.UNKNOWN if kind is Kind.JOB else RetryAction.RECONCILE
 
 
 def _gateway(error: EMError) -> bool:

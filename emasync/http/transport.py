@@ -1,4 +1,4 @@
-"""Sends one request and yields its response, over one `aiohttp.ClientSession`.
+"""Sends one request to the EM's base URL and yields its response, over one `aiohttp.ClientSession`.
 
 Here an `ApiRequest` becomes an HTTP request, and every exception of aiohttp becomes one of ours. Knows nothing of token
 lifetimes, retries or files. Must not import auth, retry, limiter or pipeline.
@@ -7,6 +7,7 @@ lifetimes, retries or files. Must not import auth, retry, limiter or pipeline.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -28,7 +29,6 @@ from emasync.http.connector import (
     disable_silent_retry,
     trace_reuse,
 )
-from emasync.http.endpoint import certificate_advice, check_base_url, is_exposed
 from emasync.http.redaction import Redactor
 from emasync.http.response import Response, reason_of
 from emasync.http.upload import Body, Upload
@@ -39,6 +39,21 @@ from emasync.wire.requests import ApiRequest
 _NOT_WHOLE = (204, 205, 206)  # no body or a part of one, which nobody asked for and must not pass for a whole one
 _log = logging.getLogger("emasync")
 _IDLE_S = 1.5  # servers of this API close idle connections after 2 s or more; we close ours before
+_PRIVATE_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa", ".test")
+_UNKNOWN = (
+    "if this EM has an authority of its own, trust that: --ca FILE.pem, or in Python "
+    "ssl_context=ssl.create_default_context(cafile='FILE.pem')"
+)
+_ADVICE = {  # by the codes of OpenSSL (X509_V_ERR_...)
+    9: "it is not valid yet: check the clock of this machine",
+    10: "whoever runs the EM must renew it; check the clock of this machine, too",
+    18: _UNKNOWN,
+    19: _UNKNOWN,
+    20: _UNKNOWN,
+    21: _UNKNOWN,
+    62: "put the name that the certificate was made for into the base URL",
+    64: "put the name that the certificate was made for into the base URL",
+}
 
 
 class Transport:
@@ -46,7 +61,7 @@ class Transport:
 
     A session that is passed in is used as it is and not closed; its connector then decides about connection reuse.
     Our own reuses connections for downlinks only, keeps no cookies and reads neither proxies nor netrc from the
-    environment. `requests` counts the requests sent.
+    environment.
 
     aiohttp bounds what it keeps of a response's head: 8 KiB a line, 128 fields. Any number of 1xx responses, chunk
     extensions and trailers pass within the time-out of the response or of a stall, and are not kept.
@@ -62,7 +77,6 @@ class Transport:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url: URL = check_base_url(base_url)
-        self.requests: int = 0
         self._timeouts = timeouts
         self._limits = limits
         self._session = session
@@ -155,7 +169,6 @@ class Transport:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         failure: BaseException
-        self.requests += 1
         allowed = self._timeouts.long_answer_s if request.long else self._timeouts.answer_s
         scope = asyncio.timeout(self._timeouts.connect_s + (self._timeouts.stall_s if upload else allowed))
         try:
@@ -242,3 +255,43 @@ class Transport:
                 call=str(request),
             )
         return None
+
+
+def check_base_url(text: str) -> URL:
+    """The base URL with one trailing slash. ValueError for what cannot be one, or for credentials inside it."""
+    try:
+        url = URL(text.strip())
+    except (ValueError, TypeError):
+        raise ValueError("the base URL cannot be read; it looks like https://em.example.com/") from None
+    if url.user is not None or url.password is not None:
+        raise ValueError(
+            "the base URL must not hold a user name or password: they would end up in logs; pass them apart"
+        )
+    if url.scheme not in ("http", "https") or not url.host:
+        shown = "" if "@" in text else f" {text!r}"  # "client1:secret@host" is a URL of scheme client1
+        raise ValueError(f"the base URL{shown} must begin with http:// or https:// and name a host")
+    if url.raw_query_string or url.raw_fragment:
+        raise ValueError(f"the base URL of {url.host} must not have a query or fragment")
+    return url.with_path(f"{url.raw_path.removesuffix('/')}/", encoded=True)
+
+
+def is_exposed(url: URL) -> bool:
+    """Whether log-in and files would go unencrypted to a host that is not on this machine or a private network. No
+    name is looked up: one without a dot, or with a private ending, counts as private."""
+    host = (url.host or "").rstrip(".").lower()
+    if url.scheme != "http":
+        return False
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "." in host and not host.endswith(_PRIVATE_NAMES)
+    return not (address.is_private or address.is_loopback or address.is_link_local)
+
+
+def certificate_advice(error: Exception) -> str:
+    """Why the certificate is not trusted, and what to do about it."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted ({error})"
+    message = error.verify_message.rstrip(".")
+    advice = _ADVICE.get(error.verify_code, "ask whoever runs the EM")
+    return f"the certificate is not trusted ({message}): {advice}"

@@ -46,10 +46,11 @@ class ActiveTransfers:
             raise RuntimeError("the Client was closed while this transfer ran; wait for it inside the `async with`")
 
     async def end(self) -> None:
-        """Cancel all of them and return when they have cleaned up."""
-        for scope, ended in list(self._scopes.items()):
-            scope.cancel()
-            await ended.wait()
+        """Cancel all of them and return when they have cleaned up, whatever is cancelled meanwhile."""
+        with anyio.CancelScope(shield=True):
+            for scope, ended in list(self._scopes.items()):
+                scope.cancel()
+                await ended.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +108,8 @@ class TransferRun:
     open_files: OpenFileLimiter
     listing: SharedListing
     root_guard: RootGuard = field(default_factory=RootGuard)
+
+    @property
+    def files(self) -> Files:
+        """The volume's files; what is requested of them counts in `stats`."""
+        return self.context.files.with_stats(self.stats)

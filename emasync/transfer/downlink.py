@@ -7,24 +7,22 @@ import engine.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from emasync.config import MIB
-from emasync.disk import SMALL, BufferedFileWriter, FileWriter, RootGuard, Saved, WriteTarget, exists, open_writer
+from emasync.disk import SMALL, BufferedFileWriter, FileWriter, Saved, WriteTarget, exists, open_writer
 from emasync.errors import EMError, IntegrityError
 from emasync.http.pipeline import RequestStats
 from emasync.http.response import FileContent
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, Verified, safe
-from emasync.transfer.context import TransferContext
+from emasync.model import Direction, FileEntry, Outcome, OutcomeState, Verified, safe
+from emasync.transfer.context import TransferRun
 from emasync.transfer.events import Confirmed, Progress, Retrying, Started
-from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import DownlinkItem, prefix
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.verification import TagState
+from emasync.transfer.verification import TagState, probe_tags
 from emasync.wire import requests
 from emasync.wire.downlink import ResponseMetadata, verify
 
@@ -91,26 +89,13 @@ class _PlacedFile:
 
 
 class FileDownlink:
-    """Brings single files of one transfer to the folder `into`; all workers share it.
+    """Brings single files of one transfer to the folder `into`; all workers share it."""
 
-    `relist` returns a listing that was begun after the call.
-    """
-
-    def __init__(  # noqa: PLR0913 - what one worker of a transfer is given
-        self,
-        context: TransferContext,
-        options: TransferOptions,
-        *,
-        into: Path,
-        root_guard: RootGuard,
-        relist: Callable[[], Awaitable[FileTree]],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._context = context
-        self._options = options
+    def __init__(self, run: TransferRun, *, into: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._context = run.context
+        self._options = run.options
         self._into = into
-        self._root_guard = root_guard
-        self._relist = relist
         self._clock = clock
 
     async def run(self, item: DownlinkItem, stats: RequestStats) -> FileResult:
@@ -214,7 +199,7 @@ class FileDownlink:
             path=item.local_path,
             overwrite=self._options.overwrite,
             durable=self._context.settings.durable,
-            root_guard=self._root_guard,
+            root_guard=self._run.root_guard,
             unchanged=item.unchanged,
         )
         if size is not None and size <= SMALL:
@@ -228,7 +213,7 @@ class FileDownlink:
         self, content: FileContent, writer: FileWriter | BufferedFileWriter, item: DownlinkItem, size: int | None
     ) -> None:
         buffer = ChunkBuffer(_BATCH if isinstance(writer, FileWriter) else 0)
-        observed = self._options.on_event is not None
+        observed = self._options.observed
         while data := await content.receive():
             await self._context.down.take(len(data))
             for batch in buffer.add(data):
@@ -246,9 +231,9 @@ class FileDownlink:
 
         Raises `error` where nothing can be compared: nothing was listed before, or the file is no longer there.
         """
-        if entry is None or self._options.verify == "none":
+        if entry is None or self._options.unverified:
             raise error
-        tree = await self._relist()
+        tree = await self._run.listing.fresh()
         fresh = tree.get(item.remote) if tree.is_known(item.remote) else entry
         if fresh is None:
             raise error
@@ -273,13 +258,13 @@ class FileDownlink:
         tags.mismatch(fresh.path)
         if tags.state is TagState.UNKNOWN:
             with suppress(EMError):
-                others = [other for other in await self._relist() if other.path != fresh.path]
-                await probe_tags(self._context, others, stats=stats, relist=self._relist)
+                others = [other for other in await self._run.listing.fresh() if other.path != fresh.path]
+                await probe_tags(self._context.files.with_stats(stats), tags, others, relist=self._run.listing.fresh)
         return None if tags.confirmed else Verified.SHA256
 
     def _with_advice(self, error: IntegrityError) -> IntegrityError:
         """`error` of a file that was received as often as is sensible, with advice where the tags are in doubt."""
-        if self._context.tags.confirmed or self._options.verify != "content":
+        if self._context.tags.confirmed or not self._options.by_content:
             return error
         advice = (
             "whether this server's content tags follow the known rule is not known; verify='size' does without them"
@@ -288,18 +273,18 @@ class FileDownlink:
 
     def _check_claims(self, facts: ResponseMetadata, writer: FileWriter | BufferedFileWriter) -> None:
         """Compare what was written with what the response itself claims; IntegrityError if they differ."""
-        if self._options.verify == "none":
+        if self._options.unverified:
             return
-        if self._options.verify == "size":
+        if self._options.by_size:
             facts = ResponseMetadata(filename=facts.filename, size=facts.size)
         verify(facts, size=writer.size, sha256=writer.sha256, listed_size=None, listed_tag=None, tag=None)
 
     def _verify(self, received: _ReceivedFile, entry: FileEntry | None) -> Verified:
         """How well what was received is verified by its response and by `entry`; IntegrityError where they differ."""
-        if self._options.verify == "none":
+        if self._options.unverified:
             return Verified.NONE
         writer, tags = received.writer, self._context.tags
-        by_content = self._options.verify == "content"
+        by_content = self._options.by_content
         size = entry.size if entry else None
         if by_content and entry and size == writer.size and size and entry.content_tag == writer.tag:
             tags.match()  # confirms the rule even where the response claims nothing

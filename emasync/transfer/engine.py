@@ -37,7 +37,7 @@ from emasync.transfer.planning.scan import Scan, scan
 from emasync.transfer.planning.selection import plan_downlink
 from emasync.transfer.resume import resume_downlink, resume_uplink, sent_before
 from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, journal_lost, open_transfer_journal
-from emasync.transfer.tracker import ResultTracker
+from emasync.transfer.tracker import ResultTracker, failed_outcome
 from emasync.transfer.transfer import Transfer
 from emasync.transfer.uplink import Uplink
 from emasync.transfer.worker_pool import WorkerPool
@@ -109,16 +109,15 @@ class _DownlinkWorker:
     def __init__(self, run: TransferRun, into: Path) -> None:
         self._run = run
         self._into = into
-        self._files = FileDownlink(
-            run.context, run.options, into=into, root_guard=run.root_guard, relist=run.listing.fresh
-        )
+        self._files = FileDownlink(run, into=into)
         self._fatal_error: Exception | None = None
-        self._size_only_noted = run.options.verify != "content"
+        self._size_only_noted = not run.options.by_content
 
     async def download(self, item: DownlinkItem) -> None:
         """Download `item` and record its result."""
         if self._fatal_error is not None:
-            result = FileResult(outcome=_failed(item, self._into, self._fatal_error))
+            outcome = failed_outcome(item, Direction.DOWNLINK, self._fatal_error, directory=prefix(self._into))
+            result = FileResult(outcome=outcome)
         else:
             result = await self._downloaded(item)
             if isinstance(result.outcome.error, AuthError | BusyError):
@@ -175,7 +174,7 @@ async def _open_run(
             journal=journal,
             stats=stats,
             open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
-            listing=SharedListing(lambda: context.files.list(stats=stats)),
+            listing=SharedListing(context.files.with_stats(stats).list),
         )
 
 
@@ -278,16 +277,15 @@ async def _without_existing(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
 
 
 def _existing(item: UplinkItem, overwrite: Overwrite) -> Outcome:
-    skip = overwrite == "skip"
-    text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
-    error = None if skip else FileExistsError(text)
+    if overwrite != "skip":
+        error = FileExistsError(f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it")
+        return failed_outcome(item, Direction.UPLINK, error)
     return Outcome(
         path=item.remote,
         place=item.local_path,
         direction=Direction.UPLINK,
-        state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
-        reason="a file of this name is on the EM" if skip else None,
-        error=error,
+        state=OutcomeState.SKIPPED,
+        reason="a file of this name is on the EM",
     )
 
 
@@ -296,28 +294,13 @@ def _perhaps_existing(item: UplinkItem, tree: FileTree) -> Outcome:
     text = (
         f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"
     )
-    return Outcome(
-        path=item.remote,
-        place=item.local_path,
-        direction=Direction.UPLINK,
-        state=OutcomeState.FAILED,
-        error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
-    )
+    error = ProtocolError(f"{text}; overwrite='replace' sends it in any case")
+    return failed_outcome(item, Direction.UPLINK, error)
 
 
 def _rejected(file: RejectedFile, direction: Direction, into: Path) -> Outcome:
     local_path = str(into / (file.local or ""))
     return Outcome(path=file.remote, place=local_path, direction=direction, state=OutcomeState.FAILED, error=file.error)
-
-
-def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
-    return Outcome(
-        path=item.remote,
-        place=prefix(into) + item.local_path,
-        direction=Direction.DOWNLINK,
-        state=OutcomeState.FAILED,
-        error=error,
-    )
 
 
 def _error_budget(requests: int) -> float:

@@ -50,6 +50,26 @@ class TransferOptions:
         """The filters of `include` and `exclude`. ValueError for a pattern that is none."""
         return Filters(include=tuple(self.include), exclude=tuple(self.exclude))
 
+    @property
+    def by_content(self) -> bool:
+        """Whether files are verified by their contents, where content tags or checksums allow it."""
+        return self.verify == "content"
+
+    @property
+    def by_size(self) -> bool:
+        """Whether files are verified by their sizes alone."""
+        return self.verify == "size"
+
+    @property
+    def unverified(self) -> bool:
+        """Whether files are not verified."""
+        return self.verify == "none"
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody is told of events: else none need be made, of very many files."""
+        return self.on_event is not None
+
     def notify(self, event: Event) -> None:
         """Pass `event` to the caller's `on_event`."""
         if self.on_event is not None:

@@ -173,7 +173,7 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
         current=item.fingerprint,
         listed=entry,
         tags=run.context.tags.state,
-        by_size=run.options.verify == "size",
+        by_size=run.options.by_size,
     )
     if row is None or resume.action is Action.MOVE:
         return None
@@ -184,7 +184,7 @@ async def _earlier_uplink(run: TransferRun, item: UplinkItem, row: Row | None, t
     except (OSError, EMError):
         return None  # sending it will say what is wrong
     sent = SentFile(path=item.remote, size=digest.size, tag=digest.tag, acknowledged=False)
-    verdict = verify_sent(sent, tree, tags=run.context.tags, verify="content")
+    verdict = verify_sent(sent, tree, tags=run.context.tags, by_content=True)
     if not verdict.arrived:
         return None
     outcome = Outcome(
@@ -221,7 +221,7 @@ async def resume_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -
             current=facts.get(local_path),
             listed=item.entry,
             tags=run.context.tags.state,
-            by_size=run.options.verify == "size",
+            by_size=run.options.by_size,
         )
         if row is not None and resume.action is Action.KEEP:
             results.append(_kept(item.remote, local_path, Direction.DOWNLINK, row, resume))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from emasync.disk import Unchanged
 from emasync.errors import EMError
@@ -44,9 +45,8 @@ from emasync.transfer.sync_sides import (
     summary_of,
     unlisted_error,
 )
-from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
-from emasync.transfer.verification import TagState
+from emasync.transfer.verification import TagState, probe_tags
 
 _MIN_SAMPLES = 2  # with fewer files of equal size, the tag rule is learned from other files of the volume as well
 _COMPARED_BY_SIZE_NOTE = (
@@ -159,16 +159,16 @@ async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncD
     """Decide what happens to each file of either side. The report gives these decisions as its plan."""
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
-    rule, verify_content = run.context.tags, run.options.verify == "content"
+    rule, verify_content = run.context.tags, run.options.by_content
     if same_size and rule.incompatible and verify_content:
         run.tracker.note(_COMPARED_BY_SIZE_NOTE)
-    by_content = verify_content and not rule.incompatible
+    unknown: Literal["copy", "keep"] = "copy" if verify_content and not rule.incompatible else "keep"
     comparison = Comparison(
         direction=sides.direction,
         folder=sides.remote_dir,
         tags_confirmed=rule.confirmed,
         known=await _known_from_journal(run, sides, same_size),
-        unknown="copy" if by_content else "keep",
+        unknown=unknown,
         delete=sync.delete,
         max_delete=sync.max_delete,
         filters=sides.scan.filters,
@@ -193,7 +193,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
     """Compute the content tags of local `files`, each as large as its counterpart on the EM. Also find out whether this
     server's tags follow the known rule."""
     rule = run.context.tags
-    if not files or rule.incompatible or run.options.verify != "content":
+    if not files or rule.incompatible or not run.options.by_content:
         return {}
     settings = run.context.settings
     cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
@@ -205,7 +205,7 @@ async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]
         rule.match()
     else:  # either all files differ, or this server uses another rule: reading some small files tells which
         samples = sides.tree if len(entries) < _MIN_SAMPLES else entries.values()
-        await probe_tags(run.context, samples, stats=run.stats, relist=run.listing.fresh)
+        await probe_tags(run.files, rule, samples, relist=run.listing.fresh)
     return tags
 
 
@@ -219,7 +219,7 @@ async def _known_from_journal(
         return lambda path: None
     rows = await run.journal.lookup((sides.remote_dir / file.relative, file.local_path) for file in files)
     fingerprints = {file.relative: file.fingerprint for file in files}
-    by_size = run.options.verify != "content"
+    by_size = not run.options.by_content
 
     def known(path: RemotePath) -> bool | None:
         row = rows.get(sides.remote_dir / path)

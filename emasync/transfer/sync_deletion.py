@@ -135,7 +135,8 @@ class Deletion:
                 text = f"{safe(remote)}: not deleted, the EM's listing no longer tells whether it is there"
                 await self._fail(path, ProtocolError(text))
             elif remote not in fresh:
-                await self._gone_already(path)
+                reason = "gone from the EM before it was to be deleted"
+                await self._record_outcomes(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
             else:
                 await self._delete(path, partial(self._delete_one_remote, path, fresh, relist))
 
@@ -153,7 +154,7 @@ class Deletion:
             raise TargetChangedError(f"{safe(remote)} appeared here since it was compared; it was kept on the EM")
         stats = RequestStats(parent=self.run.stats)
         try:
-            await self.run.context.files.delete(remote, expected=[entry], relist=relist, stats=stats)
+            await self.run.context.files.with_stats(stats).delete(remote, expected=[entry], relist=relist)
         finally:
             if stats.requests:
                 self.run.tracker.mark_sent([remote])  # a deadline that cuts it off leaves it unknown
@@ -172,10 +173,6 @@ class Deletion:
 
     async def _fail(self, path: RemotePath, error: Exception) -> None:
         await self._record_outcomes(self._outcome(path, OutcomeState.FAILED, reason="not deleted", error=error))
-
-    async def _gone_already(self, path: RemotePath) -> None:
-        reason = "gone from the EM before it was to be deleted"
-        await self._record_outcomes(self._outcome(path, OutcomeState.SKIPPED, reason=reason))
 
     async def _record_outcomes(self, *outcomes: Outcome) -> None:
         await self.run.tracker.record([FileResult(outcome=outcome, remember=False) for outcome in outcomes])

@@ -155,3 +155,17 @@ class ResultTracker:
             reason=f"the request left, its effect was not seen ({error}); run the same call again" if sent else None,
             error=None if sent else error,
         )
+
+
+def failed_outcome(
+    file: RegisteredFile, direction: Direction, error: Exception, *, directory: str = "", attempts: int = 0
+) -> Outcome:
+    """The outcome of `file`, whose local path begins with `directory`, that `error` ended."""
+    return Outcome(
+        path=file.remote,
+        place=directory + file.local_path,
+        direction=direction,
+        state=OutcomeState.FAILED,
+        attempts=attempts,
+        error=error,
+    )

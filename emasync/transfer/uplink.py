@@ -23,9 +23,10 @@ from emasync.transfer.events import Confirmed, Retrying
 from emasync.transfer.planning.packing import pack_again
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
 from emasync.transfer.state.transfer_journal import FileResult
-from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.tracker import failed_outcome
 from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves
 from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
+from emasync.transfer.verification import probe_tags
 from emasync.transfer.worker_pool import WorkerPool, drain
 
 # Seconds before each listing that looks for missing files: a listing may not show at once what has arrived.
@@ -51,8 +52,8 @@ class Uplink:
         self._sleep = sleep
         self._pool = WorkerPool()
         run.stats.sleep = self._pool.sleep
-        self._sender = UplinkRequestSender(run.context, run.options, tracker=run.tracker, clock=clock)
-        self._state = UplinkState(verify=run.options.verify, tags=run.context.tags, now_s=clock())
+        self._sender = UplinkRequestSender(run, clock=clock)
+        self._state = UplinkState(by_content=run.options.by_content, tags=run.context.tags, now_s=clock())
         self._listing_lock = anyio.Lock()
         self._fatal_error: Exception | None = None
 
@@ -104,8 +105,9 @@ class Uplink:
         async with self._listing_lock:
             if not last and not (self._state.full or self._state.due(self._clock())):
                 return  # another worker listed the volume while this one waited for the lock
-            if self._options.verify == "none":
-                await self._accept_acknowledged()
+            if self._options.unverified:
+                counted = self._state.take_acknowledged()  # only lost responses need a listing
+                await self._record_arrived([(file, Verified.COUNT, None) for file in counted])
             for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
                 if not self._state.pending:
                     return
@@ -124,7 +126,7 @@ class Uplink:
         began_s = self._clock()
         sent = self._state.take_pending()
         try:
-            tree = await self._context.files.list(stats=self._run.stats, only=[file.item.remote for file in sent])
+            tree = await self._run.files.list(only=[file.item.remote for file in sent])
         except EMError as error:
             await self._give_up(sent, error)
             return False
@@ -142,23 +144,14 @@ class Uplink:
             await self._record_arrived(arrived)
         return True
 
-    async def _accept_acknowledged(self) -> None:
-        """With verify="none", record files as done that the server's response counted; only others need a listing."""
-        await self._record_arrived([(file, Verified.COUNT, None) for file in self._state.take_acknowledged()])
-
     async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
         samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))
         if samples is not None:
-            relist = self._list_all if samples.conclusive else None
+            files, relist = self._run.files, self._run.files.list if samples.conclusive else None
             with suppress(EMError):
-                await probe_tags(
-                    self._context, samples.entries, stats=self._run.stats, sent=samples.sent, relist=relist
-                )
+                await probe_tags(files, self._context.tags, samples.entries, sent=samples.sent, relist=relist)
         self._state.note_incompatible_tags()
         self._note()
-
-    async def _list_all(self) -> FileTree:
-        return await self._context.files.list(stats=self._run.stats)
 
     def _note(self) -> None:
         for text in self._state.take_notes():
@@ -186,7 +179,7 @@ class Uplink:
 
     async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
         """Record files that arrived. With each file come the proof of its arrival and the listing's content tag."""
-        for file, verified, _ in files if self._options.on_event is not None else ():
+        for file, verified, _ in files if self._options.observed else ():
             self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
         results = [
             FileResult(
@@ -216,14 +209,7 @@ class Uplink:
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
         outcomes = [
-            Outcome(
-                path=item.remote,
-                place=item.local_path,
-                direction=Direction.UPLINK,
-                state=OutcomeState.FAILED,
-                attempts=self._tracker.times_sent(item.remote),
-                error=error,
-            )
+            failed_outcome(item, Direction.UPLINK, error, attempts=self._tracker.times_sent(item.remote))
             for item, error in files
         ]
         await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])

@@ -23,11 +23,9 @@ from emasync.errors import (
 )
 from emasync.http.pipeline import RequestStats
 from emasync.model import Direction
-from emasync.transfer.context import TransferContext
+from emasync.transfer.context import TransferRun
 from emasync.transfer.events import Forwarding, Progress, Started
-from emasync.transfer.options import TransferOptions
 from emasync.transfer.planning.plan import UplinkCall, UplinkItem
-from emasync.transfer.tracker import ResultTracker
 from emasync.transfer.uplink_body import UplinkBody
 from emasync.transfer.uplink_state import PendingConfirmation
 from emasync.wire import requests
@@ -61,17 +59,10 @@ class RequestResult:
 class UplinkRequestSender:
     """Sends the uplink requests of one transfer; several tasks may use it at once."""
 
-    def __init__(
-        self,
-        context: TransferContext,
-        options: TransferOptions,
-        *,
-        tracker: ResultTracker,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._context = context
-        self._options = options
-        self._tracker = tracker
+    def __init__(self, run: TransferRun, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._context = run.context
+        self._options = run.options
+        self._tracker = run.tracker
         self._clock = clock
         self._max_files = self._max_bytes = math.inf  # of a request, as far as refusals have shown
 
@@ -149,17 +140,10 @@ class UplinkRequestSender:
 
     def _body(self, call: UplinkCall) -> UplinkBody:
         handed: dict[int, int] = {}
-        observed = self._options.on_event is not None  # else no events are made for a thousand small files
+        observed = self._options.observed
         for item in call.items if observed else ():
-            size = item.fingerprint.size
-            self._options.notify(
-                Started(
-                    direction=Direction.UPLINK,
-                    path=item.remote,
-                    size=size,
-                    attempt=self._tracker.times_sent(item.remote),
-                )
-            )
+            size, attempt = item.fingerprint.size, self._tracker.times_sent(item.remote)
+            self._options.notify(Started(direction=Direction.UPLINK, path=item.remote, size=size, attempt=attempt))
 
         def progress(index: int, done: int) -> None:
             item = call.items[index]

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
+from emasync.model import FileEntry, FileTree, RemotePath, Verified
 from emasync.transfer.planning.plan import UplinkItem
 from emasync.transfer.verification import SentFile, TagCompatibility, TagState, Verdict, verify_sent
 
@@ -61,11 +61,12 @@ class TagSamples:
 
 
 class UplinkState:
-    """What is known of the files of one uplink. `tags` is what the client knows of this server's content tags."""
+    """What is known of the files of one uplink, which are verified `by_content` or not. `tags` is what the client knows
+    of this server's content tags."""
 
-    def __init__(self, *, verify: Verify, tags: TagCompatibility, now_s: float) -> None:
+    def __init__(self, *, by_content: bool, tags: TagCompatibility, now_s: float) -> None:
         self.pending: list[PendingConfirmation] = []
-        self._verify = verify
+        self._by_content = by_content
         self._tags = tags
         self._unsent: list[UplinkItem] = []
         self._misses: Counter[UplinkItem] = Counter()  # how often a listing lacked a file that was sent
@@ -134,11 +135,11 @@ class UplinkState:
             acknowledged=file.acknowledged,
             resent=resent,
         )
-        verdict = verify_sent(sent, tree, tags=self._tags, verify=self._verify)
+        verdict = verify_sent(sent, tree, tags=self._tags, by_content=self._by_content)
         if not verdict.arrived:
             self.pending.append(replace(file, mismatch_reason=verdict.mismatch_reason, listed=verdict.listed))
             return verdict
-        by_size = verdict.verified is not Verified.TAG and self._verify == "content"
+        by_size = verdict.verified is not Verified.TAG and self._by_content
         if by_size and resent and self._tags.state is TagState.UNKNOWN:
             self._note_once(_NOT_COMPARED)
         return verdict
@@ -156,7 +157,7 @@ class UplinkState:
         if any(entry.content_tag == tag for entry, tag in samples.items()):
             self._tags.match()
             return None
-        if not samples or self._tags.state is not TagState.UNKNOWN or self._verify != "content":
+        if not samples or self._tags.state is not TagState.UNKNOWN or not self._by_content:
             return None
         if self._first_unlike is None:
             self._first_unlike = (now_s, frozenset(entry.path for entry in samples))

@@ -1,20 +1,27 @@
 """What proves a file that was sent, and whether this server's content tags follow the known rule.
 
-Pure: no I/O, no event loop. The rule itself is in `wire.content_tag`; reading files of the EM to find out whether the
-server follows it is in `tag_probe`. Must not import http, disk or wire.
+Pure, but for `probe_tags`, which reads files of the EM to find that out. The rule itself is in `wire.content_tag`. Must
+not import http or disk.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import nsmallest
 
-from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify, safe
+from emasync.api.files import Files, ReadFile
+from emasync.errors import AuthError, BusyError, EMError
+from emasync.model import FileEntry, FileTree, RemotePath, Verified, safe
+from emasync.wire.content_tag import content_tag
 
 _FILES_TO_REFUTE = 2  # one file that differs may be damaged, or was rewritten between two calls
 _LIFETIME_S = 7 * 86_400.0  # addresses are reused: behind this one may be another server by then
+
+_MAX_PROBED_BYTES = 4 * 1024 * 1024  # bytes of a file that is read only to learn how this server computes tags
+_MAX_PROBED_FILES = 4  # smallest first
 
 
 class TagState(StrEnum):
@@ -88,6 +95,57 @@ class TagCompatibility:
         self._mismatched.clear()
 
 
+async def probe_tags(
+    files: Files,
+    tags: TagCompatibility,
+    entries: Iterable[FileEntry],
+    *,
+    sent: Mapping[str, int] | None = None,
+    relist: Callable[[], Awaitable[FileTree]] | None = None,
+) -> None:
+    """Let `tags` learn from the smallest of `entries` (of a listing) that have a tag and are small enough.
+
+    A file whose bytes have the listed tag confirms the rule. A file whose tag differs is evidence against it only if
+    its bytes are certain, and a listing that `relist` makes after the read still shows the very same entry; without
+    `relist` it is no evidence. Bytes are certain that come with their SHA-256, or have the tag of what was `sent` (by
+    path): others may have been damaged, every file in the same way. A file that cannot be read is passed over. Raises
+    AuthError and BusyError, and what `relist` raises.
+    """
+    small = (
+        entry for entry in entries if entry.content_tag is not None and entry.size and entry.size <= _MAX_PROBED_BYTES
+    )
+    mismatched: list[tuple[FileEntry, int]] = []
+    for entry in nsmallest(_MAX_PROBED_FILES, small, key=lambda entry: (entry.size or 0, entry.path)):
+        read = await _read(files, entry)
+        if read is None:
+            continue
+        tag = content_tag(read.data)
+        if tag == entry.content_tag:
+            tags.match()
+            return
+        if read.claims.sha256 is not None or (sent is not None and sent.get(entry.path) == tag):
+            mismatched.append((entry, tag))
+    if not mismatched or relist is None:
+        return
+    fresh = await relist()
+    for entry, tag in mismatched:
+        now = fresh.get(entry.path)
+        if now is not None and now.content_tag == tag:
+            tags.match()
+            return
+        if now == entry:
+            tags.mismatch(entry.path)
+
+
+async def _read(files: Files, entry: FileEntry) -> ReadFile | None:
+    try:
+        return await files.read_with_claims(entry.path, expected_size=entry.size)
+    except (AuthError, BusyError):
+        raise
+    except (EMError, ValueError):  # ValueError: a name that no request can carry
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """`arrived`: the listing shows the file as it was sent, `verified` as that says. Otherwise `mismatch_reason` says
@@ -113,7 +171,7 @@ class SentFile:
     resent: bool = False
 
 
-def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, by_content: bool) -> Verdict:
     """Whether `tree` shows the file that was sent.
 
     While it is not known whether this server's tags follow the known rule, another tag may mean another content: the
@@ -130,15 +188,15 @@ def verify_sent(file: SentFile, tree: FileTree, *, tags: TagCompatibility, verif
         return Verdict(arrived=False, mismatch_reason="it is not in the listing")
     if entry.size is not None and entry.size != file.size:
         return Verdict(arrived=False, mismatch_reason=f"the listing shows {entry.size} bytes, {file.size} were sent")
-    return _compare_tags(file, entry, tags=tags, verify=verify)
+    return _compare_tags(file, entry, tags=tags, by_content=by_content)
 
 
-def _compare_tags(file: SentFile, entry: FileEntry, *, tags: TagCompatibility, verify: Verify) -> Verdict:
+def _compare_tags(file: SentFile, entry: FileEntry, *, tags: TagCompatibility, by_content: bool) -> Verdict:
     comparable = file.tag is not None and entry.content_tag is not None
-    if comparable and entry.content_tag == file.tag and (verify == "content" or not file.acknowledged):
+    if comparable and entry.content_tag == file.tag and (by_content or not file.acknowledged):
         return Verdict(arrived=True, verified=Verified.TAG)
     differs = comparable and not tags.incompatible
-    if differs and verify == "content" and not (file.acknowledged and file.resent and not tags.confirmed):
+    if differs and by_content and not (file.acknowledged and file.resent and not tags.confirmed):
         why = "the listing shows another content tag than that of the bytes sent"
         return Verdict(arrived=False, mismatch_reason=why)
     if not file.acknowledged:

@@ -188,7 +188,7 @@ async def test_without_verification_a_counted_file_is_believed_and_labelled_so(
 async def test_without_verification_a_lost_answer_is_still_looked_up(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Uplink._accept_acknowledged takes all that was sent for counted.
+    # Sabotage: UplinkState.take_acknowledged takes all that was sent for counted.
     sim.faults.add(Fault("html_502", endpoint=UPLINK))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a", verify="none")
     report.raise_for_failures()

@@ -66,9 +66,13 @@ async def test_only_a_deletion_that_left_may_have_happened(left: bool, tmp_path:
         raise AssertionError("no answer was lost")
 
     class Files:
-        async def delete(self, path: str, *, expected: object, relist: object, stats: RequestStats) -> None:
+        def with_stats(self, stats: RequestStats) -> Files:
+            self.stats = stats
+            return self
+
+        async def delete(self, path: str, *, expected: object, relist: object) -> None:
             if left:
-                stats.add(requests=1)
+                self.stats.add(requests=1)
             await anyio.sleep_forever()  # for its turn, or for the answer
 
     whole = RequestStats()

@@ -86,7 +86,7 @@ async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(t
 async def test_a_large_changed_file_moves_even_where_nothing_proves_the_servers_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.tag_probe._MAX_SIZE", 4)
+    monkeypatch.setattr("emasync.transfer.verification._MAX_PROBED_BYTES", 4)
     here = write(tmp_path / "here", {"a.bin": b"one content"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"a.bin": b"ONE CONTENT"})
@@ -229,7 +229,8 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         assert len(tree(there)) == 5
 
 
-# Sabotage: leave `stats=` out of `_delete_one_remote` in sync_deletion.py or of `probe_tags` in sync.py.
+# Sabotage: leave `with_stats` out of `_delete_one_remote` in sync_deletion.py, or pass `run.context.files` to
+# `probe_tags` in sync.py.
 async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"same-size.bin": b"here", "new.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:

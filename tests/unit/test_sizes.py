@@ -32,7 +32,6 @@ SMALL = {
     "simulator/handlers/images_handler.py": "a module for each group of endpoints",
     "wire/content_tag.py": "one fact about the EM, with its source",
     "wire/jwt.py": "a format of its own",
-    "api/images.py": "a subject of its own beside files and pods",
 }
 """Modules under 60 lines, each with its reason; others belong where their idea lives."""
 

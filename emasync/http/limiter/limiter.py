@@ -1,22 +1,32 @@
 """The concurrency limiter of one EM: tasks wait here for a permit to send one request.
 
 Tasks wait and are woken here; `scheduler` decides which may go. There is no background task to start or close: the task
-that has waited longest also runs the timer. Must not import modules of http outside `limiter`.
+that has waited longest also runs the timer. What was learned is kept in a small file for the next run. Must not import
+modules of http outside `limiter`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 
 from emasync.errors import BusyError
 from emasync.http.limiter.aimd import LimiterConfig, LimiterState
 from emasync.http.limiter.scheduler import Expired, Grant, LimiterEvent, LimiterScheduler, Priority, Ticket
+
+_KEPT_S = 86_400.0  # a day: by then somebody else may use the EM, or it may run other software
+_LARGEST = 4096  # larger files and limits are not ours
 
 
 class Permit:
@@ -221,3 +231,52 @@ class ConcurrencyLimiter:
         for event in decision.events:
             for on_event in tuple(self._listeners):
                 on_event(event)
+
+
+def load_state(folder: Path, base_url: str, *, now: float) -> LimiterState | None:
+    """What was saved for this EM less than a day before `now` (unix seconds), or None.
+
+    A file that is missing, unreadable, broken or from the future counts as none.
+    """
+    try:
+        with _file(folder, base_url).open("rb") as file:
+            found: Any = json.loads(file.read(_LARGEST))
+        state = LimiterState(
+            width=_checked_width(found["width"]),
+            known_limit=None if found["ceiling"] is None else _checked_width(found["ceiling"]),
+            learned_at=float(found["learned_at"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    return state if 0.0 <= now - state.learned_at < _KEPT_S else None
+
+
+def save_state(folder: Path, base_url: str, state: LimiterState) -> bool:
+    """Write `state` whole or not at all, and return whether it was written: a run does not fail for this file."""
+    target = _file(folder, base_url)
+    temp = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+    values = {"width": state.width, "ceiling": state.known_limit, "learned_at": state.learned_at}
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with temp.open("x", encoding="ascii") as file:
+                json.dump(values, file)
+            temp.replace(target)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+    except OSError:
+        return False
+    return True
+
+
+def _file(folder: Path, base_url: str) -> Path:
+    url = urlsplit(base_url)
+    address = f"{url.scheme}://{url.netloc.rpartition('@')[2].lower()}{url.path.rstrip('/')}"
+    return folder / f"lane-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
+
+
+def _checked_width(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
+        raise ValueError(f"{value!r} is no concurrency limit")
+    return value

@@ -124,6 +124,5 @@ def _compiled(lines: Sequence[str]) -> _Rules | None:
         folders = GitIgnoreSpec.from_lines(line[:-1] if line.endswith("/**") else line for line in lines)
     except (ValueError, re.error) as error:
         raise ValueError(f"not a gitignore pattern: {error}") from None
-    return (
-        _Rules(files=files, folders=folders) if any(pattern.include is not None for pattern in files.patterns) else None
-    )
+    says_anything = any(pattern.include is not None for pattern in files.patterns)
+    return _Rules(files=files, folders=folders) if says_anything else None

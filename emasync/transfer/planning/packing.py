@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from emasync.config import Limits
@@ -40,13 +40,11 @@ def plan_uplink(  # noqa: PLR0913 - the limits of a request, which tests vary on
     notes: Iterable[str] = (),
     limits: Limits | None = None,
     target_bytes: int | None = None,
-    base_bytes: int = _FIELDS,
-    overhead: Callable[[str], int] = part_overhead,
 ) -> UplinkPlan:
     """The calls that bring `found` to the folder `dest`, largest first; `refused` and `notes` of the scan are kept.
 
-    A call stays within ``limits.uplink_call`` bytes on the wire, `overhead(name)` for each part and `base_bytes` for
-    the form fields counted, and ``limits.uplink_files`` files. A file that fits only without its overhead goes alone.
+    A call stays within ``limits.uplink_call`` bytes on the wire, the heads of its parts and the form fields counted,
+    and ``limits.uplink_files`` files. A file that fits only without its overhead goes alone.
     `target_bytes` is the size a call should have, so that none holds the lock for hours and a lost answer costs
     little: bigger folders are spread over more calls of about that size (at most half as much again, files that are
     bigger by themselves apart); folders below it stay whole.
@@ -63,7 +61,7 @@ def plan_uplink(  # noqa: PLR0913 - the limits of a request, which tests vary on
     items = planned.chosen(_arriving(planned, rejected, max_bytes=bounds.uplink_call))
     items = items.chosen(_one_per_target(items, rejected))
     items = items.chosen(_beside_folders(items, rejected))
-    calls = _packed(items, bounds, target_bytes=target_bytes, base_bytes=base_bytes, overhead=overhead)
+    calls = _packed(items, bounds, target_bytes=target_bytes)
     return UplinkPlan(calls=calls, refused=tuple(rejected), notes=(*notes, *_case_notes(items)))
 
 
@@ -100,21 +98,14 @@ class _GivenItems:
         return tuple(self._items[position] for position in positions)
 
 
-def _packed(
-    items: _Items,
-    limits: Limits,
-    *,
-    target_bytes: int | None,
-    base_bytes: int = _FIELDS,
-    overhead: Callable[[str], int] = part_overhead,
-) -> tuple[UplinkCall, ...]:
+def _packed(items: _Items, limits: Limits, *, target_bytes: int | None) -> tuple[UplinkCall, ...]:
     calls: list[UplinkCall] = []
     for folder, members in _by_folder(items).items():
-        weights = [items.size(at) + overhead(items.remote(at).rpartition("/")[2]) for at in members]
-        room = max(limits.uplink_call - base_bytes, 1)
+        weights = [items.size(at) + part_overhead(items.remote(at).rpartition("/")[2]) for at in members]
+        room = max(limits.uplink_call - _FIELDS, 1)
         about = calls_for_target(weights, target_bytes) if target_bytes is not None else 1
         for indexes in pack(weights, max_weight=room, max_count=limits.uplink_files, at_least=about):
-            size = base_bytes + sum(weights[index] for index in indexes)
+            size = _FIELDS + sum(weights[index] for index in indexes)
             packed = items.chosen(members[index] for index in indexes)
             calls.append(UplinkCall(dest=RemotePath(folder), items=packed, wire_bytes=size))
     calls.sort(key=lambda call: (-call.wire_bytes, call.items[0].remote))

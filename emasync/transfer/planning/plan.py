@@ -38,11 +38,6 @@ class LocalFile:
         """Its path as text."""
         return self.directory + self.relative.rpartition("/")[2]
 
-    @property
-    def local(self) -> Path:
-        """`local_path` as a Path, which takes half a kilobyte: not to be kept for each of very many files."""
-        return Path(self.local_path)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UplinkItem:

@@ -157,9 +157,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if not stamp.empty and stamp.version != VERSION:
             raise _OutdatedError
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a power cut may cost the last entries: they are hashed again
+        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost entries: they are hashed again
         if stamp.empty:
             create_schema(connection, schema=_SCHEMA, application_id=APPLICATION_ID, version=VERSION)
     except BaseException:

@@ -7,7 +7,7 @@ from yarl import URL
 
 from emasync.config import Limits, Timeouts
 from emasync.http import Transport, check_base_url
-from emasync.http.endpoint import is_exposed
+from emasync.http.transport import is_exposed
 
 
 @pytest.mark.parametrize(

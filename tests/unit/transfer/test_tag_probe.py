@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 import pytest
 
-from emasync.api.files import ReadFile
+from emasync.api.files import Files, ReadFile
 from emasync.errors import AuthError, NotFoundError
-from emasync.http.pipeline import RequestStats
 from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.verification import TagCompatibility, TagState
+from emasync.transfer.verification import TagCompatibility, TagState, probe_tags
 from emasync.wire.content_tag import content_tag
 from emasync.wire.downlink import ResponseMetadata
 
@@ -31,7 +28,7 @@ class FakeFiles:
         self.bodies, self.claims = bodies, claims
         self.read: list[tuple[str, int | None]] = []
 
-    async def read_with_claims(self, path: str, *, stats: RequestStats, expected_size: int | None) -> ReadFile:
+    async def read_with_claims(self, path: str, *, expected_size: int | None) -> ReadFile:
         self.read.append((path, expected_size))
         body = self.bodies[path]
         if isinstance(body, Exception):
@@ -48,14 +45,13 @@ async def probe(
     sent: Mapping[str, int] | None = None,
 ) -> tuple[TagState, FakeFiles]:
     files = FakeFiles(bodies, claims)
-    context: Any = SimpleNamespace(files=files, tags=TagCompatibility())
+    tags = TagCompatibility()
 
     async def relist() -> FileTree:
         return FileTree(after or ())
 
-    await probe_tags(context, before, stats=RequestStats(), sent=sent, relist=None if after is None else relist)
-    state: TagState = context.tags.state
-    return state, files
+    await probe_tags(cast(Files, files), tags, before, sent=sent, relist=None if after is None else relist)
+    return tags.state, files
 
 
 async def test_one_file_with_the_tag_of_its_bytes_confirms_and_no_more_are_read() -> None:

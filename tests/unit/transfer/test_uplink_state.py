@@ -18,7 +18,7 @@ SIZE, TAG, OTHER = 10, 7, 8
 
 
 def state(*, tags: TagCompatibility | None = None, verify: Any = "content") -> UplinkState:
-    return UplinkState(verify=verify, tags=tags or TagCompatibility(), now_s=0.0)
+    return UplinkState(by_content=verify == "content", tags=tags or TagCompatibility(), now_s=0.0)
 
 
 def file(name: str = "a", **changes: Any) -> PendingConfirmation:

@@ -39,7 +39,7 @@ def verdict(
     tree = FileTree([] if listed is None else [listed], folders=["d"], unknown_folders=unknown_folders)
     tags = tags_of(state)
     sent = SentFile(path=PATH, size=10, tag=tag, acknowledged=counted, resent=resent)
-    return verify_sent(sent, tree, tags=tags, verify=verify)
+    return verify_sent(sent, tree, tags=tags, by_content=verify == "content")
 
 
 # Sent: 10 bytes with tag 7. `how` None: not arrived.

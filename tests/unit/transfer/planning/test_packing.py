@@ -111,20 +111,23 @@ def test_two_hundred_and_fifty_files_in_one_folder_are_three_calls() -> None:
     assert max(len(call.items) for call in plan.calls) <= 100
 
 
-def test_no_call_is_above_the_byte_limit_when_the_overhead_is_counted() -> None:
-    # sabotage: leave `overhead` out of the weights
+def test_no_call_is_above_the_byte_limit_when_the_overhead_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # sabotage: leave `part_overhead` out of the weights
+    monkeypatch.setattr("emasync.transfer.planning.packing._FIELDS", 500)
+    monkeypatch.setattr("emasync.transfer.planning.packing.part_overhead", lambda name: 100)
     limits = Limits(uplink_call=10_000)
-    plan = plan_uplink(
-        (found(f"d/f{n}", 900) for n in range(50)), limits=limits, base_bytes=500, overhead=lambda name: 100
-    )
+    plan = plan_uplink((found(f"d/f{n}", 900) for n in range(50)), limits=limits)
     assert all(call.wire_bytes <= 10_000 for call in plan.calls)
     assert all(call.wire_bytes == 500 + sum(1000 for _ in call.items) for call in plan.calls)
     assert len(plan.calls) == lower_bound([1000] * 50, 9500, 100)
 
 
-def test_a_file_above_the_limit_is_refused_and_one_of_exactly_the_limit_goes_alone() -> None:
+def test_a_file_above_the_limit_is_refused_and_one_of_exactly_the_limit_goes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emasync.transfer.planning.packing._FIELDS", 10)
     limits = Limits(uplink_call=1000)
-    plan = plan_uplink([found("a", 1001), found("b", 1000), found("c", 1)], limits=limits, base_bytes=10)
+    plan = plan_uplink([found("a", 1001), found("b", 1000), found("c", 1)], limits=limits)
     assert isinstance(plan.refused[0].error, TooLargeError)
     assert refused(plan) == {"a": "a has 1,001 bytes; one uplink call takes at most 1,000"}
     assert [[item.remote for item in call.items] for call in plan.calls] == [["b"], ["c"]]

@@ -28,7 +28,7 @@ def files(*paths: str) -> None:
 
 
 def landed(scanned: Scan) -> dict[str, str]:
-    return {one.relative: str(one.local) for one in scanned.found}
+    return {one.relative: str(Path(one.local_path)) for one in scanned.found}
 
 
 def refused(scanned: Scan) -> dict[str, EMError]:
@@ -64,8 +64,8 @@ def test_a_source_says_where_its_files_land(source: str | Path, expected: set[st
     assert set(landed(scanned)) == expected
     assert not scanned.refused
     for one in scanned.found:
-        assert one.local.read_text(encoding="utf-8").endswith(one.relative)
-        assert one.fingerprint.size == one.local.stat().st_size
+        assert Path(one.local_path).read_text(encoding="utf-8").endswith(one.relative)
+        assert one.fingerprint.size == Path(one.local_path).stat().st_size
 
 
 def test_absolute_sources_work_like_relative_ones(here: Path) -> None:
