@@ -262,15 +262,8 @@ def _drain(terminal: int) -> str:
 
 
 def test_the_help_of_each_command_has_two_examples() -> None:
-    for command in (
-        "up",
-        "down",
-        "check",
-        "sync",
-        "sync up",
-        "sync down",
-        *(f"jobs {job_command}" for job_command in JOBS),
-    ):
+    commands = ["up", "down", "check", "sync", "sync up", "sync down", *(f"jobs {name}" for name in JOBS)]
+    for command in commands:
         result = CliRunner().invoke(root, [*command.split(), "--help"], prog_name="emasync")
 
         assert result.exit_code == 0
