@@ -40,7 +40,7 @@ async def test_calls_that_were_too_large_are_no_misses_of_their_files(tmp_path: 
 
 
 async def test_files_that_go_away_one_after_the_other_take_no_other_file_with_them(tmp_path: Path) -> None:
-    # Sabotage: Sender._failed leaves `whole` True: the files in front of the fifth are given up as unknown.
+    # Sabotage: UplinkRequestSender._failed leaves `complete` True: the files in front of the fifth end as unknown.
     files = {f"f{number}": some_bytes(40_000, seed=number) for number in range(10)}
     gone = {"f2", "f4", "f5", "f7", "f9"}
     local = write(tmp_path, files)
