@@ -55,7 +55,7 @@ class Goal:
     at_most: float | None = None
 
 
-class Running:
+class ServerProcess:
     """A server process."""
 
     def __init__(self, port: str) -> None:
@@ -69,7 +69,7 @@ class Running:
 
 
 @contextmanager
-def serving(plan: ServerPlan) -> Iterator[Running]:
+def serving(plan: ServerPlan) -> Iterator[ServerProcess]:
     """A server that holds what `plan` says, ready to be asked."""
     command = [sys.executable, "-m", "benchmarks.servers"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -79,7 +79,7 @@ def serving(plan: ServerPlan) -> Iterator[Running]:
         port = process.stdout.readline().strip()
         if not port:
             raise RuntimeError("the benchmark server did not start")
-        yield Running(port)
+        yield ServerProcess(port)
         process.stdin.close()
 
 

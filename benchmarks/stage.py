@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.harness import Plan, Running, Side, serving
+from benchmarks.harness import Plan, ServerProcess, Side, serving
 from benchmarks.job import Job
 from benchmarks.material import MIB, sha256_of, small, small_answer, small_name, write_answer, write_large
 from benchmarks.servers.plan import KnownFile, LargeFile, ServerPlan
@@ -25,7 +25,7 @@ _BIG = "big.bin"
 class Stage:
     """A server, the job that its files are for, what is to be done before a run, and the check after it."""
 
-    server: Running
+    server: ServerProcess
     job: Job
     before: Callable[[Side], None]
     check: Callable[[Side], None]
@@ -130,7 +130,7 @@ def _landed(decoded: Mapping[str, str], wire: Mapping[str, str]) -> Callable[[Si
     return check
 
 
-def _sending(server: Running, job: Job, expected: Mapping[str, list[int | str]]) -> Stage:
+def _sending(server: ServerProcess, job: Job, expected: Mapping[str, list[int | str]]) -> Stage:
     def before(side: Side) -> None:
         server.control("reset")
 

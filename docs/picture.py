@@ -11,8 +11,8 @@ import anyio
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
-from emasync.cli.demo import run_demo
-from emasync.cli.show import RichDisplay
+from emasync.cli.commands.demo import run_demo
+from emasync.cli.display import RichDisplay
 
 
 def main() -> None:

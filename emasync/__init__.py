@@ -1,7 +1,7 @@
 """emasync: async transfer engine, client and simulator for DPhi Space's EM API.
 
-Owns: the public names. `Client` is the door; `emasync.simulator.Simulator` is an EM in a box.
-A name is imported when it is first used: `emasync --version`, and whoever needs one error, do not pay for aiohttp.
+Start with `Client`; `emasync.simulator.Simulator` is a test double of an EM. A public name is imported when it is first
+used, so that `emasync --version`, or a program that needs one error, does not load aiohttp.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _NAMES = {
     """,
     "emasync.transfer.transfer": "Transfer",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "AuthError",
@@ -129,7 +129,7 @@ if not TYPE_CHECKING:  # a type checker must see the names above, and no others
 
     def __getattr__(name: str) -> Any:
         """Import a public name from its module, once."""
-        module = _HOMES.get(name)
+        module = _MODULE_OF_NAME.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(module), name)

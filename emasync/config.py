@@ -1,7 +1,6 @@
-"""Settings: every number a user may want to change, and where log-in data comes from.
+"""Settings: every number that a user may want to change, with the reason for its default; and log-in data.
 
-Owns: defaults with their reasons; it is the only reader of the environment and of the profile file.
-May import model and errors. Knows nothing of requests.
+The one module that reads the environment and the profile file. Must not import anything above model.
 """
 
 from __future__ import annotations
@@ -20,22 +19,31 @@ KIB, MIB, MB = 1024, 1024 * 1024, 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds, by phase. There is no total: a transfer may take as long as it makes progress."""
+    """Timeouts in seconds, by phase. There is no total: a transfer may take as long as it makes progress.
+
+    >>> Settings(timeouts=Timeouts(stall_s=120)).timeouts.connect_s
+    10.0
+    """
 
     connect_s: float = 10.0
     stall_s: float = 60.0
-    """A body, in either direction, that makes no progress at all for so long is given up."""
+    """A body, in either direction, without any progress for so long is aborted."""
     low_speed_window_s: float = 30.0
     low_speed_bytes_s: float = 1024.0
-    """A body that moves, but slower than this over a whole window, is a stall too."""
+    """A body that is slower than this over a whole window is aborted, too."""
     answer_s: float = 60.0
     long_answer_s: float = 7200.0
-    """After the last byte of an uplink, and for a build or load: the EM works for minutes before it answers."""
+    """After the last byte of an uplink, and for a build or load: the EM works for minutes before it responds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Two budgets: errors are counted, waiting for a busy EM is timed. A 423 never uses up a retry."""
+    """Two budgets: `retries` bounds errors, `busy_timeout_s` the wait for a busy EM. A 423 never uses up a retry.
+
+    >>> settings = Settings(retry=RetryPolicy(retries=2, busy_timeout_s=60))
+    >>> Client("http://em.example/", username="client1", password="secret", settings=settings)
+    <Client of 'client1' on http://em.example/>
+    """
 
     retries: int = 5
     base_s: float = 0.5
@@ -46,29 +54,33 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what is sent and what is believed, in bytes unless named otherwise."""
+    """Bounds on requests and responses, in bytes unless named otherwise.
+
+    >>> Settings(limits=Limits(uplink_target=50_000_000)).limits.uplink_files
+    100
+    """
 
     uplink_call: int = 500 * MB
     """Files of one uplink call; 500 MB is the seed generation's limit, later ones take 2 GB."""
     uplink_target: int | None = None
     """Bytes that one uplink call should have: larger folders are spread over more calls, so that none holds the lock
-    for long and a lost answer costs little. None packs into the fewest calls."""
+    for long and a lost response costs little. None packs files into the fewest calls."""
     uplink_files: int = 100
     """Files of one uplink call, by count: a Django default behind the EM API answers more with a bare 400."""
     json_reply: int = 1 * MIB
-    """A JSON answer that is no listing: status, images, nodes, log-in. Such an answer is parsed as a whole."""
+    """A JSON response that is no listing: status, images, nodes, log-in. It is parsed as a whole."""
     listing_reply: int = 64 * MIB
     """The text of a listing (100,000 files are about 12 MiB). It is parsed while it arrives and never held whole."""
     listing_entries: int = 1_000_000
     """Entries of a listing: a file counts as one, a folder as four. A file takes about 60 bytes of memory."""
     read_reply: int = 64 * MIB
-    """What `Files.read` takes into memory for a file whose size it is not told; `Files.stream` has no such bound."""
+    """The largest file of unknown size that `Files.read` takes into memory; `Files.stream` has no such bound."""
     error_reply: int = 64 * KIB
-    """How much of an error's body is read."""
+    """Bytes that are read of the body of an error response."""
     json_depth: int = 64
-    """Nesting of values in a downlink's envelope that are not the content."""
+    """How deep the values in a downlink's envelope may be nested."""
     overrun: int = 64 * KIB
-    """How far a downlink may run past the size that was promised before it is cut off."""
+    """Bytes by which a downlink may exceed its announced size before it is aborted."""
 
 
 def default_state_dir() -> Path | None:
@@ -83,7 +95,12 @@ def default_state_dir() -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a `Client` behaves. All of it has a sensible default; `Settings()` is right for the documented EM."""
+    """How a `Client` behaves; the defaults are right for the documented EM.
+
+    >>> settings = Settings(workers=4, uplink_rate=100_000)
+    >>> settings.verify, settings.timeouts.connect_s
+    ('content', 10.0)
+    """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -92,13 +109,13 @@ class Settings:
     overwrite: Overwrite = "replace"
     verify: Verify = "content"
     durable: bool = True
-    """fsync files and folders before a file counts as done. Off is for data you can afford to lose in a power cut."""
+    """fsync files and folders before a file counts as done. Turn it off for data that a power cut may destroy."""
     uplink_rate: float | None = None
     downlink_rate: float | None = None
     """Bytes a second over all transfers of a client; None is no limit."""
     state_dir: Path | None = field(default_factory=default_state_dir)
-    """Where hashes of local files and what was learned of an EM's lock are kept between runs (no secrets); None keeps
-    nothing. ``EMASYNC_STATE_DIR`` names another folder, or none if it is empty."""
+    """The folder that keeps hashes of local files and the state of the concurrency limiter between runs (no secrets);
+    None keeps nothing. ``EMASYNC_STATE_DIR`` names another folder, or none if it is empty."""
     volume_fields: tuple[str, ...] = ("pod_name", "pvc_name")
     """The request fields that name a volume. Servers of late 2025 read the first, some calls of early 2026 the second,
     and each ignores the other; without a volume neither is sent."""
@@ -114,7 +131,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Which EM, and who. The password is not part of the repr."""
+    """The URL of an EM, and the user. The password is not part of the repr."""
 
     url: str
     username: str
@@ -125,8 +142,8 @@ class Login:
 def login_from_env(profile: str | None = None, *, env: Mapping[str, str] | None = None) -> Login:
     """Log-in data from ``EMASYNC_URL``, ``_USERNAME``, ``_PASSWORD`` (or ``_PASSWORD_FILE``) and ``_VOLUME``.
 
-    What the environment leaves open comes from the profile: the named one, else ``EMASYNC_PROFILE``, else
-    ``default``. ValueError names every value that is still missing and how to give it; LookupError an unknown profile.
+    Values that the environment lacks come from the profile: the named one, else ``EMASYNC_PROFILE``, else ``default``.
+    ValueError names every value that is still missing and how to give it; LookupError for an unknown profile.
     """
     environ = os.environ if env is None else env
     wanted = profile or environ.get("EMASYNC_PROFILE")
@@ -152,7 +169,7 @@ def login_from_env(profile: str | None = None, *, env: Mapping[str, str] | None 
 
 
 def _password(source: Mapping[str, str]) -> str:
-    """The password of one source, itself or in the file it names; empty where it has none."""
+    """The password in `source`, or in the file that it names; empty if it has none."""
     if password := source.get("password"):
         return password
     file = source.get("password_file")
@@ -161,8 +178,8 @@ def _password(source: Mapping[str, str]) -> str:
 
 
 def profile_file(env: Mapping[str, str] | None = None) -> Path:
-    """Where profiles are kept: ``EMASYNC_CONFIG``, else ``config.toml`` in the user's configuration folder."""
-    import platformdirs  # not needed by those who hand in all arguments
+    """The profile file: ``EMASYNC_CONFIG``, else ``config.toml`` in the user's configuration folder."""
+    import platformdirs  # imported here: callers that pass all arguments do not need it
 
     environ = os.environ if env is None else env
     named = environ.get("EMASYNC_CONFIG")
@@ -170,7 +187,7 @@ def profile_file(env: Mapping[str, str] | None = None) -> Path:
 
 
 def read_profile(name: str, *, must_exist: bool, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """One table of the profile file as strings; empty where there is none and `must_exist` is off."""
+    """The profile `name` as strings; empty if it is missing and `must_exist` is off, else LookupError."""
     file = profile_file(env)
     try:
         tables: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
     python examples/seed_workflow.py
 
-Without EMASYNC_URL it runs against an EM in a box; with EMASYNC_URL, EMASYNC_USERNAME and EMASYNC_PASSWORD against
+Without EMASYNC_URL it runs against the simulator; with EMASYNC_URL, EMASYNC_USERNAME and EMASYNC_PASSWORD against
 that EM, where it stops a pod of yours that is running, as the document's own script does.
 """
 
@@ -24,7 +24,7 @@ SCRIPT = "#!/bin/sh\necho 'hello from the EM' > /data/downlink.txt\n"
 
 @asynccontextmanager
 async def an_em() -> AsyncIterator[Client]:
-    """The EM that the environment names, or one in a box."""
+    """The EM that the environment names, or a simulated one."""
     if os.environ.get("EMASYNC_URL"):
         async with Client.from_env() as em:
             yield em

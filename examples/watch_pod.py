@@ -2,7 +2,7 @@
 
     python examples/watch_pod.py
 
-Runs against an EM in a box, whose pods are Python coroutines.
+Runs against the simulator, whose pods are Python coroutines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Many files over a link where every call takes 200 ms: how close to the ideal of always full lanes."""
+"""Many files over a link where every call takes 200 ms: how close to the ideal of always full workers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the demo moves: a tree of sample files, an image that works on them, and the check of what came back.
+"""The sample files and the image of ``emasync demo``, and the check of what came back.
 
-Owns: the samples and what is right about them. May import the simulator's PodContext. Prints nothing.
+Prints nothing. Must not import anything of emasync but the simulator's `PodContext`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ done > results/checksums.txt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class SampleCheck:
     """`same`: files equal to what was sent; `results`: right checksums from the pod; `wrong`: names of all others."""
 
     same: int
@@ -52,21 +52,21 @@ class Samples:
         """How many files there are."""
         return len(self.sha256)
 
-    def check(self, down: Path) -> Checked:
+    def check(self, down: Path) -> SampleCheck:
         """Compare the tree below `down` and the pod's checksums with what was sent."""
         differ = [name for name, sent in self.sha256.items() if _sha256(down / name) != sent]
         found = _read_checksums(down / "results" / "checksums.txt")
         expected = {name: digest for name, digest in self.sha256.items() if name.startswith("samples/")}
         bad = [f"results/checksums.txt: {name}" for name in expected if found.get(name) != expected[name]]
-        return Checked(same=self.count - len(differ), results=len(expected) - len(bad), wrong=differ + bad)
+        return SampleCheck(same=self.count - len(differ), results=len(expected) - len(bad), wrong=differ + bad)
 
 
 def make_samples(root: Path, count: int, folder: str, base: str) -> Samples:
     """`count` files of random bytes in nested folders, from empty to 1.5 MB, and a Dockerfile with its script."""
     for index in range(count):
-        place = root / _FOLDERS[index % len(_FOLDERS)] / f"sample {index:03}.bin"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(os.urandom(_SIZES[index % len(_SIZES)]))
+        path = root / _FOLDERS[index % len(_FOLDERS)] / f"sample {index:03}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(_SIZES[index % len(_SIZES)]))
     dockerfile = f'FROM {base}\nCOPY process.sh /process.sh\nCMD ["/bin/sh", "/process.sh"]\n'
     (root / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     (root / "process.sh").write_text(_SCRIPT.format(folder=folder), encoding="utf-8")

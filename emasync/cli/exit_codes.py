@@ -1,12 +1,15 @@
-"""Which exit code an error, or several, end the process with.
+"""The exit codes, and which error or signal ends the process with which code.
 
-Owns: the table, and the rule for several items. May import errors. Knows nothing of how errors are shown.
+The signals are SIGINT, SIGTERM, and SIGHUP unless nohup ignores it. Must not import anything of emasync but its errors,
+so that ``emasync simulator`` can use it without a client. How an error is printed is decided in `output`.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import NoReturn
 
 from emasync import errors
 
@@ -69,3 +72,36 @@ def code_of_items(failures: Iterable[BaseException], *, items: int, unknown: boo
     if not codes:
         return ExitCode.DONE
     return codes[0] if len(codes) >= items and len(set(codes)) == 1 else ExitCode.PARTIAL
+
+
+_CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.HUNG_UP,
+}
+
+
+class StoppedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP where no event loop listens for it. `code` is what to end with."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code.name.lower())
+        self.code = code
+
+
+def ending_signals() -> dict[signal.Signals, ExitCode]:
+    """The signals that end this process, with its exit code. A SIGHUP that was ignored when it began stays ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return {number: code for number, code in _CODES.items() if not (ignored and number is signal.SIGHUP)}
+
+
+def raise_on_signals() -> None:
+    """From here on SIGTERM and SIGHUP raise `StoppedError`, as SIGINT raises KeyboardInterrupt: before an event loop
+    listens for them, and again when it no longer does (asyncio leaves them to the system, which kills at once)."""
+    for number in ending_signals():
+        if number is not signal.SIGINT:
+            signal.signal(number, _raise)
+
+
+def _raise(number: int, frame: object) -> NoReturn:
+    raise StoppedError(_CODES[signal.Signals(number)])

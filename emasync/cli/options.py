@@ -1,16 +1,16 @@
-"""The flags that verbs share, and what they come to.
+"""The options that commands share, declared once; every long option is also ``EMASYNC_<OPTION>``.
 
-Owns: one declaration per shared flag; every long flag is also ``EMASYNC_<FLAG>``. May import click and config.
+Imports click only. What the values come to is resolved in `settings`.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import click
 
@@ -19,27 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 ProgressKind = Literal["auto", "tty", "plain", "none"]
+_FILE: click.Path = click.Path(dir_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The shared flags of one call, as given on the command line or in the environment; None is "not given"."""
+class CommandDecorator(Protocol):
+    """Gives a command one or more options."""
 
-    profile: str | None = None
-    url: str | None = None
-    username: str | None = None
-    volume: str | None = None
-    password_file: Path | None = None
-    password_stdin: bool = False
-    ca: Path | None = None
-    insecure: bool = False
-    json: bool = False
-    quiet: bool = False
-    verbose: int = 0
-    progress: ProgressKind = "auto"
-    busy_timeout_s: float | None = None
-    no_wait: bool = False
-    retries: int | None = None
+    def __call__(self, command: F, /) -> F: ...
 
 
 class EnvOption(click.Option):
@@ -49,10 +35,10 @@ class EnvOption(click.Option):
         super().__init__(*args, **kwargs)
         if self.envvar is None:
             flag = max(self.opts, key=len).lstrip("-")
-            self.envvar = f"EMASYNC_{flag.replace('-', '_').upper()}"
+            self.envvar: str | Sequence[str] | None = f"EMASYNC_{flag.replace('-', '_').upper()}"
 
 
-def option(*names: str, **settings: Any) -> Callable[[F], F]:
+def option(*names: str, **settings: Any) -> CommandDecorator:
     """`click.option` with an environment variable of its own."""
     return click.option(*names, cls=EnvOption, **settings)
 
@@ -81,34 +67,76 @@ class Rate(click.ParamType[float]):
         return float(found[1]) * _SIZES[found[2].lower()]
 
 
-_SHARED = (
-    option("--profile", metavar="NAME", help="profile of the configuration file [default]"),
-    option("--url", metavar="URL", help="the EM's base URL"),
-    option("--username", metavar="NAME", help="who to log in as"),
-    option("--volume", metavar="NAME", help="a named volume and pod [the default one]"),
-    option("--password-file", type=click.Path(dir_okay=False, path_type=Path), help="read the password from a file"),
-    option("--password-stdin", is_flag=True, help="read the password from standard input"),
-    option("--ca", type=click.Path(dir_okay=False, path_type=Path), help="trust this CA certificate (PEM)"),
-    option("--insecure", is_flag=True, help="do not check the server's certificate"),
-    option("--json", "json", is_flag=True, help="results as JSON lines"),
-    option("-q", "--quiet", is_flag=True, help="only results and errors"),
-    option("-v", "--verbose", count=True, help="say more; -vv logs every request"),
-    option("--progress", type=click.Choice(["auto", "tty", "plain", "none"]), default="auto", show_default=True),
-    option("--busy-timeout", "busy_timeout_s", type=Seconds(), help="how long to wait for a busy EM [30m]"),
-    option("--no-wait", is_flag=True, help="do not wait for a busy EM at all"),
-    option("--retries", type=click.IntRange(0), help="how often a call is sent again after an error [5]"),
-)
-_NAMES = tuple(Asked.__dataclass_fields__)
+def declare(*names: str, default: Any = None, **settings: Any) -> Any:
+    """A dataclass field that is an option of the command line; `settings` are those of `click.option`.
+
+    Of its own: `keyword`, the keyword of the Client's methods that the value is passed as; `tuning`, see
+    `TransferOptions`.
+    """
+    facts = {"keyword": settings.pop("keyword", None), "tuning": settings.pop("tuning", False)}
+    if default is not None:
+        settings["default"] = default
+    else:  # what click passes where an option without a default is not given
+        default = False if settings.get("is_flag") else () if settings.get("multiple") else None
+    return field(default=default, metadata={"option": option(*names, **settings), **facts})
 
 
-def with_em(function: F) -> F:
-    """Give a verb the shared flags; it is called with them as its first argument, an `Asked`."""
+def client_keywords(options: Any) -> dict[str, Any]:
+    """The values of `options` by the keywords of the Client's methods that they were declared with."""
+    declared = ((option_field.metadata["keyword"], option_field.name) for option_field in fields(options))
+    return {keyword: getattr(options, name) for keyword, name in declared if keyword is not None}
 
-    @functools.wraps(function)
-    def called(**values: Any) -> Any:
-        asked = Asked(**{name: values.pop(name) for name in _NAMES})
-        return function(asked, **values)
 
-    for decorate in reversed(_SHARED):
-        called = decorate(called)
-    return called  # type: ignore[return-value]
+def with_options(kind: type[Any], *, name: str) -> CommandDecorator:
+    """A decorator: give a command the options that the dataclass `kind` declares, collected in its keyword `name`."""
+    declared = fields(kind)
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(**values: Any) -> Any:
+            collected = kind(**{option_field.name: values.pop(option_field.name) for option_field in declared})
+            return function(**{name: collected}, **values)
+
+        for option_field in reversed(declared):
+            command = option_field.metadata["option"](command)
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalOptions:
+    """The options of every command that talks to an EM, as given on the command line or in the environment.
+
+    None means "not given"; `settings` resolves what holds then.
+    """
+
+    profile: str | None = declare("--profile", metavar="NAME", help="profile of the configuration file [default]")
+    url: str | None = declare("--url", metavar="URL", help="the EM's base URL")
+    username: str | None = declare("--username", metavar="NAME", help="who to log in as")
+    volume: str | None = declare("--volume", metavar="NAME", help="a named volume and pod [the default one]")
+    password_file: Path | None = declare(  # noqa: RUF009 - a dataclass field
+        "--password-file", type=_FILE, help="read the password from a file"
+    )
+    password_stdin: bool = declare("--password-stdin", is_flag=True, help="read the password from standard input")
+    ca: Path | None = declare(  # noqa: RUF009
+        "--ca", type=_FILE, help="trust this CA certificate (PEM)"
+    )
+    insecure: bool = declare("--insecure", is_flag=True, help="do not check the server's certificate")
+    json: bool = declare("--json", "json", is_flag=True, help="results as JSON lines")
+    quiet: bool = declare("-q", "--quiet", is_flag=True, help="only results and errors")
+    verbose: int = declare("-v", "--verbose", count=True, default=0, help="say more; -vv logs every request")
+    progress: ProgressKind = declare(  # noqa: RUF009
+        "--progress", type=click.Choice(get_args(ProgressKind)), default="auto", show_default=True
+    )
+    busy_timeout_s: float | None = declare(
+        "--busy-timeout", "busy_timeout_s", type=Seconds(), help="how long to wait for a busy EM [30m]"
+    )
+    no_wait: bool = declare("--no-wait", is_flag=True, help="do not wait for a busy EM at all")
+    retries: int | None = declare(
+        "--retries", type=click.IntRange(0), help="how often a call is sent again after an error [5]"
+    )
+
+
+with_global_options: CommandDecorator = with_options(GlobalOptions, name="options")
+"""Give a command the options of `GlobalOptions`, as its keyword `options`."""

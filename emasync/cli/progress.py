@@ -1,7 +1,7 @@
-"""How far a transfer is, on stderr: live bars on a terminal, a line every half minute elsewhere, or nothing.
+"""The progress of a transfer, on stderr: live bars on a terminal, a line every half minute elsewhere, or nothing.
 
-Owns: both forms. Imports rich only where it draws. Whatever came from a server or a file name passes `safe` here.
-Nothing that goes wrong with stderr ends a transfer. No thread draws: whoever follows a transfer calls `tick`.
+Imports rich only where it draws, and passes names from servers and files through `safe`. An error of stderr ends no
+transfer. No thread draws: `open_progress` refreshes the display from a task.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from emasync.cli.options import ProgressKind
-from emasync.cli.show import size
-from emasync.cli.tally import Active, Tally
+import anyio
+
+from emasync.cli.options import GlobalOptions
+from emasync.cli.output import size
+from emasync.cli.progress_stats import ActiveFile, ProgressStats
+from emasync.cli.runner import background_task
 from emasync.model import RemotePath, safe
 from emasync.transfer.events import Event
 
@@ -23,51 +26,66 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-_PLAIN_EVERY_S = 30.0
-_TOLD_BUSY_S = 5.0  # a shorter wait is nobody's concern
+_LINE_EVERY_S = 30.0
+_BUSY_S = 5.0  # a shorter wait is not worth a line
+_DRAW_EVERY_S = 0.1
 _ROWS = 8
 _BAR = 24  # columns, where there is room for it
 _FIGURES = 64  # what stands beside the bar at most
 
 
-class Follower(Protocol):
-    """Follows one transfer. `every_s`: how often it wants its `tick`."""
+class ProgressDisplay(Protocol):
+    """Shows one transfer. `every_s`: seconds between two calls of `tick`."""
 
     every_s: float
 
-    def take(self, event: Event) -> None:
-        """Something happened."""
+    def handle(self, event: Event) -> None:
+        """Count an event of the transfer."""
 
     def tick(self) -> None:
-        """Time has passed: show what is to be shown."""
+        """Show the present state, if it is time."""
 
     def paused(self) -> AbstractContextManager[None]:
-        """Nothing is drawn inside the block: somebody is asked."""
+        """Nothing is drawn inside the block, so that a question can be asked."""
+
+
+@asynccontextmanager
+async def open_progress(options: GlobalOptions, title: str) -> AsyncIterator[ProgressDisplay]:
+    """A display for the transfer called `title`, as ``--progress`` says, that is refreshed until the block ends."""
+    with _display(options, title) as display:
+        async with background_task(_refresh, display):
+            yield display
+
+
+async def _refresh(display: ProgressDisplay) -> None:
+    while True:
+        display.tick()
+        await anyio.sleep(display.every_s)
 
 
 @contextmanager
-def progress(kind: ProgressKind, title: str, *, quiet: bool, as_json: bool) -> Iterator[Follower]:
-    """Follow the transfer called `title` as ``--progress`` says; `auto` is bars only on a terminal with text output."""
+def _display(options: GlobalOptions, title: str) -> Iterator[ProgressDisplay]:
+    kind = options.progress
     if kind == "auto":
-        kind = "tty" if _is_terminal(sys.stderr) and not as_json else "plain"
-    if quiet or kind == "none":
-        yield Silent()
+        kind = "tty" if _is_terminal(sys.stderr) and not options.json else "plain"
+    if options.quiet or kind == "none":
+        yield NoProgress()
     elif kind == "plain":
-        yield Lines(title)
+        yield PlainProgress(title)
     else:
         from rich.console import Console
 
         console = Console(stderr=True, highlight=False, markup=False, emoji=False, force_terminal=True)
-        with Bars(title, console).drawn() as bars:
-            yield bars
+        with LiveProgress(title, console).drawn() as display:
+            yield display
 
 
-class Silent:
-    """Shows nothing."""
+class NoProgress:
+    """A display that shows nothing."""
 
-    every_s = 60.0
+    every_s: float = 60.0
 
-    def take(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Nothing."""
 
     def tick(self) -> None:
@@ -78,69 +96,79 @@ class Silent:
         return nullcontext()
 
 
-class Lines:
-    """A line every 30 s, and one when the EM turns out to be busy: for logs and CI."""
+class PlainProgress:
+    """Prints a line every 30 s, and one as soon as the EM is busy: for logs and CI."""
 
-    every_s = 1.0
+    every_s: float = 1.0
 
-    def __init__(self, title: str, out: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        title: str,
+        stream: TextIO | None = None,
+        *,
+        line_every_s: float = _LINE_EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._title = safe(title)
-        self._out = out or sys.stderr
+        self._stream = stream or sys.stderr
+        self._line_every_s = line_every_s
         self._clock = clock
-        self._told_at = clock()
-        self._told_busy = False
-        self._tally = Tally(clock=clock)
+        self._printed_at = clock()
+        self._printed_busy = False
+        self._stats = ProgressStats(clock=clock)
 
-    def take(self, event: Event) -> None:
-        """Count it."""
-        self._tally.take(event)
+    def handle(self, event: Event) -> None:
+        """Count the event."""
+        self._stats.handle(event)
 
     def tick(self) -> None:
-        """Tell, if it is time."""
-        speed, busy = self._tally.sample(), self._tally.busy_s
-        newly_busy = busy is not None and busy >= _TOLD_BUSY_S and not self._told_busy
-        self._told_busy = newly_busy or (self._told_busy and busy is not None)
-        if newly_busy or self._clock() - self._told_at >= _PLAIN_EVERY_S:
-            self._told_at = self._clock()
+        """Print a line, if it is time."""
+        speed, busy = self._stats.sample(), self._stats.busy_s
+        newly_busy = busy is not None and busy >= _BUSY_S and not self._printed_busy
+        self._printed_busy = newly_busy or (self._printed_busy and busy is not None)
+        if newly_busy or self._clock() - self._printed_at >= self._line_every_s:
+            self._printed_at = self._clock()
             with suppress(OSError):
-                print(f"{self._title}: {_told(self._tally, speed)}", file=self._out, flush=True)
+                print(f"{self._title}: {_line(self._stats, speed)}", file=self._stream, flush=True)
 
     def paused(self) -> AbstractContextManager[None]:
-        """A line does not spoil a question."""
+        """A printed line does not disturb a question."""
         return nullcontext()
 
 
-def _told(tally: Tally, speed: float) -> str:
-    parts = [f"{tally.settled} of {tally.files} files", f"{size(tally.moved)} of {size(tally.bytes)}"]
-    parts += [f"{tally.failed} not moved"] if tally.failed else []
-    eta = tally.eta_s(speed)
-    parts += [tally.phase] if tally.phase else [f"{size(speed)}/s"]
-    parts += [f"{clock_text(eta)} to go"] if eta is not None and not tally.phase else []
+def _line(stats: ProgressStats, speed: float) -> str:
+    parts = [f"{stats.settled} of {stats.files} files", f"{size(stats.moved)} of {size(stats.bytes)}"]
+    parts += [f"{stats.failed} not moved"] if stats.failed else []
+    eta = stats.eta_s(speed)
+    parts += [stats.phase] if stats.phase else [f"{size(speed)}/s"]
+    parts += [f"{clock_text(eta)} to go"] if eta is not None and not stats.phase else []
     return ", ".join(parts)
 
 
-class Bars:
-    """One bar for all, what the EM is doing, and a line for each of up to eight files; gone when it is over."""
+class LiveProgress:
+    """A bar for the transfer, the state of the EM, and a line for each of up to eight files; erased at the end."""
 
-    every_s = 0.2
+    every_s: float = 0.2
 
     def __init__(self, title: str, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._title = safe(title)
         self._console = console
-        self._tally = Tally(clock=clock)
+        self._stats = ProgressStats(clock=clock)
         self._live: Live | None = None
+        self._clock = clock
+        self._drawn_at = float("-inf")
 
     @contextmanager
-    def drawn(self) -> Iterator[Bars]:
-        """Live on the console until the block ends. What others print to stderr meanwhile appears above."""
+    def drawn(self) -> Iterator[LiveProgress]:
+        """Draw on the console until the block ends. What is printed to stderr meanwhile appears above."""
         from rich.live import Live
 
         live = Live(
-            get_renderable=self.picture,
+            get_renderable=self.render,
             console=self._console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=False,  # results go where they go
+            redirect_stdout=False,  # results are not for the console
             vertical_overflow="crop",
         )
         try:
@@ -153,20 +181,22 @@ class Bars:
             with suppress(OSError):  # the terminal may have been closed meanwhile
                 live.stop()
 
-    def take(self, event: Event) -> None:
-        """Count it."""
-        self._tally.take(event)
+    def handle(self, event: Event) -> None:
+        """Count the event."""
+        self._stats.handle(event)
 
     def tick(self) -> None:
-        """Draw."""
-        if self._live is not None and self._live.is_started:
+        """Draw the present state, at most ten times a second."""
+        now = self._clock()
+        if self._live is not None and self._live.is_started and now - self._drawn_at >= _DRAW_EVERY_S:
+            self._drawn_at = now
             with suppress(OSError):
                 self._live.refresh()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The bars are taken off the screen, and come back after the block."""
-        assert self._live is not None, "what is not drawn yet asks nobody"
+        """The bars are removed from the screen until the block ends."""
+        assert self._live is not None, "paused() needs drawn()"
         self._live.stop()
         try:
             yield
@@ -174,62 +204,64 @@ class Bars:
             self._live.start()
             self._console.show_cursor(True)
 
-    def picture(self) -> RenderableType:
-        """What is drawn, as it is now."""
+    def render(self) -> RenderableType:
+        """The present state as a renderable."""
         from rich.console import Group
         from rich.table import Table
 
-        tally, speed = self._tally, self._tally.sample()
+        stats, speed = self._stats, self._stats.sample()
         head = Table.grid(padding=(0, 1))
-        if not tally.files:
-            head.add_row(_text(self._title, "bold"), _text(tally.phase or "looking at both sides", "yellow"))
+        if not stats.files:
+            head.add_row(_text(self._title, "bold"), _text(stats.phase or "looking at both sides", "yellow"))
             return head
-        eta = tally.eta_s(speed)
+        eta = stats.eta_s(speed)
         head.add_row(
             _text(self._title, "bold"),
-            _bar(tally.moved, tally.bytes, width=self._bar_width),
-            _text(f"{size(tally.moved)} of {size(tally.bytes)}", "green"),
-            _text(f"{min(tally.settled, tally.files)}/{tally.files} files"),
+            _bar(stats.moved, stats.bytes, width=self._bar_width),
+            _text(f"{size(stats.moved)} of {size(stats.bytes)}", "green"),
+            _text(f"{min(stats.settled, stats.files)}/{stats.files} files"),
             _text(f"{size(speed)}/s", "cyan"),
-            _text("" if eta is None or tally.phase else f"{clock_text(eta)} to go"),
+            _text("" if eta is None or stats.phase else f"{clock_text(eta)} to go"),
         )
-        return Group(head, _text(self._state(), "yellow" if tally.phase else "dim"), self._rows())
+        if not (stats.active or stats.phase or stats.failed):
+            return head
+        return Group(head, _text(self._state(), "yellow" if stats.phase else "dim"), self._rows())
 
     @property
     def _bar_width(self) -> int:
         return max(6, min(_BAR, self._console.width - _FIGURES))
 
     def _state(self) -> str:
-        tally = self._tally
-        shown = tally.phase or f"{len(tally.active)} under way"
-        count, seconds = tally.forwarding
-        if count and not tally.phase:
-            shown += f", {count} of them on the ground, going to the EM for {seconds:.0f} s"
-        width = f", lane width {tally.width}" if tally.width is not None else ""
-        return f"  {shown}{width}" + (f", {tally.failed} not moved" if tally.failed else "")
+        stats = self._stats
+        state = stats.phase or f"{len(stats.active)} under way"
+        count, seconds = stats.forwarding
+        if count and not stats.phase:
+            state += f", {count} of them sent, the EM is storing them ({seconds:.0f} s)"
+        limit = f", at most {stats.request_limit} requests at once" if stats.request_limit is not None else ""
+        return f"  {state}{limit}" + (f", {stats.failed} not moved" if stats.failed else "")
 
     def _rows(self) -> RenderableType:
         from rich.table import Table
 
         rows = Table.grid(padding=(0, 1))
         room = max(12, self._console.width - self._bar_width - 32)
-        active = list(self._tally.active.items())
-        for path, one in active[:_ROWS]:
+        active = list(self._stats.active.items())
+        for path, file in active[:_ROWS]:
             rows.add_row(
                 " ",
                 _text(_tail(path, room)),
-                _bar(one.bytes, one.size or 0, width=self._bar_width),
-                _text(_file_text(one), "dim"),
+                _bar(file.bytes, file.size or 0, width=self._bar_width),
+                _text(_file_text(file), "dim"),
             )
         if len(active) > _ROWS:
             rows.add_row(" ", _text(f"and {len(active) - _ROWS} more", "dim"))
         return rows
 
 
-def _file_text(one: Active) -> str:
-    if one.forwarded is not None:
-        return "on the ground, to the EM"
-    return size(one.bytes) if one.size is None else f"{size(one.bytes)} of {size(one.size)}"
+def _file_text(file: ActiveFile) -> str:
+    if file.forwarded_at is not None:
+        return "sent, being stored"
+    return size(file.bytes) if file.size is None else f"{size(file.bytes)} of {size(file.size)}"
 
 
 def _text(text: str, style: str = "") -> RenderableType:

@@ -1,54 +1,50 @@
-"""This machine's files: names, saving and reading, in threads of our own. POSIX only (Linux, macOS).
+"""Local files: safe names, atomic writing, reading and hashing, in threads of this package. POSIX only.
 
-Owns: everything between bytes and a disk. May import errors, model, config and wire (pure parts).
-Knows nothing of HTTP, retries or plans.
+Knows nothing of HTTP, retries or plans. Must not import http, api or transfer.
 """
 
+from emasync.disk.atomic_file import Unchanged, WriteTarget, remove_file, sweep
+from emasync.disk.directory import RootGuard, is_there
+from emasync.disk.executor import FileExecutor
 from emasync.disk.fingerprint import Fingerprint
-from emasync.disk.folder import Pin, flush_folder
-from emasync.disk.names import TEMP_PREFIX, local_parts, name_problem, twin_key
-from emasync.disk.remove import remove_file
-from emasync.disk.save import SMALL, Save, Saved, SmallSave, exists, is_there, saving, sync_folder
-from emasync.disk.source import (
+from emasync.disk.reader import (
     Digest,
-    Small,
-    Source,
-    SourceReader,
+    ExpectedFile,
+    FileReader,
+    SmallFile,
     digest_file,
     fingerprint,
-    read_small,
-    reading,
+    open_reader,
+    read_small_files,
 )
-from emasync.disk.sweep import sweep
-from emasync.disk.temp import Unchanged
-from emasync.disk.threads import FileThreads
+from emasync.disk.safe_paths import TEMP_PREFIX, case_fold_key, local_parts, name_problem
+from emasync.disk.writer import SMALL, BufferedFileWriter, FileWriter, Saved, exists, open_writer
 
 __all__ = [
     "Digest",
-    "FileThreads",
+    "FileExecutor",
+    "FileWriter",
     "Fingerprint",
-    "Pin",
+    "RootGuard",
     "SMALL",
-    "Save",
     "Saved",
-    "SmallSave",
-    "Small",
-    "Source",
-    "SourceReader",
+    "BufferedFileWriter",
+    "SmallFile",
+    "ExpectedFile",
+    "FileReader",
     "TEMP_PREFIX",
     "Unchanged",
+    "WriteTarget",
+    "case_fold_key",
     "digest_file",
     "exists",
     "fingerprint",
-    "flush_folder",
     "is_there",
     "local_parts",
     "name_problem",
-    "read_small",
-    "reading",
+    "open_writer",
+    "read_small_files",
+    "open_reader",
     "remove_file",
-    "saving",
     "sweep",
-    "sync_folder",
-    "twin_key",
 ]

@@ -1,15 +1,12 @@
-"""The nouns: values that cross every border of emasync.
+"""Values that every part of emasync uses: paths, files, outcomes, reports, pods.
 
-Owns: frozen values, their own small questions (`status.ended`, `report.ok`) and nothing that waits.
-May import errors only. Knows nothing of HTTP, JSON shapes on the wire, files on disk or retries.
+Frozen values, or packed collections of them, with the questions that they alone can answer. No I/O, nothing async.
+`report` carries errors and imports `emasync.errors`; the other modules must not: errors carry some of their values.
 """
 
-from emasync.model.decisions import SyncDecisions
 from emasync.model.file_table import FileEntry, FileTable
 from emasync.model.files import FileTree
 from emasync.model.glob import Glob
-from emasync.model.images import Image
-from emasync.model.lazy_sequence import LazySequence
 from emasync.model.outcome import (
     Direction,
     Outcome,
@@ -18,14 +15,15 @@ from emasync.model.outcome import (
     Overwrite,
     SyncAction,
     SyncDecision,
+    SyncReason,
     SyncSummary,
     Verified,
     Verify,
 )
-from emasync.model.outcomes import OutcomeLog, Outcomes
 from emasync.model.paths import RemotePath
-from emasync.model.pods import Node, NodeStatus, PodPhase, PodRun, PodStatus
+from emasync.model.pods import Image, Node, NodeStatus, PodPhase, PodRun, PodStatus
 from emasync.model.report import TransferReport
+from emasync.model.result_store import LazySequence, OutcomeLog, Outcomes, SyncDecisions
 from emasync.model.text import safe
 from emasync.model.token import Token
 
@@ -52,6 +50,7 @@ __all__ = [
     "SyncAction",
     "SyncDecision",
     "SyncDecisions",
+    "SyncReason",
     "SyncSummary",
     "Token",
     "TransferReport",

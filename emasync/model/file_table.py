@@ -1,7 +1,7 @@
-"""`FileTable`: the facts of very many files in columns, about 60 bytes a file, with a lookup by path.
+"""`FileTable`: very many files in packed columns, about 60 bytes a file, with a hash index for lookup by path.
 
-Owns: how entries are packed, the hash index over their paths, and `FileEntry`, which is made anew when it is asked for.
-Imports paths. Knows nothing of folders without files, nor of what a listing leaves out.
+`FileEntry` objects are entry anew when they are asked for. Knows nothing of folders without files, or of what a listing
+leaves out. Must not import anything but paths.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from emasync.model.paths import RemotePath
 
 _NO_SIZE = -1
-_BEYOND = 2**63
-_POSITION = 0xFFFF_FFFF  # of a slot of the index: position + 1, 0 where it is free
-_TURN = 10_000  # files that are indexed before others have their turn
-_FEW = 16_384
-"""Of no more files than that, an entry of each is kept beside the columns: 5 MiB, for four times the speed."""
-_HASH_BITS = 0xFFFF_FFFF_0000_0000  # of a slot of the index, and of the path's hash
+_COLUMN_LIMIT = 2**63
+_POSITION_BITS = 0xFFFF_FFFF  # the bits of an index slot that hold the file's position + 1; 0 in a free slot
+_SLICE = 10_000  # files that are indexed before other tasks may run
+_CACHED_FILES = 16_384
+"""Up to so many files the entries are kept as objects, too: 5 MiB, for four times the speed."""
+_HASH_BITS = 0xFFFF_FFFF_0000_0000  # the bits of an index slot that hold bits of the path's hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,10 @@ class FileEntry:
     `size` in bytes, None where the server gave none that can be read. `time` as the EM writes it
     (``2025-11-20-12-31``: minutes, no time zone). `content_tag` is the EM's signed 64-bit `hash`: a change tag, which
     on known servers is the tail of the file's MD5 (see `emasync.wire.content_tag`).
+
+    >>> entry = (await em.files.list())["results/a.txt"]
+    >>> entry.name, entry.size
+    ('a.txt', 6)
     """
 
     path: RemotePath
@@ -42,33 +46,33 @@ class FileEntry:
         return self.path.name
 
 
-_normal = str.__new__  # of what is known to be in normal form
-# The slots of a frozen dataclass, set directly: its own __init__ takes three times as long, for each entry asked for.
+_from_normal = str.__new__  # makes a RemotePath of a text that is in normal form
+# The slots of a frozen dataclass, set directly: its own __init__ takes three times as long.
 _set_path, _set_size, _set_time, _set_tag = (
     FileEntry.__dict__[name].__set__ for name in ("path", "size", "time", "content_tag")
 )
 
 
-def _entry(path: RemotePath, size: int | None, time: str | None, tag: int | None) -> FileEntry:
-    made: FileEntry = object.__new__(FileEntry)
-    _set_path(made, path)
-    _set_size(made, size)
-    _set_time(made, time)
-    _set_tag(made, tag)
-    return made
+def _make_entry(path: RemotePath, size: int | None, time: str | None, tag: int | None) -> FileEntry:
+    entry: FileEntry = object.__new__(FileEntry)
+    _set_path(entry, path)
+    _set_size(entry, size)
+    _set_time(entry, time)
+    _set_tag(entry, tag)
+    return entry
 
 
 class FileTable:
     """Files by position, in the order in which they were added, and by path.
 
-    `folders` are the texts of the folders that hold files, in normal form. Built by `of`, or by `append` and then
-    `indexed`: a folder's text may be set later than its files are appended. Facts that no column holds (a size beyond
-    64 bits) are kept as a whole `FileEntry`.
+    `folders` are the paths of the folders that hold files, in normal form. Built by `from_entries`, or by `append` and
+    then `indexing`: a folder's path may be set after its files are appended. A file whose values no column holds (a
+    size beyond 64 bits) is kept as a `FileEntry`.
     """
 
     __slots__ = (
+        "_cached",
         "_ends",
-        "_few",
         "_folder_of",
         "_grouped",
         "_irregular",
@@ -79,16 +83,16 @@ class FileTable:
         "_tags",
         "_time_of",
         "_times",
-        "_whole",
+        "_unpacked",
         "folders",
         "sizes",
     )
 
     def __init__(self) -> None:
         self.folders: list[str] = []
-        self.sizes = array("q")
-        """Bytes of each file; -1 where that is not known, or no column holds it."""
-        self._times: list[str | None] = [None]  # minutes: many files share one
+        self.sizes: array[int] = array("q")
+        """Bytes of each file; -1 where the size is unknown, or no column holds it."""
+        self._times: list[str | None] = [None]  # of minute resolution: many files share one
         self._number_of_time: dict[str | None, int] = {None: 0}
         self._folder_of = array("I")
         self._time_of = array("I")
@@ -96,28 +100,28 @@ class FileTable:
         self._ends = array("Q")
         self._tags = array("q")
         self._tagged = bytearray()
-        self._whole: dict[int, FileEntry] = {}
+        self._unpacked: dict[int, FileEntry] = {}
         self._slots = array("Q", bytes(8))
-        self._few: dict[RemotePath, FileEntry] | None = None
+        self._cached: dict[RemotePath, FileEntry] | None = None
         self._grouped: array[int] | None = None  # positions by folder
-        self._irregular = False  # whether some name holds a slash, or is a dot
+        self._irregular = False  # whether a name holds a slash, or is a dot
 
     @classmethod
-    def of(cls, entries: Iterable[FileEntry]) -> FileTable:
-        """The table of `entries`; of several with one path the last one counts, in the place of the first."""
+    def from_entries(cls, entries: Iterable[FileEntry]) -> FileTable:
+        """The table of `entries`; of several with one path the last one counts, at the position of the first."""
         table = cls()
         table._add_all(entries)
-        for done in table.indexing():
-            table = table if done is None else done
+        for indexed in table.indexing():
+            table = table if indexed is None else indexed
         return table
 
     def new_folder(self, text: str = "") -> int:
-        """The number of one more folder."""
+        """Add a folder; returns its number."""
         self.folders.append(text)
         return len(self.folders) - 1
 
     def append(self, folder: int, name: str, size: int | None, time: str | None, tag: int | None) -> None:
-        """One more file, in the folder of that number. `size` within [0, 2^63), `tag` within 64 bits."""
+        """Add a file to the folder with that number. `size` is within [0, 2^63), `tag` within 64 bits."""
         number = self._number_of_time.get(time)
         if number is None:
             number = self._number_of_time[time] = len(self._times)
@@ -141,18 +145,20 @@ class FileTable:
             size, time, tag = entry.size, entry.time, entry.content_tag
             if not (
                 type(entry.path) is RemotePath
-                and (size is None or (type(size) is int and 0 <= size < _BEYOND))
+                and (size is None or (type(size) is int and 0 <= size < _COLUMN_LIMIT))
                 and (time is None or type(time) is str)
-                and (tag is None or (type(tag) is int and -_BEYOND <= tag < _BEYOND))
+                and (tag is None or (type(tag) is int and -_COLUMN_LIMIT <= tag < _COLUMN_LIMIT))
             ):
-                self._whole[len(self)] = entry
+                self._unpacked[len(self)] = entry
                 size = time = tag = None
             self.append(number, name, size, time, tag)
 
     def indexing(self, *, only: Container[str] | None = None) -> Iterator[FileTable | None]:
-        """Make the index, once all folders have their texts: None between two slices of the work, at last the table:
-        each path in normal form and once, with `only` just the paths that are in it. The table that was appended to is
-        of no further use."""
+        """Make the index, once all folders have their paths: None between two slices of the work, at last the table.
+
+        In that table each path is in normal form and occurs once, with `only` just the paths that are in it. The table
+        that was appended to must not be used afterwards.
+        """
         if only is None and not self._irregular:
             for unique in self._index():
                 if unique is not None:
@@ -161,42 +167,42 @@ class FileTable:
             if unique:
                 yield self
                 return
-        kept: dict[str, FileEntry] = {}
+        by_path: dict[str, FileEntry] = {}
         for position in range(len(self)):
             entry = self.entry(position)
             path = entry.path if type(entry.path) is not RemotePath else RemotePath(str(entry.path))  # slashes, dots
             if only is None or path in only:
-                kept[path] = _entry(path, entry.size, entry.time, entry.content_tag)
-            if position % _TURN == 0:
+                by_path[path] = _make_entry(path, entry.size, entry.time, entry.content_tag)
+            if position % _SLICE == 0:
                 yield None
         table = FileTable()
-        table._add_all(kept.values())
+        table._add_all(by_path.values())
         yield from table.indexing()
 
     def _index(self) -> Iterator[bool | None]:
-        """Fill the index; None between two slices, at last whether all paths are different."""
+        """Fill the index; None between two slices of the work, at last whether all paths are different."""
         slots = 2
         while slots < 2 * len(self):
             slots *= 2
         self._slots = array("Q", bytes(8 * slots))
         table, mask = self._slots, slots - 1
-        for position, path in enumerate(self._texts()):
+        for position, path in enumerate(self._path_texts()):
             code = hash(path)
-            bits, slot = code & _HASH_BITS, code & mask
-            while taken := table[slot]:
-                if taken & _HASH_BITS == bits and self._text((taken & _POSITION) - 1) == path:
+            hash_bits, slot = code & _HASH_BITS, code & mask
+            while used_slot := table[slot]:
+                if used_slot & _HASH_BITS == hash_bits and self._path_text((used_slot & _POSITION_BITS) - 1) == path:
                     yield False
                     return
                 slot = (slot + 1) & mask
-            table[slot] = bits | (position + 1)
-            if position % _TURN == 0:
+            table[slot] = hash_bits | (position + 1)
+            if position % _SLICE == 0:
                 yield None
-        if len(self) <= _FEW:
-            self._few = {entry.path: entry for entry in map(self.entry, range(len(self)))}
+        if len(self) <= _CACHED_FILES:
+            self._cached = {entry.path: entry for entry in map(self.entry, range(len(self)))}
         yield True
 
     def index(self) -> None:
-        """Make the index of a table whose paths are in normal form, and different."""
+        """Make the index of a table whose paths are in normal form and different."""
         for _ in self._index():
             pass
 
@@ -204,30 +210,30 @@ class FileTable:
         """The position of the file at `path` (in normal form); -1 if there is none."""
         table = self._slots
         mask, code = len(table) - 1, hash(path)
-        bits, slot = code & _HASH_BITS, code & mask
-        while taken := table[slot]:
-            if taken & _HASH_BITS == bits and self._text((taken & _POSITION) - 1) == path:
-                return (taken & _POSITION) - 1
+        hash_bits, slot = code & _HASH_BITS, code & mask
+        while used_slot := table[slot]:
+            if used_slot & _HASH_BITS == hash_bits and self._path_text((used_slot & _POSITION_BITS) - 1) == path:
+                return (used_slot & _POSITION_BITS) - 1
             slot = (slot + 1) & mask
         return -1
 
     def get(self, path: str) -> FileEntry | None:
         """The file at `path` (in normal form), or None."""
-        if self._few is not None:
-            return self._few.get(path)  # type: ignore[call-overload,no-any-return]  # a RemotePath is equal to its text
+        if self._cached is not None:
+            return self._cached.get(path)  # type: ignore[call-overload,no-any-return]  # a RemotePath is equal to its text
         position = self.find(path)
         return self.entry(position) if position >= 0 else None
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    def _text(self, position: int) -> str:
+    def _path_text(self, position: int) -> str:
         folder = self.folders[self._folder_of[position]]
         begin = self._ends[position - 1] if position else 0
         name = self._names[begin : self._ends[position]].decode("utf-8", "surrogatepass")
         return f"{folder}/{name}" if folder else name
 
-    def _texts(self) -> Iterator[str]:
+    def _path_texts(self) -> Iterator[str]:
         begin, names, folders = 0, self._names, self.folders
         for number, end in zip(self._folder_of, self._ends, strict=True):
             name, folder = names[begin:end].decode("utf-8", "surrogatepass"), folders[number]
@@ -236,49 +242,51 @@ class FileTable:
 
     def path(self, position: int) -> RemotePath:
         """The path of the file at `position`."""
-        return _normal(RemotePath, self._text(position))
+        return _from_normal(RemotePath, self._path_text(position))
 
     def paths(self) -> Iterator[RemotePath]:
         """The paths of all files, in order."""
-        if self._few is not None:
-            return iter(self._few)
-        return (_normal(RemotePath, text) for text in self._texts())
+        if self._cached is not None:
+            return iter(self._cached)
+        return (_from_normal(RemotePath, text) for text in self._path_texts())
 
     def size(self, position: int) -> int:
-        """Bytes of the file at `position`; -1 where they are not known."""
-        if self._whole and (whole := self._whole.get(position)) is not None:
-            return -1 if whole.size is None else whole.size
+        """Bytes of the file at `position`; -1 where the size is unknown."""
+        if self._unpacked and (unpacked := self._unpacked.get(position)) is not None:
+            return -1 if unpacked.size is None else unpacked.size
         return self.sizes[position]
 
     def entry(self, position: int) -> FileEntry:
         """The file at `position`."""
-        if self._whole and (whole := self._whole.get(position)) is not None:
-            return whole
+        if self._unpacked and (unpacked := self._unpacked.get(position)) is not None:
+            return unpacked
         size = self.sizes[position]
-        return _entry(
-            _normal(RemotePath, self._text(position)),
+        return _make_entry(
+            _from_normal(RemotePath, self._path_text(position)),
             None if size < 0 else size,
             self._times[self._time_of[position]],
             self._tags[position] if self._tagged[position] else None,
         )
 
     def __iter__(self) -> Iterator[FileEntry]:
-        if self._few is not None:
-            return iter(self._few.values())
-        return map(self.entry, range(len(self))) if self._whole else self._entries()
+        if self._cached is not None:
+            return iter(self._cached.values())
+        return map(self.entry, range(len(self))) if self._unpacked else self._entries()
 
     def _entries(self) -> Iterator[FileEntry]:
         times = self._times
-        rows = zip(self._texts(), self.sizes, self._time_of, self._tagged, self._tags, strict=True)
+        rows = zip(self._path_texts(), self.sizes, self._time_of, self._tagged, self._tags, strict=True)
         for text, size, time, tagged, tag in rows:
-            yield _entry(_normal(RemotePath, text), None if size < 0 else size, times[time], tag if tagged else None)
+            yield _make_entry(
+                _from_normal(RemotePath, text), None if size < 0 else size, times[time], tag if tagged else None
+            )
 
     def used_folders(self) -> list[str]:
-        """The folders in which there are files, without those that hold folders only."""
+        """The folders that hold files, without those that hold folders only."""
         used = bytearray(len(self.folders))
         for number in self._folder_of:
             used[number] = True
-        return [text for text, held in zip(self.folders, used, strict=True) if held]
+        return [text for text, holds_files in zip(self.folders, used, strict=True) if holds_files]
 
     def in_folders(self, numbers: Iterable[int]) -> list[int]:
         """The positions of the files in the folders of these numbers, in order."""
@@ -295,22 +303,23 @@ class FileTable:
         """The positions of the files inside `folder` (in normal form), at any depth, in order."""
         start = f"{folder}/" if folder else ""
         inside = [not start or text == folder or text.startswith(start) for text in self.folders]
-        nameless = self.find("") if not start else -1  # a file whose name is a dot stands for the root itself
-        return (at for at, number in enumerate(self._folder_of) if inside[number] and at != nameless)
+        nameless = self.find("") if not start else -1  # a file whose name is a dot has the path of the root
+        folders_of_files = enumerate(self._folder_of)
+        return (position for position, number in folders_of_files if inside[number] and position != nameless)
 
     def paths_below(self, folder: str) -> Iterator[RemotePath]:
         """The paths of the files inside `folder` (in normal form), at any depth, in order."""
         start = f"{folder}/" if folder else ""
-        if self._few is not None or not start:
+        if self._cached is not None or not start:
             return (path for path in self.paths() if path and path.startswith(start))
         return map(self.path, self.below(folder))
 
     def entries_below(self, folder: str) -> list[FileEntry]:
         """The files inside `folder` (in normal form), at any depth, in order."""
-        if self._few is None:
+        if self._cached is None:
             return [self.entry(position) for position in self.below(folder)]
         start = f"{folder}/" if folder else ""
-        return [entry for path, entry in self._few.items() if path and path.startswith(start)]
+        return [entry for path, entry in self._cached.items() if path and path.startswith(start)]
 
     def holds_files_below(self, folder: str) -> bool:
         """Whether some file lies inside `folder`, at any depth."""
@@ -318,11 +327,11 @@ class FileTable:
 
     @property
     def characters(self) -> int:
-        """How long all paths are together: an upper bound, in characters of UTF-8."""
+        """An upper bound of the length of all paths together, in UTF-8 bytes."""
         lengths = [len(text) + 1 for text in self.folders]
         return len(self._names) + sum(lengths[number] for number in self._folder_of)
 
     @property
     def total_size(self) -> int:
         """Bytes of all files whose size is known."""
-        return sum(size for size in self.sizes if size > 0) + sum(one.size or 0 for one in self._whole.values())
+        return sum(size for size in self.sizes if size > 0) + sum(entry.size or 0 for entry in self._unpacked.values())

@@ -1,7 +1,6 @@
-"""`FileTree`: what a volume holds, as the EM listed it.
+"""`FileTree`: the files and folders of a volume, as the EM listed them.
 
-Owns: looking things up in a listing. Imports paths and the table of its files. Knows nothing of how a listing is
-written on the wire.
+Knows nothing of how a listing is sent (`emasync.wire.listing`). Must not import errors.
 """
 
 from __future__ import annotations
@@ -16,11 +15,17 @@ from emasync.model.text import safe
 class FileTree:
     """A volume's files by path. Iterates `FileEntry`s in listing order; folders are in `.folders` (empty ones too).
 
-    A path may be asked for in any spelling: ``tree["/a/./b.txt"]``. Very many files are kept packed, about 60 bytes
-    each and their names: an entry is made anew whenever it is asked for. A listing may name a folder and not say what
-    is in it: such folders are in `.unknown_folders`, and that a path in one of them is missing here says nothing about
-    the EM. Ask `is_known` before something is concluded from an absence. `only` are the paths that the listing was read
-    for, if it was not read for all: of other files it knows nothing.
+    A path may be given in any spelling: ``tree["/a/./b.txt"]``. Files are packed, about 60 bytes and the name of each;
+    an entry is made anew whenever it is asked for. A listing may name a folder without its contents: such folders are
+    in `.unknown_folders`, and a path in one of them that is missing here may exist on the EM. Ask `is_known` before
+    anything is concluded from a missing path. `only` are the paths that were kept of the listing, if not all: about
+    other files the tree knows nothing.
+
+    >>> tree = await em.files.list()
+    >>> tree["results/a.txt"].size, "results/c.txt" in tree, tree.total_size
+    (6, False, 18)
+    >>> [entry.name for entry in tree.glob("results/*.txt")]
+    ['a.txt', 'b.txt']
     """
 
     __slots__ = ("_files", "_only", "folders", "unknown_folders")
@@ -33,26 +38,26 @@ class FileTree:
         unknown_folders: Iterable[str] = (),
         only: Collection[str] | None = None,
     ) -> None:
-        self._files = files if isinstance(files, FileTable) else FileTable.of(files)
+        self._files = files if isinstance(files, FileTable) else FileTable.from_entries(files)
         self._only = only
-        self.folders = tuple(RemotePath(folder) for folder in folders)
-        self.unknown_folders = frozenset(RemotePath(folder) for folder in unknown_folders)
+        self.folders: tuple[RemotePath, ...] = tuple(RemotePath(folder) for folder in folders)
+        self.unknown_folders: frozenset[RemotePath] = frozenset(RemotePath(folder) for folder in unknown_folders)
 
     @property
     def complete(self) -> bool:
-        """Whether the listing says of every folder what is in it."""
+        """Whether the listing gives the contents of every folder."""
         return not self.unknown_folders and self._only is None
 
     def is_known(self, path: str) -> bool:
-        """Whether the listing says whether there is something at `path`: it was read for this path and knows the
-        contents of every folder on the way to it. Only then does ``path not in tree`` mean that no such file exists.
+        """Whether the listing tells if something exists at `path`: this path was kept of it, and it gives the contents
+        of every folder on the way. Only then does ``path not in tree`` mean that no such file exists.
 
         >>> tree = FileTree([], folders=["logs"], unknown_folders=["logs"])
         >>> tree.is_known("logs/today.txt"), tree.is_known("logs"), tree.is_known("other.txt")
         (False, True, True)
         """
         wanted = RemotePath(path)
-        if self._only is not None and wanted not in self._only and not self._names_folder(wanted):
+        if self._only is not None and wanted not in self._only and wanted not in self.folders:
             return False
         return not self.unknown_folders or self.unknown_above(wanted) is None
 
@@ -70,10 +75,7 @@ class FileTree:
     def unknown_below(self, folder: str) -> list[RemotePath]:
         """The folders in `folder`, and itself, whose contents the listing does not give."""
         root = RemotePath(folder)
-        return sorted(one for one in self.unknown_folders if one == root or one.below(root))
-
-    def _names_folder(self, path: RemotePath) -> bool:
-        return path in self.folders
+        return sorted(unknown for unknown in self.unknown_folders if unknown == root or unknown.below(root))
 
     def __iter__(self) -> Iterator[FileEntry]:
         return iter(self._files)
@@ -88,7 +90,7 @@ class FileTree:
         return isinstance(path, str) and self._files.get(RemotePath(path)) is not None
 
     def __getitem__(self, path: str) -> FileEntry:
-        """The entry of a file; KeyError if the listing has no such file (a folder is none)."""
+        """The entry of a file; KeyError if the listing has no such file (a folder is no file)."""
         if (entry := self._files.get(RemotePath(path))) is None:
             raise KeyError(path)
         return entry
@@ -99,7 +101,7 @@ class FileTree:
 
     @property
     def table(self) -> FileTable:
-        """The files by position, for those who cannot hold an entry of each."""
+        """The files by position, for callers that cannot hold an entry of each."""
         return self._files
 
     def is_folder(self, path: str) -> bool:
@@ -108,8 +110,10 @@ class FileTree:
         return not wanted or wanted in self.folders or self._files.holds_files_below(wanted)
 
     def mistakable(self, path: str, *, folder: bool = False) -> str | None:
-        """Why deleting the file (or `folder`) at `path` could delete something else, since a listing can hold any name;
-        None if it cannot, as far as the listing tells."""
+        """Why deleting the file (or `folder`) at `path` could delete another one; None if the listing shows no reason.
+
+        A listing can hold any name, also such that the EM takes for another one.
+        """
         wanted = RemotePath(path)
         if ".." in wanted.parts:
             return "it leads out of its folder"

@@ -1,7 +1,7 @@
 """`Glob`, and which characters of a path are wildcards.
 
 In a path that is a plain str only ``*`` and ``**`` are wildcards; ``?``, ``[`` and ``]`` are ordinary characters. A
-`Glob` has the full shell-like syntax. May import paths only; knows nothing of listings or disks.
+`Glob` has the full shell-like syntax. Must not import anything but paths.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ class Glob:
     ``*`` and ``?`` stay within a folder, ``**`` crosses folders, ``[a-z]`` is one of these characters and ``[!a-z]``
     none of them; ``[*]``, ``[?]`` and ``[[]`` are these characters themselves. It is always a pattern, also where a
     file of exactly this name exists. TypeError for what is no str, ValueError for a pattern that can select nothing.
+
+    >>> plan = await em.plan_downlink(Glob("results/[a-z].txt"))
+    >>> plan.files
+    2
     """
 
     pattern: str
@@ -39,21 +43,21 @@ def is_pattern(path: str | Glob) -> bool:
 
 
 def means_contents(path: str | Glob) -> bool:
-    """Whether `path` ends in a slash (or ``/.``): only a folder can be meant, and what lies in it."""
+    """Whether `path` ends in a slash (or ``/.``), and so means the contents of a folder."""
     return str(path).rpartition("/")[2] in ("", ".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPattern:
-    """A pattern taken apart. `folder`: the leading folders without a wildcard, as written. `rest`: what follows, in the
-    syntax of `Glob`. A pattern that ends in a slash selects what lies in the folders that match, at any depth."""
+    """A pattern, split. `folder`: the leading folders without a wildcard, as written. `rest`: what follows, in the
+    syntax of `Glob`. A pattern that ends in a slash selects all files in the folders that match, at any depth."""
 
     folder: str
     rest: RemotePath
 
     @classmethod
     def of(cls, path: str | Glob) -> PathPattern:
-        """Take `path` apart; a str may hold ``*`` only as wildcards."""
+        """Split `path`; in a str only ``*`` is a wildcard."""
         wildcards = "*?[" if isinstance(path, Glob) else "*"
         parts, contents = str(path).split("/"), means_contents(path)
         while parts[-1] in ("", ".") and len(parts) > 1:

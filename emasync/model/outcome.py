@@ -1,6 +1,6 @@
-"""`Outcome`: what became of one file; and what a sync decides of one.
+"""`Outcome`: the result of one file of a transfer. `SyncDecision`: what a sync will do with one file.
 
-Owns: the four ends a file can have, and the words around them. Imports paths. Knows nothing of how it was moved.
+Also the enums and literals that both use. Must not import anything but paths.
 """
 
 from __future__ import annotations
@@ -16,19 +16,28 @@ Overwrite = Literal["replace", "skip", "error"]
 """What to do when the target exists: replace it, leave it and report `skipped`, or report `failed`."""
 
 Verify = Literal["none", "size", "content"]
-"""How much is proved before a file counts as done; `content` (the default) uses checksums wherever there are any."""
+"""How much is verified before a file counts as done; `content` (the default) uses checksums wherever there are any."""
 
 
 class Direction(StrEnum):
-    """Seen from the ground, as the EM names it."""
+    """The direction of a transfer: uplink is to the EM, downlink from it.
+
+    >>> [outcome.direction.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['downlink']
+    """
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
 
 
 class OutcomeState(StrEnum):
-    """`done`: there and verified as far as `Outcome.verified` says. `skipped`: left alone on purpose. `failed`: not
-    there. `unknown`: it was sent, and no listing could tell whether it arrived."""
+    """`done`: at its target, and verified as far as `Outcome.verified` says. `skipped`: left as it was on purpose.
+    `failed`: not at its target. `unknown`: it was sent, and no listing could tell whether it arrived.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> {outcome.path: outcome.state.value for outcome in report.outcomes}
+    {'missing.txt': 'failed', 'results/a.txt': 'done'}
+    """
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -37,15 +46,24 @@ class OutcomeState(StrEnum):
 
 
 class OutcomeAction(StrEnum):
-    """What was done, or was to be done, with the file: `transfer` moved its content; `delete` removed it from a sync's
-    target."""
+    """What the outcome is of: `transfer` of the file's content, or `delete` of the file at the target of a sync.
+
+    >>> Path("empty").mkdir()
+    >>> report = await em.sync_up("empty", "results", delete=True, allow_empty_source=True)
+    >>> sorted((outcome.path, outcome.action.value) for outcome in report.done)
+    [('results/a.txt', 'delete'), ('results/b.txt', 'delete')]
+    """
 
     TRANSFER = "transfer"
     DELETE = "delete"
 
 
 class Verified(StrEnum):
-    """What stands behind a `done`, weakest first."""
+    """How a `done` file was verified, weakest first.
+
+    >>> [outcome.verified.value for outcome in (await em.downlink("results/a.txt")).outcomes]
+    ['sha256']
+    """
 
     NONE = "none"
     COUNT = "count"  # the server counted as many files as were sent
@@ -56,10 +74,17 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of one file. `path` is on the EM, `local` (as text: `place`) on this machine; `bytes` are payload bytes
-    that stayed; `sha256` is hex, of the bytes moved, where it was computed; `busy_seconds` is time spent waiting for
-    the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or the OSError of the
-    local disk; `action` tells a sync's deletions from what moved."""
+    """The result of one file. `path` is on the EM, `local` (as text: `place`) on this machine. `bytes` are the payload
+    bytes of a done file; `sha256` is hex, of the transferred bytes, where it was computed; `busy_seconds` is the time
+    spent waiting for the EM's lock; `reason` says why a file was skipped or is unknown; `error` is an EMError, or an
+    OSError of the local disk; `action` distinguishes a sync's deletions from transfers.
+
+    >>> outcome = (await em.downlink("results/a.txt", into="out")).outcomes[0]
+    >>> outcome.path, outcome.state.value, outcome.bytes, outcome.attempts, outcome.error
+    ('results/a.txt', 'done', 6, 1, None)
+    >>> outcome.local.name
+    'a.txt'
+    """
 
     path: RemotePath
     place: str  # a Path takes half a kilobyte, and there may be a hundred thousand outcomes
@@ -77,18 +102,26 @@ class Outcome:
 
     @property
     def local(self) -> Path:
-        """The file on this machine: what was sent, or where it was saved."""
+        """The file on this machine: the one that was sent, or where it was saved."""
         return Path(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSummary:
-    """What a sync that would delete is about to do, for whoever is asked to agree.
+    """What a sync with deletions is about to do, shown to the user who must agree to it.
 
     `side` is where files would be deleted: "local" (a sync down) or "remote" (a sync up). `delete_files` and
-    `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be moved, `source_files`
-    and `target_files` (with their bytes) what the two sides hold, filters applied; `source_excluded` is how much of the
-    source the filters leave out.
+    `delete_bytes` are what would be deleted there, `copy_files` and `copy_bytes` what would be copied, `source_files`
+    and `target_files` (with their bytes) what the two sides hold after filtering; `source_excluded` is the number of
+    files of the source that the filters leave out.
+
+    >>> async def confirm(summary: SyncSummary) -> bool:
+    ...     print(summary.delete_files, "files would be deleted on the side", summary.side)
+    ...     return True
+    >>> Path("local").mkdir()
+    >>> size = Path("local/a.txt").write_text("hello")
+    >>> report = await em.sync_up("local", "results", delete=True, confirm=confirm)
+    1 files would be deleted on the side remote
     """
 
     side: Literal["local", "remote"]
@@ -104,19 +137,40 @@ class SyncSummary:
 
     @property
     def empties(self) -> bool:
-        """Whether the source is empty, so that all of the target would go."""
+        """Whether the source is empty, so that all files of the target would be deleted."""
         return self.delete_files > 0 and self.source_files == 0
 
 
 SyncAction = Literal["copy", "keep", "delete", "conflict"]
 
 
+class SyncReason(StrEnum):
+    """Why files are copied or kept, where program code asks; `SyncDecision.reason` may also be any other text."""
+
+    NEW = "new"
+    """Only the source has the file."""
+    SIZE_DIFFERS = "size differs"
+    CONTENT_DIFFERS = "content differs"
+    SAME_CONTENT = "same content"
+    """The content tags are equal."""
+    CHANGED_SINCE = "same size, changed since moved"
+    UNCHANGED_SINCE = "same size, unchanged since moved"
+    UNKNOWN_CONTENT = "same size, content unknown"
+    """Nothing tells the two files apart."""
+    NO_SIZE = "the EM lists no size"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncDecision:
-    """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` speaks of the
-    target; `conflict`: nothing can be done until a person acts. `bytes` is what a copy has to move (0 where no size is
-    listed). `compared` is False where the two sides could not be compared: the EM's listing does not say what is there,
-    or nothing tells files of one size apart."""
+    """What a sync does with one file, and why. `path` is below the synced folder on both sides. `delete` is of the file
+    at the target; `conflict` needs a decision of the user. `bytes` is what a copy transfers (0 where no size is
+    listed). `compared` is False where the two sides could not be compared: the EM's listing does not give the file, or
+    files of equal size could not be distinguished.
+
+    >>> report = await em.sync_down("results", "out", dry_run=True)
+    >>> [(decision.path, decision.action, decision.bytes) for decision in report.plan]
+    [('a.txt', 'copy', 6), ('b.txt', 'copy', 12)]
+    """
 
     path: RemotePath
     action: SyncAction

@@ -1,7 +1,6 @@
-"""`RemotePath`: where a file lies in a volume, and how a shell-like pattern matches one.
+"""`RemotePath`: a path in a volume in normal form, and matching of paths with shell-like patterns.
 
-Owns: the one normal form of a path on the EM. Imports nothing. Knows nothing of local disks: a RemotePath becomes a
-local path only through `emasync.disk`.
+A RemotePath becomes a local path only through `emasync.disk`. Must not import anything of emasync.
 """
 
 from __future__ import annotations
@@ -13,14 +12,18 @@ from functools import lru_cache
 class RemotePath(str):
     """A path in a volume in normal form: ``/``-separated, no leading slash, ``.`` or empty parts; ``""`` is the root.
 
-    It is a str, so it compares, hashes and prints as one. ``..`` is kept as it is: what it means is the server's
-    business, and `emasync.disk` refuses to follow it.
+    It is a str, so it compares, hashes and prints as one. ``..`` is kept as it is: the server decides what it means,
+    and `emasync.disk` refuses to follow it.
+
+    >>> path = RemotePath("/results/./a.txt")
+    >>> path, path.name, path.parent, path.parent / "b.txt"
+    ('results/a.txt', 'a.txt', 'results', 'results/b.txt')
     """
 
     __slots__ = ()
 
     def __new__(cls, text: str = "") -> RemotePath:
-        # every file of a listing and of a scan comes through here: most are in normal form, and are not taken apart
+        # called for every file of a listing and of a scan: most are in normal form, and are not split
         if type(text) is cls:
             return text
         if not text or text[0] in "/." or text[-1] == "/" or "//" in text or "/." in text:
@@ -40,15 +43,15 @@ class RemotePath(str):
     @property
     def parent(self) -> RemotePath:
         """The folder that holds it; the root's parent is the root."""
-        return _normal(RemotePath, self.rpartition("/")[0])
+        return _from_normal(RemotePath, self.rpartition("/")[0])
 
     def __truediv__(self, other: str) -> RemotePath:
         if type(other) is not RemotePath:
             return RemotePath(f"{self}/{other}")
-        return _normal(RemotePath, f"{self}/{other}") if self and other else self or other
+        return _from_normal(RemotePath, f"{self}/{other}") if self and other else self or other
 
     def below(self, folder: str) -> bool:
-        """Whether it lies inside `folder` (at any depth, not the folder itself)."""
+        """Whether the path lies inside `folder` (at any depth, not the folder itself)."""
         root = RemotePath(folder)
         return bool(self) and (not root or self.startswith(f"{root}/"))
 
@@ -57,10 +60,10 @@ class RemotePath(str):
         root = RemotePath(folder)
         if not self.below(root):
             raise ValueError(f"{self!r} does not lie below {root!r}")
-        return _normal(RemotePath, self[len(root) + 1 :] if root else self)
+        return _from_normal(RemotePath, self[len(root) + 1 :] if root else self)
 
 
-_normal = str.__new__  # of what is known to be in normal form
+_from_normal = str.__new__  # makes a RemotePath of a text that is in normal form
 
 
 def matches(path: str, pattern: str) -> bool:
@@ -71,11 +74,11 @@ def matches(path: str, pattern: str) -> bool:
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
     parts = pattern.split("/")
-    folders = ["(?:[^/]+/)*" if part == "**" else f"{_part(part)}/" for part in parts[:-1]]
-    return re.compile("".join(folders) + (".*" if parts[-1] == "**" else _part(parts[-1])), re.DOTALL)
+    folders = ["(?:[^/]+/)*" if part == "**" else f"{_part_regex(part)}/" for part in parts[:-1]]
+    return re.compile("".join(folders) + (".*" if parts[-1] == "**" else _part_regex(parts[-1])), re.DOTALL)
 
 
-def _part(part: str) -> str:
+def _part_regex(part: str) -> str:
     out, i = "", 0
     while i < len(part):
         char = part[i]
@@ -85,15 +88,15 @@ def _part(part: str) -> str:
         elif char == "?":
             out += "[^/]"
         elif char == "[" and (end := part.find("]", i + 1 + (part[i : i + 1] in "!^"))) > 0:
-            out += _set(part[i:end])
+            out += _set_regex(part[i:end])
             i = end + 1
         else:
             out += re.escape(char)
     return out
 
 
-def _set(inside: str) -> str:
-    """What stands in brackets, as a regular expression. A range that runs backwards holds no character."""
+def _set_regex(inside: str) -> str:
+    """The set in brackets as a regular expression. A range that runs backwards holds no character."""
     negated = inside[0] in "!^"
     ranges: list[tuple[str, str, str]] = re.findall(r"(?s)(.)-(.)|(.)", inside[negated:])
     held = "".join(

@@ -1,7 +1,7 @@
-"""Pods and nodes: what runs, and on what.
+"""Images, pods and nodes as values: what a pod status means, and how runs of a pod are distinguished.
 
-Owns: what a pod status means (has it ended, did it succeed, can it ever start), and what tells one run of a pod from
-another. Imports nothing of emasync. The states are Kubernetes container states, as ``em/pod/status`` passes them on.
+The states are Kubernetes container states, as ``em/pod/status`` passes them on. Must not import anything of emasync:
+errors carry a `PodStatus`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 # Waiting reasons that Kubernetes does not leave by itself without a new image, name or configuration.
-# ErrImagePull is not among them: it is the first try, and turns into ImagePullBackOff when it stays.
+# ErrImagePull is not among them: it follows the first attempt, and turns into ImagePullBackOff later.
 _DEAD_ENDS = frozenset(
     {
         "CrashLoopBackOff",
@@ -28,8 +28,25 @@ _DEAD_ENDS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A Docker image that the user may run. `name` is as the server lists it, the user's prefix included.
+
+    `raw` is the list element as it came; the EM does not document its shape, a plain string becomes ``{"name": ...}``.
+
+    >>> [image.name for image in await em.images.list()]
+    ['client1-echo']
+    """
+
+    name: str
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
 class Node(StrEnum):
-    """The processor of the EM on which a pod runs."""
+    """The processor of the EM on which a pod runs.
+
+    >>> run = await em.pods.run("echo", node=Node.FPGA)
+    """
 
     FPGA = "FPGA"
     GPU = "GPU"
@@ -38,7 +55,11 @@ class Node(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False."""
+    """One node of ``em/nodes/status``. `ready` is None when the server says neither True nor False.
+
+    >>> {node.name: node.ready for node in await em.nodes()}
+    {'fpga': True, 'gpu': True, 'mpu': True}
+    """
 
     name: str
     ready: bool | None
@@ -46,7 +67,11 @@ class NodeStatus:
 
 
 class PodPhase(StrEnum):
-    """Where a pod is in its life. NONE: there is no pod. UNKNOWN: a state this version has no word for."""
+    """The phase of a pod's life. NONE: there is no pod. UNKNOWN: a state that this version does not know.
+
+    >>> (await em.pods.status()).phase is PodPhase.NONE
+    True
+    """
 
     NONE = "none"
     WAITING = "waiting"
@@ -57,7 +82,13 @@ class PodPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
-    """One look at the pod. Times are aware datetimes, or None. `raw` is the state object as it came."""
+    """The status of the pod at one moment. Times are aware datetimes, or None. `raw` is the state object as it came.
+
+    >>> run = await em.pods.run("no-such-image")
+    >>> status = await em.pods.status()
+    >>> status.phase.value, status.reason, status.dead_end
+    ('waiting', 'ImagePullBackOff', True)
+    """
 
     phase: PodPhase
     reason: str | None = None
@@ -69,17 +100,17 @@ class PodStatus:
 
     @property
     def dead_end(self) -> bool:
-        """Whether the pod waits for something that will not come (ImagePullBackOff and its like)."""
+        """Whether the pod waits for something that will not happen (ImagePullBackOff and the like)."""
         return self.phase is PodPhase.WAITING and self.reason in _DEAD_ENDS
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen: terminated, or a dead end."""
+        """Whether the pod has terminated or can never start."""
         return self.phase is PodPhase.TERMINATED or self.dead_end
 
     @property
     def succeeded(self) -> bool:
-        """Terminated with exit code 0 (a server that gives no code must at least say Completed)."""
+        """Whether the pod terminated with exit code 0 (or, if the server gives no code, with the reason Completed)."""
         if self.phase is not PodPhase.TERMINATED:
             return False
         return self.exit_code == 0 if self.exit_code is not None else self.reason == "Completed"
@@ -87,17 +118,21 @@ class PodStatus:
 
 _RUN_SCHEMA: Final = 1
 _GRACE_S: Final = 15 * 60.0
-_LONGEST_S: Final = 1e12  # a run longer than that is bounded by that
+_MAX_DURATION_S: Final = 1e12  # any longer duration is cut to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRun:
-    """One run of a pod, as `Client.pods.run` returns it: what tells the run apart from the runs before it.
+    """One run of a pod, as `Client.pods.run` returns it: what distinguishes the run from the runs before it.
 
-    `before` is the status that the EM showed just before the run was asked for; None when that look failed. The two
-    moments of asking are on this machine's clocks: `asked_monotonic_s` for this process, `asked_at` for a later one.
-    They bound a wait and are never compared with the times that the EM writes. A PodRun holds no secret (neither
-    command nor environment) and becomes JSON and back by `as_dict` and `from_dict`.
+    `before` is the status that the EM showed just before the run was requested; None if that could not be read. The
+    time of the request is on this machine's clocks: `asked_monotonic_s` for this process, `asked_at` for a later one.
+    They bound a wait and are never compared with times that the EM writes. A PodRun holds no secret (neither command
+    nor environment) and is converted to JSON values and back by `as_dict` and `from_dict`.
+
+    >>> run = await em.pods.run("echo", max_duration=2)
+    >>> run.max_duration_s, PodRun.from_dict(run.as_dict()) == run
+    (120.0, True)
     """
 
     image: str
@@ -118,24 +153,24 @@ class PodRun:
 
     @property
     def starts_in_s(self) -> float:
-        """Seconds from the asking to the scheduled time; 0 for a run that was to start at once."""
+        """Seconds from the request to the scheduled time; 0 for a run that starts at once."""
         if self.scheduled_time is None:
             return 0.0
         return max(0.0, (self.scheduled_time - self.asked_at).total_seconds())
 
     @property
     def bound_s(self) -> float:
-        """Seconds from the asking until the run must have ended: to the scheduled time, `max_duration`, 15 minutes."""
-        return min(self.starts_in_s + self.max_duration_s + _GRACE_S, _LONGEST_S)
+        """Seconds from the request until the run must have ended: the scheduled time, `max_duration` and 15 minutes."""
+        return min(self.starts_in_s + self.max_duration_s + _GRACE_S, _MAX_DURATION_S)
 
     def age_s(self, *, monotonic_s: float, wall: datetime) -> float:
-        """Seconds since the asking, by the monotonic clock where it is this process's; never negative."""
+        """Seconds since the request, by the monotonic clock if this process made it; never negative."""
         if self.asked_monotonic_s is not None:
             return max(0.0, monotonic_s - self.asked_monotonic_s)
         return max(0.0, (wall - self.asked_at).total_seconds())
 
     def as_dict(self) -> dict[str, Any]:
-        """The run as JSON values, for another process. The monotonic clock is left out: it means nothing there."""
+        """The run as JSON values, for another process; without the monotonic time, which has no meaning there."""
         return {
             "schema": _RUN_SCHEMA,
             "image": self.image,
@@ -149,13 +184,13 @@ class PodRun:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PodRun:
-        """The run that `as_dict` wrote. ValueError for values that are none, or of another schema."""
+        """The run that `as_dict` wrote. ValueError for anything else, or another schema."""
         try:
             if values["schema"] != _RUN_SCHEMA:
                 raise ValueError(f"a pod run of schema {values['schema']!r}; this version reads {_RUN_SCHEMA}")
             asked_at, scheduled = _moment(values["asked_at"]), _moment(values["scheduled_time"])
             duration = float(values["max_duration_s"])
-            if asked_at is None or not 0 < duration <= _LONGEST_S:
+            if asked_at is None or not 0 < duration <= _MAX_DURATION_S:
                 raise ValueError("a pod run without the time when it was asked for, or without a duration")
             return cls(
                 image=str(values["image"]),
@@ -171,8 +206,8 @@ class PodRun:
 
 
 def run_duration_s(minutes: int) -> float:
-    """`max_duration` in seconds, however many minutes were asked for."""
-    return float(min(60 * minutes, int(_LONGEST_S)))
+    """`max_duration` in seconds, bounded for very large numbers of minutes."""
+    return float(min(60 * minutes, int(_MAX_DURATION_S)))
 
 
 def _status_as_dict(status: PodStatus) -> dict[str, Any]:

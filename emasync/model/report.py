@@ -1,6 +1,6 @@
-"""`TransferReport`: what became of all files of a transfer.
+"""`TransferReport`: the outcomes of all files of a transfer, their sums, and advice that follows from them.
 
-Owns: the sums, and the advice that follows from them. Imports errors and its room. Knows nothing of how it was done.
+The one module of model that imports errors. Knows nothing of how a transfer is done.
 """
 
 from __future__ import annotations
@@ -10,22 +10,29 @@ from dataclasses import dataclass
 
 from emasync.errors import EMError
 from emasync.model.outcome import Outcome, OutcomeAction, OutcomeState, SyncDecision
-from emasync.model.outcomes import Outcomes
+from emasync.model.result_store import Outcomes
 from emasync.model.text import safe
 
-_WORTH_ADVICE_S = 5.0
-_SMALL_CALL = 64 * 1024  # bytes per request below which the call itself is the cost
+_MIN_ADVICE_S = 5.0
+_SMALL_REQUEST = 64 * 1024  # bytes per request; with fewer the request itself is most of the cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TransferReport:
-    """All outcomes of one transfer, every requested file exactly once, in the order they settled.
+    """All outcomes of one transfer, every requested file exactly once, in the order in which they ended.
 
     `seconds` is wall time, `requests` counts what was sent to the EM, `busy_seconds` is wall time during which the
-    transfer could do nothing but wait for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
-    `failed_bytes` those that were moved for files that are not. `plan` is a sync's, with a reason for each file;
-    `notes` are what a person should know of the whole. A hundred thousand outcomes are kept packed (`Outcomes`): walk
-    through them, or keep the few you want, and the others take little memory.
+    transfer only waited for the EM. `resent_bytes` are payload bytes of files that are done, beyond once;
+    `failed_bytes` those that were moved for files that are not. `plan` is that of a sync, with a reason for each
+    file; `notes` are remarks for the user. Outcomes are packed (`Outcomes`): iterate over them, or keep the few you
+    need, and the others take little memory.
+
+    >>> report = await em.downlink(["results/a.txt", "missing.txt"])
+    >>> report.ok, report.bytes, [outcome.path for outcome in report.failed]
+    (False, 6, ['missing.txt'])
+    >>> report.raise_for_failures()
+    Traceback (most recent call last):
+    NotFoundError: ...
     """
 
     outcomes: Sequence[Outcome] = ()
@@ -42,34 +49,34 @@ class TransferReport:
             object.__setattr__(self, "outcomes", Outcomes(self.outcomes))
 
     def __repr__(self) -> str:
-        # short on purpose: `asyncio.run` makes the repr of what it returns, which took longer than some syncs
-        counts = {state: len(self._in(state)) for state in OutcomeState}
+        # short on purpose: `asyncio.run` makes the repr of its result, which took longer than some syncs
+        counts = {state: len(self._with_state(state)) for state in OutcomeState}
         files = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no files"
         return f"<TransferReport: {files}, {self.bytes} bytes in {self.seconds:.3g} s>"
 
-    def _in(self, state: OutcomeState) -> Outcomes:
+    def _with_state(self, state: OutcomeState) -> Outcomes:
         assert isinstance(self.outcomes, Outcomes)
         return self.outcomes.of(state)
 
     @property
     def done(self) -> Sequence[Outcome]:
-        """Files that are there, verified."""
-        return self._in(OutcomeState.DONE)
+        """Files that are at their target, verified."""
+        return self._with_state(OutcomeState.DONE)
 
     @property
     def skipped(self) -> Sequence[Outcome]:
-        """Files left alone on purpose; each has its reason."""
-        return self._in(OutcomeState.SKIPPED)
+        """Files that were left as they were on purpose; each has its reason."""
+        return self._with_state(OutcomeState.SKIPPED)
 
     @property
     def failed(self) -> Sequence[Outcome]:
-        """Files that are not there; each has its error."""
-        return self._in(OutcomeState.FAILED)
+        """Files that are not at their target; each has its error."""
+        return self._with_state(OutcomeState.FAILED)
 
     @property
     def unknown(self) -> Sequence[Outcome]:
-        """Files that were sent and could not be found out about."""
-        return self._in(OutcomeState.UNKNOWN)
+        """Files that were sent, and of which no listing could tell whether they arrived."""
+        return self._with_state(OutcomeState.UNKNOWN)
 
     @property
     def deleted(self) -> Sequence[Outcome]:
@@ -85,11 +92,11 @@ class TransferReport:
     @property
     def bytes(self) -> int:
         """Payload bytes of all `done` files."""
-        return self._in(OutcomeState.DONE).bytes
+        return self._with_state(OutcomeState.DONE).bytes
 
     @property
     def wasted_bytes(self) -> int:
-        """Payload bytes that were moved in vain: `resent_bytes` and `failed_bytes`."""
+        """Payload bytes that were transferred in vain: `resent_bytes` and `failed_bytes`."""
         return self.resent_bytes + self.failed_bytes
 
     @property
@@ -99,15 +106,15 @@ class TransferReport:
 
     @property
     def advice(self) -> str | None:
-        """One line on what dominated the transfer, if anything did; None for one that is short or ran well."""
-        if self.seconds < _WORTH_ADVICE_S or not self.outcomes:
+        """One line on what took most of the time; None for a transfer that is short or ran well."""
+        if self.seconds < _MIN_ADVICE_S or not self.outcomes:
             return None
         if self.busy_seconds > 0.5 * self.seconds:
             share = self.busy_seconds / self.seconds
             return f"{share:.0%} of the time went into waiting for the EM: somebody else is using it"
         if self.wasted_bytes > 0.2 * max(self.bytes, 1):
             return f"{self.wasted_bytes} bytes were moved in vain: the link, or the EM, breaks off often"
-        if self.requests and self.bytes / self.requests < _SMALL_CALL:
+        if self.requests and self.bytes / self.requests < _SMALL_REQUEST:
             return (
                 f"{self.requests} calls moved little each: fewer, larger files or folders would take the EM's lock less"
             )
@@ -115,10 +122,10 @@ class TransferReport:
 
     def raise_for_failures(self) -> None:
         """Raise the first failed (else unknown) file's own error, with a note for every other one; nothing if `ok`."""
-        bad: Sequence[Outcome] = (*self.failed, *self.unknown)
-        if not bad:
+        failures: Sequence[Outcome] = (*self.failed, *self.unknown)
+        if not failures:
             return
-        error = bad[0].error or EMError(f"{safe(bad[0].path)}: {bad[0].reason or bad[0].state}")
-        for other in bad[1:]:
+        error = failures[0].error or EMError(f"{safe(failures[0].path)}: {failures[0].reason or failures[0].state}")
+        for other in failures[1:]:
             error.add_note(f"also {other.state}: {safe(other.path)}: {other.error or other.reason}")
         raise error

@@ -1,6 +1,6 @@
-"""`safe`: the one gate between what a server says and what a person reads.
+"""`safe`: makes text of a server harmless for a terminal or a log.
 
-Owns: making foreign text harmless for a terminal or a log. Knows nothing of colours or markup of ours.
+Everything that a server sends passes through it before a person reads it. Must not import anything of emasync.
 """
 
 from __future__ import annotations

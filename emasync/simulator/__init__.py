@@ -1,26 +1,23 @@
-"""An EM in a box: the whole EM API on a real socket, with pods that do something and faults on demand.
+"""A simulated EM: the whole EM API on a real socket of this machine, with pods that run coroutines and with faults.
 
-Stands beside the client and may import wire, model and errors only; needs no network but 127.0.0.1.
-
-    async with Simulator(users={"client1": "secret"}) as sim:
-        ...  # sim.url, sim.volume("client1"), sim.requests
+Needs no network but 127.0.0.1. Must not import anything of emasync but wire, model and errors.
 """
 
-from emasync.simulator.box import Simulator
+from emasync.simulator.breakpoints import Breakpoint, Stage
 from emasync.simulator.clock import Clock, RealClock, VirtualClock
+from emasync.simulator.config import LoggedRequest
 from emasync.simulator.faults import Fault, FaultKind, FaultList
-from emasync.simulator.gates import Gate, Stage
 from emasync.simulator.pods import Behaviour, PodContext
-from emasync.simulator.rules import LoggedRequest
-from emasync.simulator.world import Generation
+from emasync.simulator.simulator import Simulator
+from emasync.simulator.state import Generation
 
 __all__ = [
     "Behaviour",
+    "Breakpoint",
     "Clock",
     "Fault",
     "FaultKind",
     "FaultList",
-    "Gate",
     "Generation",
     "LoggedRequest",
     "PodContext",

@@ -1,6 +1,6 @@
 """Time for the simulator: real, or virtual so that hours pass in milliseconds.
 
-Owns: `now` (seconds since the epoch) and `sleep`. May import anyio. Knows nothing of pods, tokens or servers.
+Must not import anything of the simulator.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import anyio.lowlevel
 
 
 class Clock(Protocol):
-    """What the simulator asks of time; a client under test can be given the same one."""
+    """The time as the simulator sees it; a client under test can be given the same clock."""
 
     def now(self) -> float:
         """Seconds since the epoch, never running backwards."""
         ...
 
     async def sleep(self, seconds: float, /) -> None:
-        """Return once `seconds` have passed on this clock; zero or less gives the other tasks a turn."""
+        """Return once `seconds` have passed on this clock; zero or less lets other tasks run."""
         ...
 
 
@@ -44,15 +44,20 @@ class VirtualClock:
     """Time that stands still until it is moved, by `advance` or, with `auto`, by itself.
 
     With `auto=True` the clock jumps to the earliest sleeper's deadline whenever nothing new went to sleep for
-    `settle_s` real seconds: the time that sockets and threads get to finish what the last jump set off. Give the same
-    clock to the client (`clock.now`, `clock.sleep`) and a story of hours is told in the time its requests take.
+    `settle_s` real seconds: the time that sockets and threads get to finish what the last jump started. Give the same
+    clock to the client (`clock.now`, `clock.sleep`) and a test of hours takes as long as its requests take.
+
+    >>> clock = VirtualClock(start=0.0, auto=True)
+    >>> await clock.sleep(3600)
+    >>> clock.now()
+    3600.0
     """
 
     def __init__(self, *, start: float = 1_800_000_000.0, auto: bool = False, settle_s: float = 0.001) -> None:
         self.auto = auto
         self._now = start
         self._settle_s = settle_s
-        self._moves = 0  # sleeps begun and jumps made: what `auto` watches to see whether all is quiet
+        self._moves = 0  # sleeps begun and jumps made; `auto` jumps when this has not changed for `settle_s`
         self._sleepers: list[tuple[float, int, anyio.Event]] = []
 
     def now(self) -> float:
@@ -65,7 +70,7 @@ class VirtualClock:
         return len(self._sleepers)
 
     async def sleep(self, seconds: float, /) -> None:
-        """Wait until the clock has moved on by `seconds`. A cancelled sleeper leaves no trace."""
+        """Wait until the clock has moved on by `seconds`; may be cancelled."""
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
@@ -94,10 +99,10 @@ class VirtualClock:
     async def _wait_by_itself(self, sleeper: tuple[float, int, anyio.Event]) -> None:
         deadline, _, woken = sleeper
         while not woken.is_set():
-            before = self._moves
+            moves = self._moves
             with anyio.move_on_after(self._settle_s):
                 await woken.wait()
-            if not woken.is_set() and before == self._moves and self._sleepers[0] is sleeper:
+            if not woken.is_set() and moves == self._moves and self._sleepers[0] is sleeper:
                 self._jump(deadline)
 
     def _jump(self, deadline: float) -> None:

@@ -1,92 +1,104 @@
-"""One request and its answer, with all that may happen between them.
+"""One request and its response: bodies at the connection's pace, injected faults, breakpoints and the EM's lock.
 
-Owns: reading a body and sending one at the connection's pace, the places where faults and gates strike, and the lock's
-lease. May import aiohttp.web, rules, faults, gates, answers, world. Knows nothing of what an endpoint does.
+Must not import server or handlers: what an endpoint does is theirs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import anyio
 from aiohttp import web
 
-from emasync.simulator.answers import RefusedError, SeveredError, bad_token, busy, error, invalid, reply
+from emasync.simulator.breakpoints import Breakpoints, Stage
 from emasync.simulator.clock import Clock
-from emasync.simulator.faults import Fault, FaultKind
-from emasync.simulator.gates import Gates, Stage
-from emasync.simulator.multipart import MultipartError, MultipartParser, PartBegin, PartData, boundary_of
-from emasync.simulator.rules import LoggedRequest, Rules
-from emasync.simulator.volume import Volume
-from emasync.simulator.world import Account, Lock
+from emasync.simulator.config import LoggedRequest, SimulatorConfig
+from emasync.simulator.faults import Fault, FaultKind, FaultList
+from emasync.simulator.pod_runner import PodRunner
+from emasync.simulator.responses import ConnectionDropError, RefusedError, busy_response, invalid_token_response
+from emasync.simulator.state import SimulatorState, User
 
-_PIECE = 256 * 1024
-_EARLY = 64 * 1024  # how much of a body `busy_during` reads, unless the fault says
-_FORM_LIMIT = 2_621_440  # Django's DATA_UPLOAD_MAX_MEMORY_SIZE
-_NO_ONE = "the token is checked before any handler runs"
+_CHUNK_BYTES = 256 * 1024
+_DEFAULT_FAULT_OFFSET = 64 * 1024  # bytes of a request's body before a fault within it, unless the fault has `at`
+_DISCONNECT_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerContext:
+    """What all requests of one running simulator share.
+
+    `log` is the caller's list and only grows. `shown_filename`: the name that downlinks announce instead of the file's
+    own; it is asked at each downlink.
+    """
+
+    config: SimulatorConfig
+    clock: Clock
+    state: SimulatorState
+    faults: FaultList
+    breakpoints: Breakpoints
+    pod_runner: PodRunner
+    log: list[LoggedRequest]
+    shown_filename: Callable[[], str | None]
 
 
 class Exchange:
-    """What a handler works with. `account` is set once the token was found good. `hard`: an early answer is sent and
-    the connection closed behind it, without lingering. `admit_late`, where it is set, checks
-    token and lock when the body is in: what a buffering proxy in front of the server amounts to."""
+    """What a handler works with: one request, the fault injected into it, and the way to its response.
 
-    def __init__(
-        self, request: web.BaseRequest, entry: LoggedRequest, *, rules: Rules, clock: Clock, gates: Gates, lock: Lock
-    ) -> None:
+    `user` is set once the token was accepted. `hard`: an early response closes the connection without lingering.
+    `admit_after_body`, where set, checks token and lock when the body is complete: as behind a buffering proxy.
+    """
+
+    def __init__(self, request: web.BaseRequest, entry: LoggedRequest, context: ServerContext) -> None:
         self.request = request
         self.entry = entry
-        self.rules = rules
-        self.clock = clock
-        self.endpoint = entry.path
+        self.context = context
+        self.config: SimulatorConfig = context.config
+        self.clock: Clock = context.clock
+        self.endpoint: str = entry.path
         self.fault: Fault | None = None
         self.hard = False
-        self.admit_late: Callable[[], None] | None = None
-        self._account: Account | None = None
-        self._gates = gates
-        self._lock = lock
-        self._leased = False
-        self._settled = False
+        self.admit_after_body: Callable[[], None] | None = None
+        self._user: User | None = None
+        self._holds_lock = False
+        self._logged = False
 
     @property
-    def account(self) -> Account:
-        """Whose request it is."""
-        assert self._account is not None, _NO_ONE
-        return self._account
+    def user(self) -> User:
+        """The user whose token the request carries."""
+        assert self._user is not None, "the token is checked before any handler runs"
+        return self._user
 
-    @account.setter
-    def account(self, account: Account) -> None:
-        self._account = account
-        self.entry.user = account.name
+    @user.setter
+    def user(self, user: User) -> None:
+        self._user = user
+        self.entry.user = user.name
 
-    def has(self, *kinds: FaultKind) -> Fault | None:
-        """The fault that hit this request, if it is one of `kinds`."""
+    def fault_if(self, *kinds: FaultKind) -> Fault | None:
+        """The fault injected into this request, if it is one of `kinds`."""
         return self.fault if self.fault is not None and self.fault.kind in kinds else None
 
     def take_lock(self) -> None:
-        """Have the EM for this request; a 423 RefusedError when another has it."""
-        if not self._lock.take():
-            raise RefusedError(busy())
-        self._leased = True
+        """Take the EM's lock for this request; RefusedError (423) when another request holds it."""
+        if not self.context.state.lock.take():
+            raise RefusedError(busy_response())
+        self._holds_lock = True
 
-    def release(self) -> None:
-        """Give the EM back, if this request has it."""
-        if self._leased:
-            self._leased = False
-            self._lock.release()
+    def release_lock(self) -> None:
+        """Release the EM's lock, if this request holds it."""
+        if self._holds_lock:
+            self._holds_lock = False
+            self.context.state.lock.release()
 
-    def keep_lock(self) -> bool:
-        """Leave the lock taken when this request is over; whether there was one to leave."""
-        leased, self._leased = self._leased, False
-        return leased
+    def leave_lock_taken(self) -> bool:
+        """Keep the lock taken beyond this request's end; returns whether this request held it."""
+        held, self._holds_lock = self._holds_lock, False
+        return held
 
-    def settle(self) -> None:
-        """Complete the log's entry, once."""
-        if not self._settled:
-            self._settled = True
+    def complete_log_entry(self) -> None:
+        """Write what is known only at the request's end into its log entry, once."""
+        if not self._logged:
+            self._logged = True
             self.entry.seconds = self.clock.now() - self.entry.at
             self.entry.bytes_in = getattr(self.request.content, "total_bytes", 0)
 
@@ -95,184 +107,121 @@ class Exchange:
         """Whether the connection is closed."""
         return self.request.transport is None or self.request.transport.is_closing()
 
-    async def gate(self, stage: Stage) -> None:
-        """Stop where a test put a gate."""
-        await self._gates.hold(self.endpoint, stage)
+    async def pause_at(self, stage: Stage) -> None:
+        """Pause while a test has set a breakpoint for this endpoint at `stage`."""
+        await self.context.breakpoints.pause(self.endpoint, stage)
 
-    async def busy_for(self, size: int) -> None:
-        """Keep the EM busy as long as `size` bytes take it."""
-        if (seconds := self.rules.hold_s(size)) > 0:
+    async def hold(self, size: int = 0) -> None:
+        """Keep the EM busy for as long as the configured `hold` says for `size` bytes."""
+        if (seconds := self.config.hold_s(size)) > 0:
             await self.clock.sleep(seconds)
 
     async def stall(self) -> None:
-        """Never go on; ends when the client closes (seen within 20 ms) or the simulator ends."""
+        """Never go on: ends when the client closes (noticed within 20 ms) or the simulator ends."""
         while not self.client_gone:  # noqa: ASYNC110 - aiohttp has no event for a closed connection
-            await anyio.sleep(0.02)
-        raise SeveredError(rst=False)
+            await anyio.sleep(_DISCONNECT_POLL_S)
+        raise ConnectionDropError(rst=False)
 
     # -- the request's body ------------------------------------------------------------------------------------------
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body in pieces. A chunked one is taken as empty, as the real server takes it."""
+        """The request's body in chunks. A chunked body is taken as empty, as the real server takes it."""
         request = self.request
         if not request.headers.get("Content-Length"):
             return
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        strike = self.has("busy_during", "reset", "stall")
-        limit = None if strike is None else strike.at if strike.at is not None else _EARLY
-        seen, first = 0, True
+        fault = self.fault_if("busy_during", "reset", "stall")
+        limit = None if fault is None else fault.at if fault.at is not None else _DEFAULT_FAULT_OFFSET
+        received = 0
         while True:
-            if limit is not None and seen >= limit:
-                await self._strike()
-            piece = await request.content.read(self._piece if limit is None else min(self._piece, limit - seen))
-            if not piece:
-                if limit is not None and seen:  # a body shorter than that is struck at its end
-                    await self._strike()
+            if fault is not None and limit is not None and received >= limit:
+                await self._break_off_request(fault)
+            chunk_size = self._chunk_size if limit is None else min(self._chunk_size, limit - received)
+            chunk = await request.content.read(chunk_size)
+            if not chunk:
+                if fault is not None and received:  # a body shorter than the fault's offset breaks off at its end
+                    await self._break_off_request(fault)
                 return
-            seen += len(piece)
-            await self._pace(len(piece))
-            yield piece
+            first, received = not received, received + len(chunk)
+            await self._throttle(len(chunk))
+            yield chunk
             if first:
-                first = False
-                await self.gate("body")
+                await self.pause_at("body")
 
-    async def _strike(self) -> None:
-        fault = self.fault
-        assert fault is not None
+    async def _break_off_request(self, fault: Fault) -> None:
         if fault.kind == "busy_during":
-            raise RefusedError(busy(), hard=fault.hard)
+            raise RefusedError(busy_response(), hard=fault.hard)
         if fault.kind == "reset":
-            raise SeveredError(rst=True)
+            raise ConnectionDropError(rst=True)
         await self.stall()
 
-    def body_is_in(self) -> None:
-        """To be called when the body is read and before anything is done: what may still be refused then."""
-        if self.admit_late is not None:
-            self.admit_late()
-        if self.has("unauthorized_after_body"):
-            raise RefusedError(bad_token())
-        if self.has("busy_after"):
-            raise RefusedError(busy())
+    def body_received(self) -> None:
+        """To be called when the body is read and nothing is done yet: raises what refuses the request only then."""
+        if self.admit_after_body is not None:
+            self.admit_after_body()
+        if self.fault_if("unauthorized_after_body"):
+            raise RefusedError(invalid_token_response())
+        if self.fault_if("busy_after"):
+            raise RefusedError(busy_response())
 
-    async def read_fields(self) -> dict[str, Any]:
-        """Query, form and (later generations) JSON as one mapping; remembered, and noted in the log."""
-        kind = self.request.content_type
-        boundary = boundary_of(self.request.headers.get("Content-Type", ""))
-        body = bytearray()
-        async for piece in self.body():
-            body += piece
-            if len(body) > _FORM_LIMIT:
-                raise RefusedError(error("BAD_REQUEST", "The request body is too large."))
-        self.body_is_in()
-        fields: dict[str, Any] = dict(self.request.query)
-        if kind == "application/json" and body:
-            fields |= self._json(bytes(body))
-        elif boundary is not None:
-            fields |= _multipart_fields(boundary, bytes(body))
-        elif kind == "application/x-www-form-urlencoded":
-            fields |= parse_qsl(bytes(body).decode("utf-8", "replace"), keep_blank_values=True)
-        self.entry.detail |= {name: value for name, value in fields.items() if name not in ("password", "refresh")}
-        return fields
+    # -- the response's body -----------------------------------------------------------------------------------------
 
-    def _json(self, body: bytes) -> Mapping[str, Any]:
-        if not self.rules.later and self.endpoint != "auth/refresh":
-            text = 'Unsupported media type "application/json" in request.'
-            raise RefusedError(reply({"detail": text}, status=415))
-        try:
-            fields = json.loads(body)
-        except (ValueError, RecursionError) as wrong:
-            raise RefusedError(reply({"detail": f"JSON parse error - {wrong}"}, status=400)) from wrong
-        if not isinstance(fields, dict):
-            raise invalid("non_field_errors", f"Invalid data. Expected a dictionary, but got {type(fields).__name__}.")
-        return fields
+    async def send(self, response: web.StreamResponse, chunks: AsyncIterator[bytes], *, size: int) -> None:
+        """Send `size` bytes as the body of `response`, at the connection's pace and with the injected fault.
 
-    def volume_name(self, fields: Mapping[str, Any]) -> str | None:
-        """The volume that the request means; the seed generation knows only the default one."""
-        names = {"seed": (), "pods": ("pod_name",), "pvc": ("pvc_name", "pod_name")}[self.rules.generation]
-        return next((str(fields[name]) for name in names if fields.get(name)), None)
-
-    def volume(self, fields: Mapping[str, Any]) -> Volume:
-        """The user's volume that the request means."""
-        try:
-            return self.account.volume(self.volume_name(fields))
-        except ValueError as wrong:
-            raise invalid("pod_name", str(wrong)) from wrong
-
-    # -- the answer's body -------------------------------------------------------------------------------------------
-
-    async def send(self, response: web.StreamResponse, pieces: AsyncIterator[bytes], *, size: int) -> None:
-        """Send `size` bytes as the body of `response`, at the connection's pace and with what faults do to it.
-
-        The lock is given back and the log complete just before the last piece: a client that has read its answer may
-        call again, or a test look at the log, at once.
+        The lock is released and the log entry completed just before the last chunk: a client that has read its response
+        may send the next request, or a test look at the log, at once.
         """
-        strike = self.has("cut_body", "reset", "stall")
-        limit = None
-        if strike is not None:
-            limit = strike.at if strike.at is not None else size // 2
-        if self.has("commit_then_drop"):
-            raise SeveredError(rst=self.fault is not None and self.fault.hard)
+        fault = self.fault_if("cut_body", "reset", "stall")
+        limit = None if fault is None else fault.at if fault.at is not None else size // 2
+        if drop := self.fault_if("commit_then_drop"):
+            raise ConnectionDropError(rst=drop.hard)
         self.entry.status = response.status
         response.content_length = size
         await response.prepare(self.request)
-        sent, first = 0, True
-        async for whole in pieces:
-            for piece in [whole] if self._rate is None else _split(whole, self._piece):
-                part = piece if limit is None else piece[: max(0, limit - sent)]
-                await self._pace(len(part))
-                sent += len(part)
-                self.entry.bytes_out = sent
-                if sent >= size:
-                    self.settle()
-                    self.release()
-                await response.write(part)
-                if limit is not None and sent >= limit:
-                    await self._cut()
-                if first:
-                    first = False
-                    await self.gate("body")
+        sent = 0
+        async for chunk in self._paced(chunks):
+            part = chunk if limit is None else chunk[: max(0, limit - sent)]
+            await self._throttle(len(part))
+            first, sent = not sent, sent + len(part)
+            self.entry.bytes_out = sent
+            if sent >= size:
+                self.complete_log_entry()
+                self.release_lock()
+            await response.write(part)
+            if fault is not None and limit is not None and sent >= limit:
+                await self._break_off_response(fault)
+            if first:
+                await self.pause_at("body")
 
-    async def _cut(self) -> None:
-        if self.has("stall"):
+    async def _break_off_response(self, fault: Fault) -> None:
+        if fault.kind == "stall":
             await self.stall()
-        raise SeveredError(rst=self.has("reset") is not None or (self.fault is not None and self.fault.hard))
+        raise ConnectionDropError(rst=fault.kind == "reset" or fault.hard)
 
     # -- pace --------------------------------------------------------------------------------------------------------
 
     @property
-    def _rate(self) -> float | None:
-        drip = self.has("slow_drip")
-        return drip.rate if drip is not None else self.rules.bandwidth
+    def _bytes_per_second(self) -> float | None:
+        fault = self.fault_if("slow_drip")
+        return fault.rate if fault is not None else self.config.bandwidth
 
     @property
-    def _piece(self) -> int:
-        """How much to move at once: a tenth of a second's worth where there is a limit."""
-        rate = self._rate
-        return _PIECE if rate is None else max(1, min(_PIECE, int(rate / 10)))
+    def _chunk_size(self) -> int:
+        """How much to move at once: a tenth of a second's worth where there is a bandwidth limit."""
+        rate = self._bytes_per_second
+        return _CHUNK_BYTES if rate is None else max(1, min(_CHUNK_BYTES, int(rate / 10)))
 
-    async def _pace(self, size: int) -> None:
-        rate = self._rate
+    async def _paced(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """`chunks`, cut into small ones where there is a bandwidth limit."""
+        async for chunk in chunks:
+            step = len(chunk) if self._bytes_per_second is None else self._chunk_size
+            for start in range(0, len(chunk), step or 1):
+                yield chunk[start : start + step]
+
+    async def _throttle(self, size: int) -> None:
+        rate = self._bytes_per_second
         if rate is not None:
             await self.clock.sleep(size / rate)
-
-
-def _split(data: bytes, size: int) -> list[bytes]:
-    return [data[i : i + size] for i in range(0, len(data), size)]
-
-
-def _multipart_fields(boundary: bytes, body: bytes) -> dict[str, str]:
-    fields: dict[str, bytes] = {}
-    name: str | None = None
-    try:
-        for event in MultipartParser(boundary).feed(body):
-            if isinstance(event, PartBegin):
-                name = event.name if event.filename is None else None
-                if name is not None:
-                    fields[name] = b""
-            elif isinstance(event, PartData) and name is not None:
-                fields[name] += event.data
-    except MultipartError as wrong:
-        raise RefusedError(reply({"detail": f"Multipart form parse error - {wrong}"}, status=400)) from wrong
-    return {name: value.decode("utf-8", "replace") for name, value in fields.items()}

@@ -1,7 +1,6 @@
-"""What can be made to go wrong, and which request it hits.
+"""Faults to inject: what goes wrong, and with which request. Pure: randomness is passed in.
 
-Owns: `Fault` (a value) and `FaultList` (which request gets which fault). Pure: randomness is passed in.
-Knows nothing of sockets: what a fault does is in `server`, `exchange` and the handlers.
+What a fault does is in `server`, `exchange` and the handlers, which must not be imported here.
 """
 
 from __future__ import annotations
@@ -45,12 +44,16 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong: `Fault("busy_before", endpoint="em/files/list", times=2)`.
+    """One thing that goes wrong with some requests; hand it to `Simulator(faults=...)` or `sim.faults.add`.
 
-    `endpoint` is a path or a shell pattern (``em/pod/*``); None means every ``em/`` call, but never log-ins.
+    `endpoint` is a path or a shell pattern (``em/pod/*``); None means every ``em/`` request, but no log-in.
     Of the matching requests the first `after` are spared, then every `every`-th is hit with `probability`, until
-    `times` were hit (None: for ever). What the other fields mean is told beside the kinds; bytes and seconds.
-    `hard` closes without lingering: an early answer may then be lost to the reset.
+    `times` were hit (None: no limit). `at` and `count`, `rate` (bytes a second) and `seconds` are described beside the
+    kinds in `FaultKind`. `hard` closes without lingering: an early response may then be lost to the reset. ValueError
+    for an unknown kind or a number out of range.
+
+    >>> Fault("busy_before", endpoint="em/files/list", times=2).kind
+    'busy_before'
     """
 
     kind: FaultKind = field(kw_only=False)
@@ -75,38 +78,43 @@ class Fault:
             raise ValueError(f"every >= 1, after >= 0, 0 <= probability <= 1, rate > 0: {self!r}")
 
     def matches(self, endpoint: str) -> bool:
-        """Whether `endpoint` (``em/files/list``) is one it is meant for."""
-        wanted = "em/*" if self.endpoint is None else self.endpoint
-        return fnmatchcase(endpoint.strip("/"), wanted.strip("/"))
+        """Whether requests to `endpoint` can be hit by this fault.
+
+        >>> fault = Fault("stall", endpoint="em/pod/*")
+        >>> fault.matches("em/pod/status"), fault.matches("em/files/list")
+        (True, False)
+        """
+        pattern = "em/*" if self.endpoint is None else self.endpoint
+        return fnmatchcase(endpoint.strip("/"), pattern.strip("/"))
 
 
 class FaultList:
-    """Faults in order; a request gets the first one that is due, and at most one."""
+    """Faults in order; a request is hit by the first one that is due, and by at most one."""
 
     def __init__(self, faults: Iterable[Fault] = (), *, rng: random.Random) -> None:
         self._rng = rng
-        self._armed = [_Armed(fault) for fault in faults]
+        self._counters = [_FaultCounter(fault) for fault in faults]
 
     def __iter__(self) -> Iterator[Fault]:
-        return (armed.fault for armed in self._armed)
+        return (counter.fault for counter in self._counters)
 
     def add(self, *faults: Fault) -> None:
-        """Arm more faults, behind those that are there; their counts start now."""
-        self._armed += [_Armed(fault) for fault in faults]
+        """Append faults; they count requests from now on."""
+        self._counters += [_FaultCounter(fault) for fault in faults]
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
-        self._armed.clear()
+        """Remove all faults."""
+        self._counters.clear()
 
     def decide(self, endpoint: str) -> Fault | None:
-        """The fault that hits the request now arriving at `endpoint`; counts it as hit."""
-        for armed in self._armed:
-            if armed.fault.matches(endpoint) and armed.hits(self._rng):
-                return armed.fault
+        """The fault that hits the request now arriving at `endpoint`, counted as a hit; None for no fault."""
+        for counter in self._counters:
+            if counter.fault.matches(endpoint) and counter.hits(self._rng):
+                return counter.fault
         return None
 
 
-class _Armed:
+class _FaultCounter:
     __slots__ = ("fault", "hit", "seen")
 
     def __init__(self, fault: Fault) -> None:
@@ -119,8 +127,8 @@ class _Armed:
         if fault.times is not None and self.hit >= fault.times:
             return False
         self.seen += 1
-        turn = self.seen - fault.after
-        if turn < 1 or turn % fault.every or (fault.probability < 1 and rng.random() >= fault.probability):
+        number = self.seen - fault.after
+        if number < 1 or number % fault.every or (fault.probability < 1 and rng.random() >= fault.probability):
             return False
         self.hit += 1
         return True

@@ -1,7 +1,6 @@
-"""Docker images without Docker: what builds, what loads, what may run.
+"""Docker images without Docker: the EM's checks of a Dockerfile and of an image tar, and a user's list of images.
 
-Owns: the checks the EM makes on a Dockerfile and on an image tar, and a user's list of images. Synchronous; reads the
-volume's files, so call it in a thread. May import the volume. Knows nothing of HTTP, and runs no container.
+Synchronous; reads the volume's files, so call it in a thread. Must not import anything of HTTP.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from emasync.simulator.volume import IllegalPathError, Volume, is_regular
+from emasync.simulator.volume import IllegalPathError, VolumeDirectory, is_regular
 
 _NAME = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*(?::[\w][\w.-]{0,127})?")
 _LOG_LINES = 100
@@ -27,10 +26,10 @@ class ImageError(Exception):
 
     def __init__(self, message: str, *, log: list[str]) -> None:
         super().__init__(message)
-        self.log_tail = [f"{line}\n" for line in log[-_LOG_LINES:]]
+        self.log_tail: list[str] = [f"{line}\n" for line in log[-_LOG_LINES:]]
 
 
-class Images:
+class ImageRegistry:
     """The images that `user` may run, by full name (``client1-echo-test``), with their sizes in bytes."""
 
     def __init__(self, user: str) -> None:
@@ -51,16 +50,16 @@ class Images:
         return name if name in self._sizes else None
 
     def add(self, image: str, *, size: int = 0) -> str:
-        """Have an image without building it; returns its full name."""
+        """Register an image without building it; returns its full name."""
         name = self.full_name(image)
         self._sizes[name] = size
         return name
 
-    def build(self, volume: Volume, image: str, *, dockerfile: str, context: str) -> str:
+    def build(self, volume: VolumeDirectory, image: str, *, dockerfile: str, context: str) -> str:
         """Check the Dockerfile against its context and register the image; ImageError says what is wrong."""
         if not _NAME.fullmatch(image.strip().removeprefix(self._prefix)):
             raise ImageError(f"invalid image name {image!r}", log=[f'invalid reference format: "{image}"'])
-        file, folder = _inside(volume, dockerfile), _inside(volume, context)
+        file, folder = _resolve(volume, dockerfile), _resolve(volume, context)
         if file is None or not is_regular(file):
             raise ImageError(f"Dockerfile {dockerfile!r} not found", log=[f"unable to open {dockerfile}: no such file"])
         if folder is None or not folder.is_dir():
@@ -68,10 +67,10 @@ class Images:
         _check_steps(_instructions(file.read_text("utf-8", "replace")), volume, folder)
         return self.add(image, size=sum(item.stat().st_size for item in folder.rglob("*") if is_regular(item)))
 
-    def load(self, volume: Volume, image: str, *, tar: str) -> str | None:
+    def load(self, volume: VolumeDirectory, image: str, *, tar: str) -> str | None:
         """Register what the tar names as `image`; None when the tar's tags lack the user's prefix: that loads, and can
-        never be run. ImageError for a tar that is none, or that holds another image of the user."""
-        file = _inside(volume, tar)
+        never be run. ImageError for a file that is no image tar, or one that holds another image of the user."""
+        file = _resolve(volume, tar)
         if file is None or not is_regular(file):
             raise ImageError(f"tar file {tar!r} not found", log=[f"open {tar}: no such file or directory"])
         tags = [tag.removesuffix(":latest") for tag in _tags(file)]
@@ -83,7 +82,7 @@ class Images:
         return self.add(image, size=file.stat().st_size)
 
 
-def _inside(volume: Volume, path: str) -> Path | None:
+def _resolve(volume: VolumeDirectory, path: str) -> Path | None:
     try:
         return volume.resolve(path)
     except IllegalPathError:
@@ -96,7 +95,7 @@ def _instructions(text: str) -> list[str]:
     return [line.strip() for line in joined.splitlines() if line.strip()]
 
 
-def _check_steps(steps: list[str], volume: Volume, folder: Path) -> None:
+def _check_steps(steps: list[str], volume: VolumeDirectory, folder: Path) -> None:
     log = [f"Sending build context to Docker daemon from {folder.name or '.'}"]
     words = [step.split(None, 1) for step in steps]
     if not any(word[0].upper() == "FROM" and len(word) == 2 for word in words):
@@ -112,7 +111,7 @@ def _check_steps(steps: list[str], volume: Volume, folder: Path) -> None:
 
 
 def _sources(arguments: str) -> list[str]:
-    """What a COPY or ADD takes from the context; nothing for other stages, addresses, variables and here-documents."""
+    """The paths in the context that a COPY or ADD names; none for other stages, URLs, variables and here-documents."""
     try:
         found = json.loads(arguments) if arguments.startswith("[") else shlex.split(arguments)
     except ValueError:
@@ -124,14 +123,14 @@ def _sources(arguments: str) -> list[str]:
     return [word for word in plain if not ("://" in word or "$" in word or word.startswith("<<"))]
 
 
-def _exists(volume: Volume, folder: Path, source: str) -> bool:
-    """Whether the context has it; what is behind a link out of the volume is not there."""
+def _exists(volume: VolumeDirectory, folder: Path, source: str) -> bool:
+    """Whether the context contains `source`; a file behind a link out of the volume does not count."""
     parts = [part for part in source.split("/") if part not in ("", ".")]
     if ".." in parts:
         return False
     try:
         return not parts or any(volume.holds(found) for found in folder.glob("/".join(parts)))
-    except ValueError:  # no pattern, or a NUL in it
+    except ValueError:  # not a valid pattern, or a NUL in it
         return False
 
 
@@ -144,7 +143,7 @@ def _tags(file: Path) -> list[str]:
                 raise KeyError("manifest.json")
             manifest = json.loads(member.read(_MAX_MANIFEST))
             return [str(tag) for image in manifest for tag in image.get("RepoTags") or []]
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as broken:
-        raise ImageError("not an image tar", log=["open: invalid tar header"]) from broken
-    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as broken:
-        raise ImageError("the tar has no usable manifest.json", log=["open manifest.json: no such file"]) from broken
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ImageError("not an image tar", log=["open: invalid tar header"]) from error
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ImageError("the tar has no usable manifest.json", log=["open manifest.json: no such file"]) from error

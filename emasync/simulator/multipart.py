@@ -1,7 +1,7 @@
 """multipart/form-data as Django reads it: in pieces, forgiving, keeping base names only.
 
-Owns: cutting a body into parts, and what a part's file name becomes. Pure: bytes in, events out, bounded memory.
-Knows nothing of files or HTTP. An unfinished last part is dropped without a word, as on the real server.
+Pure: bytes in, events out, bounded memory. An unfinished last part is dropped without an error, as on the real server.
+Must not import anything of the simulator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PARAM = re.compile(rb';\s*([\w!#$%&\'*+.^`|~-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*
 
 
 class MultipartError(ValueError):
-    """The body is not multipart/form-data with the boundary it promised."""
+    """The body is not multipart/form-data with the boundary of its content type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +40,25 @@ class PartEnd:
     """The part is complete."""
 
 
-Event = PartBegin | PartData | PartEnd
+PartEvent = PartBegin | PartData | PartEnd
 
 
 class MultipartParser:
-    """Feed it a body, get events. Keeps no more than one fed piece plus 16 KiB."""
+    """Turns a body, fed in chunks, into events. Keeps at most one chunk plus 16 KiB in memory."""
 
     def __init__(self, boundary: bytes) -> None:
         self._mark = b"\r\n--" + boundary
-        self._buffer = bytearray(b"\r\n")  # so that the first boundary looks like all others
+        self._buffer = bytearray(b"\r\n")  # so that the first boundary looks like the others
         self._state = "preamble"  # then: mark, headers, body ... end
 
-    def feed(self, data: bytes) -> Iterator[Event]:
+    def feed(self, data: bytes) -> Iterator[PartEvent]:
         """The events that `data` completes; MultipartError when a part's header makes no sense."""
         self._buffer += data
         while (step := self._step()) is not None:
             yield from step
 
-    def _step(self) -> list[Event] | None:
-        """One step through the buffer; None when it needs more bytes (or none, after the end)."""
+    def _step(self) -> list[PartEvent] | None:
+        """One step through the buffer; None when it needs more bytes, or has come to the end."""
         match self._state:
             case "preamble" | "body":
                 return self._seek_mark(inside=self._state == "body")
@@ -69,10 +69,10 @@ class MultipartParser:
         self._buffer.clear()
         return None
 
-    def _seek_mark(self, *, inside: bool) -> list[Event] | None:
+    def _seek_mark(self, *, inside: bool) -> list[PartEvent] | None:
         at = self._buffer.find(self._mark)
         safe = at if at >= 0 else max(0, len(self._buffer) - len(self._mark) + 1)
-        events: list[Event] = []
+        events: list[PartEvent] = []
         if inside and safe:
             with memoryview(self._buffer) as view:  # one copy, not two
                 events.append(PartData(data=bytes(view[:safe])))
@@ -82,7 +82,7 @@ class MultipartParser:
             return [*events, PartEnd()] if inside else events
         return events or None
 
-    def _after_mark(self) -> list[Event] | None:
+    def _after_mark(self) -> list[PartEvent] | None:
         if len(self._buffer) < 2:
             return None
         if self._buffer.startswith(b"--"):
@@ -90,10 +90,10 @@ class MultipartParser:
         elif self._buffer.startswith(b"\r\n"):
             self._state = "headers"
         else:
-            raise MultipartError("junk behind a boundary")
+            raise MultipartError("unexpected bytes after a boundary")
         return []
 
-    def _headers(self) -> list[Event] | None:
+    def _headers(self) -> list[PartEvent] | None:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > _MAX_HEADERS:
@@ -112,7 +112,7 @@ def _begin(lines: list[bytes]) -> PartBegin:
             params = {key.lower(): _value(key, raw) for key, raw in _PARAM.findall(value)}
             if b"name" in params:
                 filename = params.get(b"filename*", params.get(b"filename"))
-                return PartBegin(name=params[b"name"], filename=None if filename is None else kept_name(filename))
+                return PartBegin(name=params[b"name"], filename=None if filename is None else stored_name(filename))
     raise MultipartError("a part without a name")
 
 
@@ -129,8 +129,8 @@ def _value(key: bytes, raw: bytes) -> str:
     return text
 
 
-def kept_name(filename: str) -> str:
-    """What Django makes of a part's file name; empty when nothing usable is left and the file is skipped."""
+def stored_name(filename: str) -> str:
+    """The name under which Django stores a part's file; empty when nothing usable is left: the file is skipped."""
     name = html.unescape(filename)
     name = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
     name = "".join(char for char in name if char.isprintable())

@@ -1,7 +1,6 @@
-"""A pod's life as a state machine: waiting, running, terminated.
+"""A pod as a state machine (waiting, running, terminated), and what ``em/pod/status`` shows of it.
 
-Owns: what a pod was asked to be, and what ``em/pod/status`` says of it at a moment. Pure: the time is handed in.
-Knows nothing of tasks or of what the pod does; whoever runs it calls `begin` and `finish`.
+Pure: the time is passed in; `pod_runner` calls `begin` and `finish`. Must not import anything of tasks or HTTP.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ STOPPED_EXIT = 143  # SIGTERM: stopped because another pod takes its place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSpec:
-    """What was asked for. `image` is the full name, `known` whether the user has it; `scheduled_at` in seconds since
+    """The fields of a run. `image` is the full name, `known` whether the user has it; `scheduled_at` in seconds since
     the epoch, `max_duration` in minutes."""
 
     image: str
@@ -37,8 +36,9 @@ class PodSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodContext:
-    """What a pod's behaviour is given. It may write below `volume`, which the pod would see at ``/data``; it waits on
-    `clock` and is cancelled when the pod is replaced, outlives `max_duration` (minutes) or the simulator ends."""
+    """The argument of a `Behaviour`, which may write below `volume` (a real pod sees it at ``/data``) and sleeps on
+    `clock`. The behaviour is cancelled when the pod is replaced, after `max_duration` (minutes), and when the simulator
+    ends."""
 
     volume: Path
     image: str
@@ -56,7 +56,7 @@ Behaviour = Callable[[PodContext], Coroutine[Any, Any, int | None]]
 
 @dataclass(slots=True, kw_only=True)
 class Pod:
-    """One pod. Waits until `begin`, ends with `finish`; both are told the time."""
+    """One pod: waiting until `begin`, running until `finish`."""
 
     spec: PodSpec
     not_before: float = 0.0
@@ -67,7 +67,7 @@ class Pod:
     message: str = ""
 
     def begin(self, *, now: float) -> None:
-        """The container runs. Its start is shown in whole seconds, and never in the same one as the pod's before it."""
+        """The container starts. Its start is shown in whole seconds, never in the same one as the previous pod's."""
         self.started_at = max(now, self.not_before)
 
     def finish(self, exit_code: int, *, now: float, reason: str = "", message: str = "") -> None:
@@ -78,7 +78,7 @@ class Pod:
         self.message = message
 
     def replace(self, *, now: float) -> float:
-        """Another pod takes its place: one that runs is stopped. Returns from when on the other may start."""
+        """Another pod takes this one's place: stop it if it runs. Returns the earliest start of the other pod."""
         if self.started_at is not None and self.finished_at is None:
             self.finish(STOPPED_EXIT, now=now)
         return self.not_before if self.started_at is None else math.floor(self.started_at) + 1.0

@@ -1,7 +1,6 @@
-"""JSON Web Tokens as SimpleJWT makes them: HS256, `iat`, `exp`, `jti`, `token_type`.
+"""JSON Web Tokens as SimpleJWT makes them: HS256, `iat`, `exp`, `jti`, `token_type`; issued, checked and revoked.
 
-Owns: issuing, checking and revoking tokens. Imports the standard library only; the time is handed in with every call.
-Knows nothing of passwords or HTTP.
+The time is passed in with every call. Must not import anything beyond the standard library.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ class _Issued:
     expires_at: float
 
 
-class TokenBook:
-    """Every token in force. `secret` signs them; `lifetime_s` is that of access tokens, `refresh_s` of refresh tokens.
+class TokenRegistry:
+    """All valid tokens. `secret` signs them; `lifetime_s` is that of access tokens, `refresh_s` of refresh tokens.
 
-    The claims carry whole seconds, as SimpleJWT's do; the book remembers the exact moment, so that a lifetime of one
-    second lasts one second.
+    The claims carry whole seconds, as SimpleJWT's do; the registry remembers the exact moment, so that a lifetime of
+    one second lasts one second.
     """
 
     def __init__(self, secret: bytes, *, lifetime_s: float, refresh_s: float) -> None:
@@ -37,7 +36,7 @@ class TokenBook:
         self._count = 0
 
     def issue(self, user: str, kind: TokenType, *, now: float) -> str:
-        """A new token of `user`."""
+        """A new token for `user`."""
         self._issued = {jti: issued for jti, issued in self._issued.items() if issued.expires_at > now}
         self._count += 1
         jti = hmac.new(self._secret, b"jti %d" % self._count, hashlib.sha256).hexdigest()[:32]
@@ -46,11 +45,11 @@ class TokenBook:
         iat = int(now)
         exp = iat + (int(lifetime) if lifetime == int(lifetime) else lifetime)
         claims = {"token_type": kind, "exp": exp, "iat": iat, "jti": jti, "user_id": user}
-        return sign(claims, self._secret)
+        return sign_jwt(claims, self._secret)
 
     def user_of(self, token: str, kind: TokenType, *, now: float) -> str | None:
-        """Whose token it is; None for one that is forged, expired, revoked or of the other kind."""
-        claims = verify(token, self._secret)
+        """The user the token was issued to; None for one that is forged, expired, revoked or of the other kind."""
+        claims = verify_jwt(token, self._secret)
         issued = self._issued.get(str(claims.get("jti"))) if claims else None
         return issued.user if issued and issued.kind == kind and issued.expires_at > now else None
 
@@ -59,15 +58,15 @@ class TokenBook:
         self._issued = {jti: issued for jti, issued in self._issued.items() if issued.kind == "refresh" and not refresh}
 
 
-def sign(claims: dict[str, Any], secret: bytes) -> str:
-    """`claims` as a JWT, HS256."""
+def sign_jwt(claims: dict[str, Any], secret: bytes) -> str:
+    """`claims` as a JWT, signed with HS256."""
     header = _encode(json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":")).encode())
     payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
     return f"{header}.{payload}.{_signature(f'{header}.{payload}', secret)}"
 
 
-def verify(token: str, secret: bytes) -> dict[str, Any] | None:
-    """The claims, or None when the signature or the form is wrong. Expiry is the caller's business."""
+def verify_jwt(token: str, secret: bytes) -> dict[str, Any] | None:
+    """The claims, or None when the signature or the form is wrong. Does not check the expiry."""
     signed, _, signature = token.rpartition(".")
     if not token.isascii() or not hmac.compare_digest(signature, _signature(signed, secret)):
         return None

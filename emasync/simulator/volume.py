@@ -1,7 +1,6 @@
-"""A volume: a real folder, seen the way the EM shows it.
+"""A volume: a real folder on disk, listed and changed the way the EM does it.
 
-Owns: resolving paths inside it, listing, deleting, taking in uplinked files. Synchronous; call it in a thread.
-May import wire (the content tag). Knows nothing of users, HTTP or time other than the moment it is told.
+Synchronous, so call it in a thread; the time is passed in. Must not import anything of users or HTTP.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 
 from emasync.wire.content_tag import tag_of_digest
 
-_PIECE = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _MAX_NAME = 255
 _MAX_DEPTH = 300  # of a path; a listing nests as deep, and its makers and readers have stacks that end
 _RACY_S = 0.05  # a file changed this recently may change again within one tick of its mtime: do not remember its hash
@@ -30,30 +29,30 @@ class IllegalPathError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A complete uplinked file that still lies in the staging area, and the name it shall have."""
+class StagedFile:
+    """A complete uplinked file in the staging folder, and the name it will have in the volume."""
 
     name: str
     staged: Path
 
 
-class Volume:
-    """One user's folder of that name, at `root`, which is made when it is missing. Nothing outside is ever touched."""
+class VolumeDirectory:
+    """The folder `root`, made when it is missing. Nothing outside is ever read or changed."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.root = root.resolve()
+        self.root: Path = root.resolve()
         self._digests: dict[tuple[str, str], tuple[tuple[int, ...], bytes]] = {}
         self._visible_at: dict[Path, float] = {}
-        self._hiding = threading.Lock()  # uplinks add to it while listings look, in other threads
+        self._lock = threading.Lock()  # uplinks add to it while listings look, in other threads
 
     def resolve(self, path: str) -> Path:
-        """Where `path` lies; a leading slash means the volume's root. IllegalPathError when it leads outside."""
+        """The location of `path` on disk; a leading slash means the volume's root. IllegalPathError if outside."""
         _check_form(path)
         try:
             found = (self.root / path.lstrip("/")).resolve()
-        except (OSError, RuntimeError) as broken:  # a loop of links, or a name too long
-            raise IllegalPathError(f"{path!r} cannot be resolved") from broken
+        except (OSError, RuntimeError) as error:  # a loop of links, or a name too long
+            raise IllegalPathError(f"{path!r} cannot be resolved") from error
         if not found.is_relative_to(self.root):
             raise IllegalPathError(f"{path!r} lies outside the volume")
         return found
@@ -78,7 +77,7 @@ class Volume:
         else:
             target.unlink()
 
-    def take(self, dest: str, files: Iterable[Incoming], *, visible_at: float) -> None:
+    def store(self, dest: str, files: Iterable[StagedFile], *, visible_at: float) -> None:
         """Move staged files into folder `dest`, replacing what is there; listings show them from `visible_at` on.
 
         IllegalPathError for a `dest` outside; OSError when a folder or file is in the way.
@@ -87,13 +86,13 @@ class Volume:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             target = folder / file.name
-            with self._hiding:  # before it is there: a listing in another thread must not show it too soon
+            with self._lock:  # before it is there: a listing in another thread must not show it too soon
                 self._visible_at[target] = visible_at
             file.staged.replace(target)
 
     def listing(self, *, now: float) -> list[dict[str, Any]]:
         """The entries of the whole volume, as ``em/files/list`` gives them."""
-        with self._hiding:
+        with self._lock:
             self._visible_at = {path: moment for path, moment in self._visible_at.items() if moment > now}
         return self._entries(self.root)
 
@@ -102,9 +101,9 @@ class Volume:
         return self._digest(str(path), path.stat(), algorithm)
 
     def _entries(self, folder: Path) -> list[dict[str, Any]]:
-        with os.scandir(folder) as found:
-            inside = sorted(found, key=lambda entry: entry.name)
-        return [entry for one in inside for entry in self._entry(one)]
+        with os.scandir(folder) as scan:
+            found = sorted(scan, key=lambda entry: entry.name)
+        return [listed for entry in found for listed in self._entry(entry)]
 
     def _entry(self, entry: os.DirEntry[str]) -> Iterator[dict[str, Any]]:
         try:
@@ -115,11 +114,11 @@ class Volume:
                 kind = {"type": "directory", "name": entry.name, "size": str(size)}
                 yield kind | {"time": _minute(entry.stat(follow_symlinks=False)), "contents": contents}
             elif self._shown(entry):
-                about = entry.stat()
-                tag = tag_of_digest(self._digest(entry.path, about, "md5"))
-                kind = {"type": "file", "name": entry.name, "size": str(about.st_size)}
-                yield kind | {"time": _minute(about), "hash": tag}
-        except OSError:  # deleted while it was listed, not to be read, or a link that leads to itself
+                stat_result = entry.stat()
+                tag = tag_of_digest(self._digest(entry.path, stat_result, "md5"))
+                kind = {"type": "file", "name": entry.name, "size": str(stat_result.st_size)}
+                yield kind | {"time": _minute(stat_result), "hash": tag}
+        except OSError:  # deleted during the listing, unreadable, or a link to itself
             return
 
     def _shown(self, entry: os.DirEntry[str]) -> bool:
@@ -127,22 +126,22 @@ class Volume:
             return False
         return not entry.is_symlink() or self.holds(Path(entry.path))
 
-    def _digest(self, path: str, about: os.stat_result, algorithm: str) -> bytes:
-        key = (about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
+    def _digest(self, path: str, stat_result: os.stat_result, algorithm: str) -> bytes:
+        key = (stat_result.st_size, stat_result.st_mtime_ns, stat_result.st_ctime_ns, stat_result.st_ino)
         known = self._digests.get((path, algorithm))
         if known is not None and known[0] == key:
             return known[1]
         digest = hashlib.new(algorithm, usedforsecurity=False)
         with open(path, "rb") as file:  # noqa: PTH123 - a listing opens thousands; Path objects are half its cost
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-        if time.time_ns() - about.st_mtime_ns > _RACY_S * 1e9:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        if time.time_ns() - stat_result.st_mtime_ns > _RACY_S * 1e9:
             self._digests[path, algorithm] = (key, digest.digest())
         return digest.digest()
 
 
 def is_regular(path: Path) -> bool:
-    """Whether it is a plain file that is there; a FIFO, a device or a folder is not."""
+    """Whether `path` is an existing regular file: no FIFO, device or folder."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -150,16 +149,16 @@ def is_regular(path: Path) -> bool:
 
 
 def _check_form(path: str) -> None:
-    """IllegalPathError for what no file system takes, and for more folders than a listing could show."""
+    """IllegalPathError for what no file system accepts, and for more folders than a listing could show."""
     try:
         names = path.encode().split(b"/")
     except UnicodeEncodeError:
-        raise IllegalPathError("a path cannot hold what is no Unicode") from None
+        raise IllegalPathError("a path must be valid Unicode") from None
     if b"\0" in path.encode():
-        raise IllegalPathError("a path cannot hold a NUL")
+        raise IllegalPathError("a path cannot contain a NUL")
     if len(names) > _MAX_DEPTH or max(map(len, names)) > _MAX_NAME:
         raise IllegalPathError(f"a path has at most {_MAX_DEPTH} names of at most {_MAX_NAME} bytes")
 
 
-def _minute(about: os.stat_result) -> str:
-    return time.strftime("%Y-%m-%d-%H-%M", time.gmtime(about.st_mtime))
+def _minute(stat_result: os.stat_result) -> str:
+    return time.strftime("%Y-%m-%d-%H-%M", time.gmtime(stat_result.st_mtime))

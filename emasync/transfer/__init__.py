@@ -1,5 +1,4 @@
-"""Many files over one busy link: plan, lane, pool, journal, truth.
+"""Many files over one busy link: plans, uplinks, downlinks and syncs, with a journal and verified results.
 
-Owns: everything that is about more than one file. May import endpoints and below.
-Knows nothing of terminals: it tells events, the command line shows them.
+Knows nothing of terminals: it emits events, and the command line shows them. Must not import the client.
 """

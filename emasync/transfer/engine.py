@@ -1,351 +1,307 @@
-"""From a request to its outcomes: scan or list, plan, run the pool, settle everything exactly once.
+"""From a request to its results: scan or list, plan, run the workers, record every file exactly once.
 
-Owns: the order of these steps for uplinks and downlinks. May import everything in this room and below.
+Runs uplinks and downlinks; a sync builds on them. Must not import sync.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Generator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
-from emasync.caller import Account
-from emasync.disk import Pin
 from emasync.errors import AuthError, BusyError, ProtocolError, TimedOutError
-from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, RemotePath, Verified, safe
-from emasync.transfer.events import Ear, Noted, Planned
-from emasync.transfer.fetch import Fetch
-from emasync.transfer.filters import Filters
-from emasync.transfer.journal import open_journal
-from emasync.transfer.ledger import Ending, Item, Ledger, OptionalJournal, journal_lost
-from emasync.transfer.link import Link, Options
-from emasync.transfer.listings import SharedListing
-from emasync.transfer.open_files import Places
-from emasync.transfer.packing import pack_again, plan_uplink
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Refused, UplinkItem, UplinkPlan, check_no_parent, prefix
-from emasync.transfer.pool import run_pool
-from emasync.transfer.resumption import resume_downlink, resume_uplink, sent_before
-from emasync.transfer.roster import Roster
-from emasync.transfer.selection import plan_downlink
-from emasync.transfer.sources import Scan, scan
-from emasync.transfer.transfer import Results, Transfer
+from emasync.http.pipeline import RequestStats
+from emasync.model import Direction, FileTree, Glob, Outcome, OutcomeState, Overwrite, RemotePath, Verified, safe
+from emasync.transfer.context import SharedListing, TransferContext, TransferRun
+from emasync.transfer.downlink import FileDownlink
+from emasync.transfer.events import EventCallback, Planned
+from emasync.transfer.limits import OpenFileLimiter
+from emasync.transfer.options import TransferOptions
+from emasync.transfer.planning.filters import Filters
+from emasync.transfer.planning.packing import pack_again, plan_uplink
+from emasync.transfer.planning.plan import (
+    DownlinkItem,
+    DownlinkPlan,
+    RejectedFile,
+    UplinkItem,
+    UplinkPlan,
+    check_no_parent,
+    prefix,
+)
+from emasync.transfer.planning.scan import Scan, scan
+from emasync.transfer.planning.selection import plan_downlink
+from emasync.transfer.resume import resume_downlink, resume_uplink, sent_before
+from emasync.transfer.state.transfer_journal import FileResult, IntendedFile, journal_lost, open_transfer_journal
+from emasync.transfer.tracker import ResultTracker, failed_outcome
+from emasync.transfer.transfer import Transfer
 from emasync.transfer.uplink import Uplink
+from emasync.transfer.worker_pool import WorkerPool
 
-_SPARE_ERRORS = 15  # beside a tenth of the calls: what a whole transfer may fail and send again
-_FALL_BACK = (
+_SPARE_ERRORS = 15  # beside a tenth of the requests: what a whole transfer may fail and send again
+_SIZE_ONLY = (
     "this server's content tags follow another rule than the known one: files that come without a checksum are "
     "verified by size only"
 )
 
-Job = Callable[["Run"], Awaitable[None]]
+Job = Callable[[TransferRun], Awaitable[None]]
 
 
-class Run:
-    """One transfer under way: everything its steps share."""
+def start_transfer(context: TransferContext, options: TransferOptions, direction: Direction, job: Job) -> Transfer:
+    """A Transfer that runs `job` with the journal, the deadline and the event callback of `options`."""
+    callback = None
+    if options.on_event is not None:
+        callback = EventCallback(options.on_event)
+        options = replace(options, on_event=callback.emit)
 
-    def __init__(
-        self,
-        link: Link,
-        options: Options,
-        results: Results,
-        *,
-        roster: Roster,
-        ledger: Ledger,
-        account: Account,
-    ) -> None:
-        self.link = link
-        self.options = options
-        self.results = results
-        self.roster = roster
-        self.ledger = ledger
-        self.account = account
-        self.pin = Pin()  # the destination of a downlink
-        self.planned = False  # from here on every file is expected by the roster: nothing can be forgotten
-        self.places = Places(roster.note, make_room=link.caller.save_files)
-        self.listing = SharedListing(lambda: link.files.list(account=account))
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
+        guard = nullcontext() if callback is None else callback.guard()
+        with context.running.track(), guard, context.limiter.listen(options.notify):
+            async with _open_run(context, options, tracker, stats) as run:
+                await _run_job(run, job)
 
-    async def send(self, plan: UplinkPlan) -> None:
-        """Carry out an uplink plan; what an earlier run has done is not done again."""
-        self.roster.expect(plan.items)
-        await self.refuse(plan, Direction.UPLINK)
-        resumed = await resume_uplink(
-            self.link,
-            plan,
-            roster=self.roster,
-            ledger=self.ledger,
-            listing=self.listing,
-            by_size=self.options.verify == "size",
+    tracker = ResultTracker(direction=direction, on_event=options.on_event)
+    return Transfer(work, tracker, busy_clock=lambda: context.limiter.busy_s)
+
+
+async def run_uplink(run: TransferRun, plan: UplinkPlan) -> None:
+    """Carry out an uplink plan; what an earlier run has done is not done again."""
+    run.tracker.register(plan.items)
+    record_rejected(run, plan)
+    calls = await resume_uplink(run, plan)
+    _announce(run, UplinkPlan(calls=calls, refused=plan.refused), requests=len(calls))
+    await run.journal.record_intents(
+        IntendedFile(remote=item.remote, local_path=item.local_path, facts=item.fingerprint)
+        for call in calls
+        for item in call.items
+    )
+    run.stats.error_budget = _error_budget(len(calls))
+    await Uplink(run).run(deque(calls))
+
+
+async def run_downlink(run: TransferRun, plan: DownlinkPlan, *, into: Path) -> None:
+    """Carry out a downlink plan; once the EM is out of reach for good, the remaining files fail at once."""
+    directory = prefix(into)
+    run.tracker.register(plan.items, directory=directory)
+    record_rejected(run, plan, into=into)
+    items = await resume_downlink(run, plan, into=into)
+    _announce(run, DownlinkPlan(items=items, refused=plan.refused), requests=len(items))
+    await run.journal.record_intents(
+        IntendedFile(
+            remote=item.remote, local_path=directory + item.local_path, size=item.entry.size if item.entry else None
         )
-        calls = deque(resumed)
-        self._announce(Direction.UPLINK, UplinkPlan(calls=resumed, refused=plan.refused), calls=len(calls))
-        await self.ledger.intend(
-            Item(remote=item.remote, place=item.place, facts=item.fingerprint) for call in calls for item in call.items
-        )
-        self.account.error_budget = _error_budget(len(calls))
-        uplink = Uplink(
-            self.link,
-            self.options,
-            roster=self.roster,
-            ledger=self.ledger,
-            account=self.account,
-            places=self.places,
-        )
-        await uplink.run(calls)
+        for item in items
+    )
+    run.stats.error_budget = _error_budget(len(items))
+    workers = max(1, min(run.options.workers, len(items)))
+    pool = WorkerPool()
+    run.stats.sleep = pool.sleep
+    await pool.run(items, _DownlinkWorker(run, into).download, workers=workers)
 
-    async def fetch(self, plan: DownlinkPlan, *, into: Path) -> None:
-        """Carry out a downlink plan with a pool; once the EM is out of reach for good, the rest fail at once."""
-        before = prefix(into)
-        self.roster.expect(plan.items, below=before)
-        await self.refuse(plan, Direction.DOWNLINK, into=into)
-        by_size = self.options.verify == "size"
-        items = await resume_downlink(
-            self.link, plan, into=into, roster=self.roster, ledger=self.ledger, by_size=by_size
-        )
-        self._announce(Direction.DOWNLINK, DownlinkPlan(items=items, refused=plan.refused), calls=len(items))
-        await self.ledger.intend(
-            Item(remote=item.remote, place=before + item.place, size=item.entry.size if item.entry else None)
-            for item in items
-        )
-        self.account.error_budget = _error_budget(len(items))
-        fetch = Fetch(self.link, self.options, into=into, pin=self.pin, relist=self.listing.fresh)
-        over: Exception | None = None
-        told_fall_back = self.options.verify != "content"
 
-        async def one(item: DownlinkItem) -> None:
-            nonlocal over, told_fall_back
-            if over is not None:
-                ending = Ending(outcome=_failed(item, into, over))
-            else:
-                ending = await self._fetched(fetch, item)
-                if isinstance(ending.outcome.error, AuthError | BusyError):
-                    over = ending.outcome.error
-            if not told_fall_back and self.link.tags.incompatible and ending.outcome.verified is Verified.SIZE:
-                told_fall_back = True
-                self.roster.note(_FALL_BACK)
-            await self.roster.settle([ending])
+class _DownlinkWorker:
+    """Downloads the files of one transfer, each with its result."""
 
-        await run_pool(items, one, workers=max(1, min(self.options.workers, len(items))))
+    def __init__(self, run: TransferRun, into: Path) -> None:
+        self._run = run
+        self._into = into
+        self._files = FileDownlink(run, into=into)
+        self._fatal_error: Exception | None = None
+        self._size_only_noted = not run.options.by_content
 
-    async def _fetched(self, fetch: Fetch, item: DownlinkItem) -> Ending:
-        """The end of one file, which waits and is tried again where no more files can be opened."""
-        mine = Account(parent=self.account)
+    async def download(self, item: DownlinkItem) -> None:
+        """Download `item` and record its result."""
+        if self._fatal_error is not None:
+            outcome = failed_outcome(item, Direction.DOWNLINK, self._fatal_error, directory=prefix(self._into))
+            result = FileResult(outcome=outcome)
+        else:
+            result = await self._downloaded(item)
+            if isinstance(result.outcome.error, AuthError | BusyError):
+                self._fatal_error = result.outcome.error
+        run, by_size = self._run, result.outcome.verified is Verified.SIZE
+        if by_size and not self._size_only_noted and run.context.tags.incompatible:
+            self._size_only_noted = True
+            run.tracker.note(_SIZE_ONLY)
+        await run.tracker.record([result])
+
+    async def _downloaded(self, item: DownlinkItem) -> FileResult:
+        """The result of one file, which waits and is tried again where no more files can be opened."""
+        run, stats = self._run, RequestStats(parent=self._run.stats)
         try:
-            ending = await self.places.run(lambda: fetch.run(item, mine), shortage=lambda one: one.outcome.error)
+            result = await run.open_files.run(
+                lambda: self._files.run(item, stats), shortage=lambda result: result.outcome.error
+            )
         finally:
-            self.roster.moved(item.remote, mine.moved)
-        if mine.requests == ending.outcome.attempts:
-            return ending
-        return replace(ending, outcome=replace(ending.outcome, attempts=mine.requests))
+            run.tracker.add_moved(item.remote, stats.bytes_transferred)
+        if stats.requests == result.outcome.attempts:
+            return result
+        return replace(result, outcome=replace(result.outcome, attempts=stats.requests))
 
-    async def refuse(self, plan: UplinkPlan | DownlinkPlan, direction: Direction, *, into: Path = Path()) -> None:
-        """Settle what the plan refuses and pass on its notes; the rest of what was asked for is expected by now."""
-        self.planned = True
-        for note in plan.notes:
-            self.roster.note(note)
-        await self.roster.refuse(_refused(one, direction, into) for one in plan.refused)
 
-    def _announce(self, direction: Direction, left: UplinkPlan | DownlinkPlan, *, calls: int) -> None:
-        refused = len(left.refused)
-        self.options.tell(
-            Planned(direction=direction, files=left.files, bytes=left.bytes, calls=calls, refused=refused)
+def record_rejected(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, into: Path = Path()) -> None:
+    """Record what the plan rejects, and pass on its notes."""
+    for note in plan.notes:
+        run.tracker.note(note)
+    run.tracker.record_unregistered(_rejected(file, run.tracker.direction, into) for file in plan.refused)
+
+
+def _announce(run: TransferRun, plan: UplinkPlan | DownlinkPlan, *, requests: int) -> None:
+    direction, rejected = run.tracker.direction, len(plan.refused)
+    run.options.notify(
+        Planned(direction=direction, files=plan.files, bytes=plan.bytes, calls=requests, refused=rejected)
+    )
+
+
+@asynccontextmanager
+async def _open_run(
+    context: TransferContext, options: TransferOptions, tracker: ResultTracker, stats: RequestStats
+) -> AsyncIterator[TransferRun]:
+    async with open_transfer_journal(
+        options.journal,
+        scope=context.scope,
+        direction=tracker.direction,
+        on_lost=lambda error: tracker.note(journal_lost(error)),
+    ) as journal:
+        tracker.journal = journal
+        yield TransferRun(
+            context=context,
+            options=options,
+            tracker=tracker,
+            journal=journal,
+            stats=stats,
+            open_files=OpenFileLimiter(tracker.note, make_room=context.pipeline.close_idle_connections),
+            listing=SharedListing(context.files.with_stats(stats).list),
         )
 
 
-def transfer(link: Link, options: Options, direction: Direction, job: Job) -> Transfer:
-    """A Transfer that runs `job` with a journal, a deadline and an ear for the lane, as `options` say."""
-
-    async def work(results: Results, account: Account) -> None:
-        with link.running.one(), _heard(options) as heard, link.lane.listen(heard.tell):
-            await _run(link, heard, direction, job, results, account)
-
-    return Transfer(work, busy_clock=lambda: link.lane.busy_s)
-
-
-@contextmanager
-def _heard(options: Options) -> Generator[Options]:
-    """`options` whose `on_event` never raises: what the caller's own raises cancels the block, and is raised by it."""
-    if options.on_event is None:
-        yield options
-        return
-    ear = Ear(options.on_event)
-    with ear.scope:
-        yield replace(options, on_event=ear.hear)
-    if ear.failure is not None:
-        raise ear.failure
-
-
-async def _run(
-    link: Link, options: Options, direction: Direction, job: Job, results: Results, account: Account
-) -> None:
-    def journal_is_lost(error: OSError) -> None:
-        text = journal_lost(error)
-        results.notes.append(text)
-        options.tell(Noted(text=text))
-
-    async with _ledger(link, options, direction, on_lost=journal_is_lost) as ledger:
-        roster = Roster(results, direction=direction, options=options, ledger=ledger)
-        run = Run(link, options, results, roster=roster, ledger=ledger, account=account)
-        with anyio.move_on_after(options.deadline_s) as scope:
-            await job(run)
-        if scope.cancelled_caught:
-            reached = TimedOutError(f"the deadline of {options.deadline_s:g} s is over", phase="deadline")
-            if not run.planned:
-                raise reached  # what was asked for is not known yet: a report without it would look good
-            await roster.abandon(reached)
+async def _run_job(run: TransferRun, job: Job) -> None:
+    deadline_s = run.options.deadline_s
+    with anyio.move_on_after(deadline_s) as scope:
+        await job(run)
+    if scope.cancelled_caught:
+        reached = TimedOutError(f"the deadline of {deadline_s:g} s is over", phase="deadline")
+        if not run.tracker.has_registered:
+            raise reached  # what was asked for is not known yet: a report without it would look good
+        await run.tracker.fail_remaining(reached)
 
 
 def uplink(
-    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    context: TransferContext,
+    sources: str | Path | Glob | Sequence[str | Path | Glob],
+    *,
+    dest: str,
+    options: TransferOptions,
 ) -> Transfer:
     """The Transfer behind `Client.uplink`."""
 
-    async def job(run: Run) -> None:
-        await run.send(await _wanted(run, await uplink_plan(link, sources, dest=dest, options=options)))
+    async def job(run: TransferRun) -> None:
+        await run_uplink(
+            run, await _without_existing(run, await uplink_plan(context, sources, dest=dest, filters=options.filters))
+        )
 
-    return transfer(link, options, Direction.UPLINK, job)
+    return start_transfer(context, options, Direction.UPLINK, job)
 
 
-def downlink(link: Link, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: Options) -> Transfer:
+def downlink(
+    context: TransferContext, paths: str | Glob | Sequence[str | Glob], *, into: str | Path, options: TransferOptions
+) -> Transfer:
     """The Transfer behind `Client.downlink`."""
 
-    async def job(run: Run) -> None:
-        await run.fetch(downlink_plan(paths, await run.listing.fresh(), options=options), into=Path(into))
+    async def job(run: TransferRun) -> None:
+        named = [paths] if isinstance(paths, str | Glob) else list(paths)
+        tree = await run.listing.fresh()
+        plan = plan_downlink(named, tree, order=options.order, include=options.include, exclude=options.exclude)
+        await run_downlink(run, plan, into=Path(into))
 
-    return transfer(link, options, Direction.DOWNLINK, job)
+    return start_transfer(context, options, Direction.DOWNLINK, job)
 
 
-def apply(link: Link, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: Options) -> Transfer:
+def apply(
+    context: TransferContext, plan: UplinkPlan | DownlinkPlan, *, into: str | Path, options: TransferOptions
+) -> Transfer:
     """The Transfer behind `Client.apply`."""
 
-    async def job(run: Run) -> None:
+    async def job(run: TransferRun) -> None:
         if isinstance(plan, DownlinkPlan):
-            await run.fetch(plan, into=Path(into))
+            await run_downlink(run, plan, into=Path(into))
         else:
-            await run.send(await _wanted(run, plan))
+            await run_uplink(run, await _without_existing(run, plan))
 
     direction = Direction.DOWNLINK if isinstance(plan, DownlinkPlan) else Direction.UPLINK
-    return transfer(link, options, direction, job)
+    return start_transfer(context, options, direction, job)
 
 
 async def uplink_plan(
-    link: Link, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, options: Options
+    context: TransferContext, sources: str | Path | Glob | Sequence[str | Path | Glob], *, dest: str, filters: Filters
 ) -> UplinkPlan:
     """Scan the disk and pack what is there. ValueError for a destination with ``..``."""
     check_no_parent(RemotePath(dest))
-    wanted = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
-    filters = Filters(include=tuple(options.include), exclude=tuple(options.exclude))
-    return plan_scan(link, await link.threads.run(lambda: scan(wanted, filters=filters)), dest=dest)
+    named = [sources] if isinstance(sources, str | Path | Glob) else list(sources)
+    return plan_scan(context, await context.threads.run(lambda: scan(named, filters=filters)), dest=dest)
 
 
-def plan_scan(link: Link, found: Scan, *, dest: str, only: Container[RemotePath] | None = None) -> UplinkPlan:
-    """The calls that bring what was found (or, of it, `only` these files) to the folder `dest`."""
-    limits = link.settings.limits
+def plan_scan(
+    context: TransferContext, scanned: Scan, *, dest: str, only: Container[RemotePath] | None = None
+) -> UplinkPlan:
+    """The requests that bring the files of a scan (or `only` these of them) to the folder `dest`."""
+    limits = context.settings.limits
     return plan_uplink(
-        found.found if only is None else found.found.within(only),
+        scanned.found if only is None else scanned.found.within(only),
         dest=dest,
-        refused=found.refused,
-        notes=found.notes,
+        refused=scanned.refused,
+        notes=scanned.notes,
         limits=limits,
         target_bytes=limits.uplink_target,
     )
 
 
-def downlink_plan(paths: str | Glob | Sequence[str | Glob], tree: FileTree, *, options: Options) -> DownlinkPlan:
-    """Select in a listing."""
-    wanted = [paths] if isinstance(paths, str | Glob) else list(paths)
-    return plan_downlink(wanted, tree, order=options.order, include=options.include, exclude=options.exclude)
-
-
-async def _wanted(run: Run, plan: UplinkPlan) -> UplinkPlan:
-    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are settled as
-    skipped, or failed if that is asked."""
+async def _without_existing(run: TransferRun, plan: UplinkPlan) -> UplinkPlan:
+    """`plan`; where nothing is to be replaced, without the files that are on the EM already: they are recorded as
+    skipped, or as failed if that was asked for."""
     if run.options.overwrite == "replace":
         return plan
     tree = await run.listing.fresh()
-    ours = await sent_before(run.link, plan, tree, ledger=run.ledger)
-    there = [item for item in plan.items if item.remote in tree and item.remote not in ours]
-    await run.roster.refuse(_there(item, skip=run.options.overwrite == "skip") for item in there)
+    ours = await sent_before(run, plan, tree)
+    existing = [item for item in plan.items if item.remote in tree and item.remote not in ours]
+    run.tracker.record_unregistered(_existing(item, run.options.overwrite) for item in existing)
     unknown = [item for item in plan.items if not tree.is_known(item.remote)]
-    await run.roster.refuse(_perhaps_there(item, tree) for item in unknown)
-    taken = {item.remote for item in (*there, *unknown)}
+    run.tracker.record_unregistered(_perhaps_existing(item, tree) for item in unknown)
+    taken = {item.remote for item in (*existing, *unknown)}
     free = (item for item in plan.items if item.remote not in taken)
-    return repacked(free, plan, run.link)
-
-
-def repacked(items: Iterable[UplinkItem], plan: UplinkPlan, link: Link) -> UplinkPlan:
-    """`plan` with only `items` of its files, packed anew; what it refuses and notes stays."""
-    calls = pack_again(items, limits=link.settings.limits)
+    calls = pack_again(free, limits=run.context.settings.limits)
     return UplinkPlan(calls=calls, refused=plan.refused, notes=plan.notes)
 
 
-@asynccontextmanager
-async def _ledger(
-    link: Link, options: Options, direction: Direction, *, on_lost: Callable[[OSError], None]
-) -> AsyncIterator[Ledger]:
-    """What remembers this transfer. A journal that is asked for must be there; one that is optional may be lost."""
-    async with AsyncExitStack() as stack:
-        journal, asked = None, options.journal
-        if isinstance(asked, OptionalJournal):
-            try:
-                journal = await stack.enter_async_context(open_journal(asked.path))
-            except BlockingIOError:
-                raise  # another run moves these files just now
-            except OSError as error:
-                on_lost(error)
-        elif asked is not None:
-            journal = await stack.enter_async_context(open_journal(asked))
-        optional = on_lost if isinstance(asked, OptionalJournal) else None
-        yield Ledger(journal, scope=link.scope, direction=direction, on_lost=optional)
-
-
-def _there(item: UplinkItem, *, skip: bool) -> Outcome:
-    text = f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it"
-    error = None if skip else FileExistsError(text)
+def _existing(item: UplinkItem, overwrite: Overwrite) -> Outcome:
+    if overwrite != "skip":
+        error = FileExistsError(f"{safe(item.remote)} is on the EM already; overwrite='replace' replaces it")
+        return failed_outcome(item, Direction.UPLINK, error)
     return Outcome(
         path=item.remote,
-        place=item.place,
+        place=item.local_path,
         direction=Direction.UPLINK,
-        state=OutcomeState.SKIPPED if skip else OutcomeState.FAILED,
-        reason="a file of this name is on the EM" if skip else None,
-        error=error,
+        state=OutcomeState.SKIPPED,
+        reason="a file of this name is on the EM",
     )
 
 
-def _perhaps_there(item: UplinkItem, tree: FileTree) -> Outcome:
+def _perhaps_existing(item: UplinkItem, tree: FileTree) -> Outcome:
     folder = safe(tree.unknown_above(item.remote) or "the volume")
     text = (
         f"{safe(item.remote)}: the listing does not give the contents of {folder}, so there may be a file of this name"
     )
-    return Outcome(
-        path=item.remote,
-        place=item.place,
-        direction=Direction.UPLINK,
-        state=OutcomeState.FAILED,
-        error=ProtocolError(f"{text}; overwrite='replace' sends it in any case"),
-    )
+    error = ProtocolError(f"{text}; overwrite='replace' sends it in any case")
+    return failed_outcome(item, Direction.UPLINK, error)
 
 
-def _refused(refused: Refused, direction: Direction, into: Path) -> Outcome:
-    place = str(into / (refused.local or ""))
-    return Outcome(
-        path=refused.remote, place=place, direction=direction, state=OutcomeState.FAILED, error=refused.error
-    )
+def _rejected(file: RejectedFile, direction: Direction, into: Path) -> Outcome:
+    local_path = str(into / (file.local or ""))
+    return Outcome(path=file.remote, place=local_path, direction=direction, state=OutcomeState.FAILED, error=file.error)
 
 
-def _failed(item: DownlinkItem, into: Path, error: Exception) -> Outcome:
-    return Outcome(
-        path=item.remote,
-        place=prefix(into) + item.place,
-        direction=Direction.DOWNLINK,
-        state=OutcomeState.FAILED,
-        error=error,
-    )
-
-
-def _error_budget(calls: int) -> float:
-    return math.ceil(calls * 0.1) + _SPARE_ERRORS
+def _error_budget(requests: int) -> float:
+    return math.ceil(requests * 0.1) + _SPARE_ERRORS

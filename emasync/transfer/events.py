@@ -1,26 +1,27 @@
-"""What a transfer tells while it runs: one frozen value per event, handed to `on_event` in the event loop's thread.
+"""The events of a transfer: one frozen value per event, passed to `on_event` in the event loop's thread.
 
-Owns: the events and the one way they are told. May import model. Knows nothing of how they are shown.
-Byte counts are payload bytes; they go back when a file is sent again.
+Byte counts are payload bytes; they start again at 0 when a file is sent again. Knows nothing of how events are shown.
+Must not import other modules of transfer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import anyio
 
+from emasync.http.limiter.aimd import LimitChanged
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Direction, Outcome, RemotePath, Verified
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transfer.lane_width import LaneChanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The plan is made: `files` are left to move in `calls` calls, `bytes` of payload. What was `refused`, and what an
-    earlier run has done, has been told as `Settled` before."""
+    """The plan is made: `files` with `bytes` of payload remain to be moved in `calls` requests. A `Settled` event was
+    emitted before for each file that was `refused`, or that an earlier run has done."""
 
     direction: Direction
     files: int
@@ -51,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarding:
-    """The second phase of an uplink: every byte of a call is at the ground server, which now passes them to the EM."""
+    """The second phase of an uplink: every byte of a request is at the ground server, which sends them to the EM."""
 
     paths: tuple[RemotePath, ...]
     bytes: int
@@ -59,7 +60,7 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """The file is proved to be right, and how."""
+    """The file is verified, in the way that `verified` says."""
 
     direction: Direction
     path: RemotePath
@@ -90,30 +91,39 @@ class Noted:
 
 
 Event: TypeAlias = (
-    Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LaneChanged | LaneWaiting
+    Planned | Started | Progress | Forwarding | Confirmed | Retrying | Settled | Noted | LimitChanged | LimiterWaiting
 )
 OnEvent: TypeAlias = Callable[[Event], None]
 
 
-class Ear:
+class EventCallback:
     """The caller's `on_event` during one transfer. What it raises ends that transfer, and nothing else.
 
-    Events are told in the middle of a request's body, of a save, of another transfer's call: raised there, an OSError
-    of the caller's own would pass for one of the connection or of the disk. So the transfer runs inside `scope`, which
-    is cancelled instead, and nothing more is told; whoever owns the scope raises `failure` once all has ended.
+    Events are emitted in the middle of a request's body, of a save, of another transfer's request: an OSError of the
+    caller's own, raised there, would pass for one of the connection or of the disk. So the transfer runs inside
+    `guard`, which is cancelled instead, emits nothing more, and raises the exception once all has ended.
     """
 
     def __init__(self, on_event: OnEvent) -> None:
-        self.scope = anyio.CancelScope()
-        self.failure: Exception | None = None
         self._on_event = on_event
+        self._scope: anyio.CancelScope | None = None
+        self._failure: Exception | None = None
 
-    def hear(self, event: Event) -> None:
-        """Tell `event`; an exception is kept, and ends the transfer."""
-        if self.failure is not None:
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Run the transfer in this block; raises what the callback raised."""
+        with anyio.CancelScope() as self._scope:
+            yield
+        if self._failure is not None:
+            raise self._failure
+
+    def emit(self, event: Event) -> None:
+        """Call the callback with `event`; its exception is kept, and ends the transfer."""
+        if self._failure is not None:
             return
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001 - the caller's own code
-            self.failure = error
-            self.scope.cancel()
+            self._failure = error
+            if self._scope is not None:
+                self._scope.cancel()

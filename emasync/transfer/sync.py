@@ -1,15 +1,15 @@
-"""Making one side equal to the other: one listing, one comparison, then only what differs moves.
+"""Sync in both directions: lists the EM's volume once, compares it with a local folder, transfers what differs.
 
-Owns: `sync_up` and `sync_down`, and what is known of both sides before anything moves. May import everything in this
-room.
+`planning.diff` decides which files differ; `engine` moves them. Must not be imported by other modules of transfer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from emasync.disk import Unchanged
 from emasync.errors import EMError
@@ -21,247 +21,240 @@ from emasync.model import (
     RemotePath,
     SyncDecision,
     SyncDecisions,
+    SyncReason,
     Verified,
     safe,
 )
-from emasync.transfer.compare import SAME_CONTENT, UNKNOWN_CONTENT, LocalFile, compare, without_deletions
-from emasync.transfer.deletion import Confirm, Deletion, agree
-from emasync.transfer.digests import content_tags
-from emasync.transfer.engine import Run, plan_scan, transfer
-from emasync.transfer.link import Link, Options
-from emasync.transfer.plan import DownlinkItem, DownlinkPlan, Found, Refused, prefix
+from emasync.transfer.context import TransferContext, TransferRun
+from emasync.transfer.engine import plan_scan, record_rejected, run_downlink, run_uplink, start_transfer
+from emasync.transfer.options import SyncOptions, TransferOptions
+from emasync.transfer.planning.diff import ComparedFile, Comparison, without_deletions
+from emasync.transfer.planning.plan import DownlinkItem, DownlinkPlan, LocalFile, RejectedFile, prefix
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.sides import (
+from emasync.transfer.sync_deletion import Deletion, agree
+from emasync.transfer.sync_sides import (
     Sides,
+    check_is_folder,
     check_no_file,
-    check_there,
+    content_tags,
     local_folder,
-    look_at_both,
-    not_given,
     remote_folder,
-    scan_if_there,
+    scan_and_list,
     scan_source,
+    scan_target,
     summary_of,
+    unlisted_error,
 )
-from emasync.transfer.tag_compatibility import TagState
-from emasync.transfer.tag_probe import probe_tags
 from emasync.transfer.transfer import Transfer
+from emasync.transfer.verification import TagState, probe_tags
 
-_ENOUGH = 2  # files to read: with fewer of the same size, others of the volume tell how tags are made as well
-_FALL_BACK = (
+_MIN_SAMPLES = 2  # with fewer files of equal size, the tag rule is learned from other files of the volume as well
+_COMPARED_BY_SIZE_NOTE = (
     "this server's content tags follow another rule than the known one: files of the same size count as equal, "
-    "unless the journal knows better"
+    "unless the journal shows that one of them changed"
 )
-_NOT_COMPARED = (
-    "{} files of equal size could not be compared by content, since whether this server's content tags follow the "
-    "known rule could not be found out: they are transferred; verify='size' (--verify size) goes by sizes alone"
+_NOT_COMPARED_NOTE = (
+    "{} files of equal size could not be compared by content and are transferred, because no file shows whether this "
+    "server's content tags follow the known rule; verify='size' (--verify size) compares files by size only"
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
-    """What a sync may do beyond copying. `max_delete` None is no bound. `confirm` is asked before files are deleted;
-    without it an empty source deletes nothing unless `allow_empty_source`. `missing_ok`: a sync up makes its folder."""
+def sync_up(
+    context: TransferContext, local: str | Path, remote: str, *, options: TransferOptions, sync: SyncOptions
+) -> Transfer:
+    """The Transfer that makes the EM's folder `remote` equal to `local`; `Client.sync_up` returns it."""
+    local_dir, remote_dir = local_folder(local), remote_folder(remote)
 
-    delete: bool = False
-    dry_run: bool = False
-    max_delete: int | None = None
-    allow_empty_source: bool = False
-    confirm: Confirm | None = None
-    missing_ok: bool = True
-
-
-def sync_up(link: Link, local: str | Path, remote: str, *, options: Options, sync: SyncOptions) -> Transfer:
-    """The Transfer behind `Client.sync_up`."""
-    here, there = local_folder(local), remote_folder(remote)
-
-    async def job(run: Run) -> None:
-        found, tree = await look_at_both(run, partial(scan_source, here, options))
-        check_no_file(tree, there)
+    async def job(run: TransferRun) -> None:
+        scan, tree = await scan_and_list(run, partial(scan_source, local_dir, options))
+        check_no_file(tree, remote_dir)
         if not sync.missing_ok:
-            check_there(tree, there)
-        sides = Sides(here=here, there=there, direction=Direction.UPLINK, found=found, tree=tree)
+            check_is_folder(tree, remote_dir)
+        sides = Sides(local_dir=local_dir, remote_dir=remote_dir, direction=Direction.UPLINK, scan=scan, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
-        plan = plan_scan(run.link, found, dest=there, only=decisions.paths_to("copy"))
+        plan = plan_scan(run.context, scan, dest=remote_dir, only=decisions.paths_to("copy"))
         if sync.dry_run:
-            await run.refuse(plan, Direction.UPLINK)
+            record_rejected(run, plan)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
-        above = tree.unknown_above(there)
-        if unknown := tree.unknown_below(there) if above is None else [above]:
-            named = ", ".join(safe(folder) for folder in unknown[:3])
-            run.roster.note(f"the listing does not give the contents of {named}: nothing there is compared or deleted")
-        await _settle_still(run, sides, decisions)
-        deletion = _deletion(run, sides, decisions)
+        await agree(summary_of(sides, decisions), sync)
+        _note_unlisted(run, tree, remote_dir)
+        _record_unmoved(run, sides, decisions)
+        deletion = Deletion(run=run, sides=sides, decisions=decisions)
         deletion.register()
-        await run.send(plan)
+        await run_uplink(run, plan)
         await deletion.carry_out()
 
-    return transfer(link, options, Direction.UPLINK, job)
+    return start_transfer(context, options, Direction.UPLINK, job)
 
 
-def sync_down(link: Link, remote: str, local: str | Path, *, options: Options, sync: SyncOptions) -> Transfer:
-    """The Transfer behind `Client.sync_down`."""
-    here, there = local_folder(local), remote_folder(remote)
+def sync_down(
+    context: TransferContext, remote: str, local: str | Path, *, options: TransferOptions, sync: SyncOptions
+) -> Transfer:
+    """The Transfer that makes the folder `local` equal to the EM's `remote`; `Client.sync_down` returns it."""
+    local_dir, remote_dir = local_folder(local), remote_folder(remote)
 
-    async def job(run: Run) -> None:
-        found, tree = await look_at_both(run, partial(scan_if_there, here, options, pin=run.pin))
-        check_no_file(tree, there)
-        check_there(tree, there)
-        sides = Sides(here=here, there=there, direction=Direction.DOWNLINK, found=found, tree=tree)
+    async def job(run: TransferRun) -> None:
+        scan, tree = await scan_and_list(run, partial(scan_target, local_dir, options, root_guard=run.root_guard))
+        check_no_file(tree, remote_dir)
+        check_is_folder(tree, remote_dir)
+        sides = Sides(local_dir=local_dir, remote_dir=remote_dir, direction=Direction.DOWNLINK, scan=scan, tree=tree)
         decisions = await _decide(run, sides, sync=sync)
-        refused = (*(_inside(one, here, there) for one in found.refused), *_unlisted(tree, there))
+        rejected = (*(_as_downlink(file, sides) for file in scan.refused), *_unlisted(tree, remote_dir))
         if sync.dry_run:
-            nothing = DownlinkPlan(items=(), refused=refused, notes=found.notes)
-            await run.refuse(nothing, Direction.DOWNLINK, into=here)
+            empty_plan = DownlinkPlan(items=(), refused=rejected, notes=scan.notes)
+            record_rejected(run, empty_plan, into=local_dir)
             return
-        await agree(summary_of(sides, decisions), allow_empty_source=sync.allow_empty_source, confirm=sync.confirm)
-        await _settle_still(run, sides, decisions)
-        deletion = _deletion(run, sides, decisions)
+        await agree(summary_of(sides, decisions), sync)
+        _record_unmoved(run, sides, decisions)
+        deletion = Deletion(run=run, sides=sides, decisions=decisions)
         deletion.register()
         items = _items_down(sides, decisions)
-        await run.fetch(DownlinkPlan(items=items, refused=refused, notes=found.notes), into=here)
+        await run_downlink(run, DownlinkPlan(items=items, refused=rejected, notes=scan.notes), into=local_dir)
         await deletion.carry_out()
 
-    return transfer(link, options, Direction.DOWNLINK, job)
+    return start_transfer(context, options, Direction.DOWNLINK, job)
 
 
 def _items_down(sides: Sides, decisions: Iterable[SyncDecision]) -> tuple[DownlinkItem, ...]:
-    """What a sync down fetches, the largest first; each replaces only the file that was compared."""
-    moving = {one.path for one in decisions if one.action == "copy"}
-    seen = {one.relative: one.fingerprint for one in sides.found.found if one.relative in moving}
+    """The files that a sync down downloads, the largest first. A local file that changed after the comparison is not
+    replaced."""
+    paths = {decision.path for decision in decisions if decision.action == "copy"}
+    fingerprints = {file.relative: file.fingerprint for file in sides.scan.found if file.relative in paths}
     items = [
         DownlinkItem(
-            remote=sides.there / path,
-            place=path,
-            entry=sides.tree.get(sides.there / path),
-            unchanged=Unchanged(fingerprint=seen.get(path)),
+            remote=sides.remote_dir / path,
+            local_path=path,
+            entry=sides.entry(path),
+            unchanged=Unchanged(fingerprint=fingerprints.get(path)),
         )
-        for path in moving
+        for path in paths
     ]
     return tuple(sorted(items, key=lambda item: (-item.bytes, item.remote)))
 
 
-def _deletion(run: Run, sides: Sides, decisions: Sequence[SyncDecision]) -> Deletion:
-    deleting = {one.path for one in decisions if one.action == "delete"}
-    return Deletion(
-        run=run,
-        decisions=decisions,
-        here=sides.here,
-        there=sides.there,
-        direction=sides.direction,
-        tree=sides.tree,
-        seen={one.relative: one.fingerprint for one in sides.found.found if one.relative in deleting},
-    )
+def _note_unlisted(run: TransferRun, tree: FileTree, remote_dir: RemotePath) -> None:
+    """Note the folders in, or above, `remote_dir` whose contents the listing does not give."""
+    above = tree.unknown_above(remote_dir)
+    if unknown := tree.unknown_below(remote_dir) if above is None else [above]:
+        named = ", ".join(safe(folder) for folder in unknown[:3])
+        run.tracker.note(f"the listing does not give the contents of {named}: nothing there is compared or deleted")
 
 
-def _unlisted(tree: FileTree, there: RemotePath) -> Iterator[Refused]:
-    """The folders inside `there` of which the listing does not say what is in them: their files cannot come down."""
-    for folder in tree.unknown_below(there):
-        yield Refused(remote=folder, local=Path(folder.relative_to(there)), error=not_given(folder))
+def _unlisted(tree: FileTree, remote_dir: RemotePath) -> Iterator[RejectedFile]:
+    """The folders in `remote_dir` whose contents the listing does not give: their files cannot be fetched."""
+    for folder in tree.unknown_below(remote_dir):
+        yield RejectedFile(remote=folder, local=Path(folder.relative_to(remote_dir)), error=unlisted_error(folder))
 
 
-def _inside(one: Refused, here: Path, there: RemotePath) -> Refused:
-    """What a scan of `here` refused, as a downlink into it names it."""
-    local = one.local
-    if local is not None and local.is_relative_to(here):
-        local = local.relative_to(here)
-    return replace(one, local=local, remote=there / one.remote)
+def _as_downlink(file: RejectedFile, sides: Sides) -> RejectedFile:
+    """`file`, which the scan of the local target rejected, with the paths that a downlink would use: the local one
+    relative to the target, the remote one below the EM's folder."""
+    local = file.local
+    if local is not None and local.is_relative_to(sides.local_dir):
+        local = local.relative_to(sides.local_dir)
+    return replace(file, local=local, remote=sides.remote_dir / file.remote)
 
 
-async def _decide(run: Run, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
+async def _decide(run: TransferRun, sides: Sides, *, sync: SyncOptions) -> SyncDecisions:
+    """Decide what happens to each file of either side. The report gives these decisions as its plan."""
     same_size = sides.same_size()
     tags = await _known_tags(run, sides, same_size)
-    learned = run.link.tags
-    if same_size and learned.incompatible and run.options.verify == "content":
-        run.roster.note(_FALL_BACK)
-    by_content = run.options.verify == "content" and not learned.incompatible
-    found = sides.found
-    decisions = compare(
-        (LocalFile(path=one.relative, size=one.fingerprint.size, tag=tags.get(one.relative)) for one in found.found),
-        sides.tree,
+    rule, verify_content = run.context.tags, run.options.by_content
+    if same_size and rule.incompatible and verify_content:
+        run.tracker.note(_COMPARED_BY_SIZE_NOTE)
+    unknown: Literal["copy", "keep"] = "copy" if verify_content and not rule.incompatible else "keep"
+    comparison = Comparison(
         direction=sides.direction,
-        folder=sides.there,
-        tags_confirmed=learned.confirmed,
-        known=await _journal_says(run, sides, same_size),
-        unknown="copy" if by_content else "keep",
+        folder=sides.remote_dir,
+        tags_confirmed=rule.confirmed,
+        known=await _known_from_journal(run, sides, same_size),
+        unknown=unknown,
         delete=sync.delete,
         max_delete=sync.max_delete,
-        filters=found.filters,
+        filters=sides.scan.filters,
     )
-    not_compared = decisions.to_move(UNKNOWN_CONTENT)
-    if not_compared:
-        run.roster.note(_NOT_COMPARED.format(f"{not_compared:,}"))
-    unreadable = {one.remote for one in found.refused}  # settled as that: a file has one end
-    plan = SyncDecisions(one for one in decisions if one.path not in unreadable) if unreadable else decisions
-    if sync.dry_run and not sync.allow_empty_source and summary_of(sides, plan).empties:
+    local = (
+        ComparedFile(path=file.relative, size=file.fingerprint.size, tag=tags.get(file.relative))
+        for file in sides.scan.found
+    )
+    decisions = comparison.decide(local, sides.tree)
+    if not_compared := decisions.copies(SyncReason.UNKNOWN_CONTENT):
+        run.tracker.note(_NOT_COMPARED_NOTE.format(f"{not_compared:,}"))
+    if unreadable := {file.remote for file in sides.scan.refused}:  # recorded as rejected: a file has only one result
+        decisions = SyncDecisions(decision for decision in decisions if decision.path not in unreadable)
+    if sync.dry_run and not sync.allow_empty_source and summary_of(sides, decisions).empties:
         why = "the source has no files, and deletions then need allow_empty_source (--allow-empty-source)"
-        plan = SyncDecisions(without_deletions(plan, why))
-    run.results.plan = plan
-    return plan
+        decisions = SyncDecisions(without_deletions(decisions, why))
+    run.tracker.plan = decisions
+    return decisions
 
 
-async def _known_tags(run: Run, sides: Sides, files: Sequence[Found]) -> dict[RemotePath, int]:
-    """Tags of the local files that only content can tell apart; the server's rule is found out on the way."""
-    learned = run.link.tags
-    if not files or learned.incompatible or run.options.verify != "content":
+async def _known_tags(run: TransferRun, sides: Sides, files: Sequence[LocalFile]) -> dict[RemotePath, int]:
+    """Compute the content tags of local `files`, each as large as its counterpart on the EM. Also find out whether this
+    server's tags follow the known rule."""
+    rule = run.context.tags
+    if not files or rule.incompatible or not run.options.by_content:
         return {}
-    settings = run.link.settings
+    settings = run.context.settings
     cache = settings.state_dir / "hashes.sqlite3" if settings.state_dir is not None else None
-    tags = await content_tags(files, threads=run.link.threads, cache=cache)
-    if learned.state is not TagState.UNKNOWN:
+    tags = await content_tags(files, threads=run.context.threads, cache=cache)
+    if rule.state is not TagState.UNKNOWN:
         return tags
-    entries = {relative: sides.tree[sides.there / relative] for relative in tags}
+    entries = {relative: sides.tree[sides.remote_dir / relative] for relative in tags}
     if any(entries[relative].content_tag == tag and entries[relative].size for relative, tag in tags.items()):
-        learned.match()
-    else:  # either every file differs, or the rule does: small files of known bytes tell which
-        others = sides.tree if len(entries) < _ENOUGH else entries.values()
-        await probe_tags(run.link, others, account=run.account, relist=run.listing.fresh)
+        rule.match()
+    else:  # either all files differ, or this server uses another rule: reading some small files tells which
+        samples = sides.tree if len(entries) < _MIN_SAMPLES else entries.values()
+        await probe_tags(run.files, rule, samples, relist=run.listing.fresh)
     return tags
 
 
-async def _journal_says(run: Run, sides: Sides, files: Sequence[Found]) -> Callable[[RemotePath], bool | None]:
-    """What the journal knows of files that tags cannot tell apart: moved by us and unchanged since, or not."""
-    learned = run.link.tags
-    if learned.confirmed:
+async def _known_from_journal(
+    run: TransferRun, sides: Sides, files: Sequence[LocalFile]
+) -> Callable[[RemotePath], bool | None]:
+    """A function that tells for a path, where content tags prove nothing, what the journal proves: True if the file was
+    transferred earlier and is unchanged on both sides, False if it changed, None if the journal proves neither."""
+    rule = run.context.tags
+    if rule.confirmed:
         return lambda path: None
-    rows = await run.ledger.recall((sides.there / one.relative, one.place) for one in files)
-    facts = {one.relative: one.fingerprint for one in files}
-    by_size = run.options.verify != "content"
+    rows = await run.journal.lookup((sides.remote_dir / file.relative, file.local_path) for file in files)
+    fingerprints = {file.relative: file.fingerprint for file in files}
+    by_size = not run.options.by_content
 
     def known(path: RemotePath) -> bool | None:
-        row = rows.get(sides.there / path)
+        row = rows.get(sides.remote_dir / path)
         if row is None:
             return None
         resume = resume_action(
             row,
             direction=sides.direction,
-            current=facts.get(path),
-            listed=sides.tree.get(sides.there / path),
-            tags=learned.state,
+            current=fingerprints.get(path),
+            listed=sides.entry(path),
+            tags=rule.state,
             by_size=by_size,
         )
         if resume.action is Action.KEEP:
             return True
-        return False if by_size or learned.incompatible else None
+        return False if by_size or rule.incompatible else None
 
     return known
 
 
-async def _settle_still(run: Run, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
-    """Settle the files that stay as they are, and those that nothing can be done about."""
-    before = prefix(sides.here)
+def _record_unmoved(run: TransferRun, sides: Sides, decisions: Iterable[SyncDecision]) -> None:
+    """Record the files that are not transferred: SKIPPED for those that stay as they are, FAILED for conflicts."""
+    directory = prefix(sides.local_dir)
 
-    def outcome(one: SyncDecision) -> Outcome:
-        conflict, path = one.action == "conflict", sides.there / one.path
+    def outcome(decision: SyncDecision) -> Outcome:
+        conflict, path = decision.action == "conflict", sides.remote_dir / decision.path
         return Outcome(
             path=path,
-            place=before + one.path,
+            place=directory + decision.path,
             direction=sides.direction,
             state=OutcomeState.FAILED if conflict else OutcomeState.SKIPPED,
-            verified=Verified.TAG if one.reason == SAME_CONTENT else Verified.NONE,
-            reason=None if conflict else one.reason,
-            error=EMError(f"{safe(path)}: {one.reason}") if conflict else None,
+            verified=Verified.TAG if decision.reason == SyncReason.SAME_CONTENT else Verified.NONE,
+            reason=None if conflict else decision.reason,
+            error=EMError(f"{safe(path)}: {decision.reason}") if conflict else None,
         )
 
-    await run.roster.refuse(outcome(one) for one in decisions if one.action in ("keep", "conflict"))
+    unmoved = (decision for decision in decisions if decision.action in ("keep", "conflict"))
+    run.tracker.record_unregistered(outcome(decision) for decision in unmoved)

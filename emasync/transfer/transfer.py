@@ -1,45 +1,25 @@
-"""`Transfer`: what `uplink`, `downlink` and `sync_*` return. Await it, or walk through it file by file.
+"""`Transfer`: what `uplink`, `downlink` and `sync_*` return. Await it, or iterate its outcomes.
 
-Owns: the life of the task behind a transfer and the order in which outcomes reach the caller.
-May import events and model. Knows nothing of uplinks or downlinks: the work is a coroutine function handed in.
+Runs the work, a coroutine function that is passed in, as a task of its own. Knows nothing of uplinks or downlinks: must
+not import run or engine.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
 import anyio
 import anyio.lowlevel
 
-from emasync.caller import Account
-from emasync.model import Outcome, OutcomeLog, Outcomes, OutcomeState, SyncDecision, TransferReport
+from emasync.http.pipeline import RequestStats
+from emasync.model import Outcome, Outcomes, TransferReport
+from emasync.transfer.tracker import ResultTracker
 
-
-class Results:
-    """What a transfer has come to so far. The engine adds, the Transfer reads."""
-
-    def __init__(self) -> None:
-        self.outcomes = OutcomeLog()
-        self.plan: Sequence[SyncDecision] = ()
-        self.notes: list[str] = []
-        self.news = anyio.Event()
-        self.resent_bytes = self.failed_bytes = 0
-
-    def settle(self, outcome: Outcome, *, moved: int = 0) -> None:
-        """The end of one file, for which so many payload bytes were `moved`, in all attempts."""
-        if outcome.state is OutcomeState.DONE:
-            self.resent_bytes += max(0, moved - outcome.bytes)
-        else:
-            self.failed_bytes += moved
-        self.outcomes.append(outcome)
-        self.news.set()
-
-
-Work = Callable[[Results, Account], Awaitable[None]]
-"""The engine: fills the results, charges the account; returns when every file has settled."""
+Work = Callable[[ResultTracker, RequestStats], Awaitable[None]]
+"""The engine: records results in the tracker, counts its requests; returns when every file has a result."""
 
 
 class Transfer:
@@ -50,17 +30,30 @@ class Transfer:
     file or connection of it is left. Cancellation of the awaiting task does the same. After the end `report` holds the
     sums of all that settled; a slow reader does not hold up the transfer. What makes the whole of it impossible (the
     volume cannot be listed, the journal is in use) is raised.
+
+    >>> async with em.downlink("results/", into="out", workers=1) as transfer:
+    ...     async for outcome in transfer:
+    ...         print(outcome.path, outcome.state)
+    results/b.txt done
+    results/a.txt done
+    >>> transfer.report.bytes
+    18
     """
 
     def __init__(
-        self, work: Work, *, busy_clock: Callable[[], float], clock: Callable[[], float] = time.monotonic
+        self,
+        work: Work,
+        tracker: ResultTracker,
+        *,
+        busy_clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
         self._clock = clock
-        self._busy_clock = busy_clock  # wall seconds so far in which the EM let nothing pass
+        self._busy_clock = busy_clock  # wall seconds so far in which the EM was busy
         self._busy_begun = self._busy_ended = 0.0
-        self._account = Account()
-        self._results = Results()
+        self._stats = RequestStats()
+        self._tracker = tracker
         self._stack: AsyncExitStack | None = None
         self._read = 0  # outcomes the iteration has given
         self._over = self._cancelled = False
@@ -74,14 +67,14 @@ class Transfer:
         begun = self._begun if self._begun is not None else self._clock()
         ended = self._ended if self._ended is not None else self._clock()
         return TransferReport(
-            outcomes=Outcomes(self._results.outcomes),
+            outcomes=Outcomes(self._tracker.outcomes),
             seconds=ended - begun,
-            requests=self._account.requests,
+            requests=self._stats.requests,
             busy_seconds=(self._busy_clock() if self._ended is None else self._busy_ended) - self._busy_begun,
-            resent_bytes=self._results.resent_bytes,
-            failed_bytes=self._results.failed_bytes,
-            plan=self._results.plan,
-            notes=tuple(self._results.notes),
+            resent_bytes=self._tracker.resent_bytes,
+            failed_bytes=self._tracker.failed_bytes,
+            plan=self._tracker.plan,
+            notes=tuple(self._tracker.notes),
         )
 
     def __await__(self) -> Generator[None, None, TransferReport]:
@@ -90,7 +83,7 @@ class Transfer:
     async def _run(self) -> TransferReport:
         async with self:
             while await self._more():
-                self._read = len(self._results.outcomes)  # nobody walks through them
+                self._read = len(self._tracker.outcomes)  # nobody iterates them
         return self.report
 
     async def __aenter__(self) -> Transfer:
@@ -121,20 +114,18 @@ class Transfer:
         if not await self._more():
             raise StopAsyncIteration
         self._read += 1
-        return self._results.outcomes.at(self._read - 1)
+        return self._tracker.outcomes.at(self._read - 1)
 
     async def _more(self) -> bool:
         """Wait until there is an outcome that was not read; False if none will come, or the failure that ended it."""
-        while self._read == len(self._results.outcomes):
+        while self._read == len(self._tracker.outcomes):
             if self._failure is not None:
                 raise self._failure from None
-            if self._cancelled:  # with the reader's own scope, which may not have told the reader yet
+            if self._cancelled:  # with the reader's own scope, whose cancellation may not have reached the reader yet
                 await anyio.lowlevel.checkpoint()
             if self._over or self._stack is None:
                 return False
-            if self._results.news.is_set():  # not another reader's, who would wait for ever
-                self._results.news = anyio.Event()
-            await self._results.news.wait()
+            await self._tracker.updated()
         return True
 
     @asynccontextmanager
@@ -148,12 +139,12 @@ class Transfer:
 
     async def _drive(self) -> None:
         try:
-            await self._work(self._results, self._account)
-        except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
+            await self._work(self._tracker, self._stats)
+        except Exception as error:  # noqa: BLE001 - raised to whoever iterates
             self._failure = error
         except BaseException:
             self._cancelled = True
             raise
         finally:
             self._over = True
-            self._results.news.set()
+            self._tracker.wake_reader()

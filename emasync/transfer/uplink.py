@@ -1,352 +1,239 @@
-"""Many files up: rounds of calls, and a listing that says what of them arrived.
+"""Uploads many files to the EM: sends rounds of requests, and confirms by listings which files arrived.
 
-Owns: the rounds, when the volume is listed, and each file's end. May import send, verification, pool, plan and below.
-Knows nothing of how one call is sent, nor of sources on disk (the plan has them).
+`uplink_state` decides what is listed and sent again; this module does it. Knows nothing of how one request is sent.
+Must not import engine or http.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import anyio
 
-from emasync.caller import Account
 from emasync.disk import digest_file
 from emasync.errors import AuthError, BusyError, EMError, IntegrityError
-from emasync.model import Direction, FileEntry, FileTree, Outcome, OutcomeState, RemotePath, Verified, safe
+from emasync.model import Direction, FileTree, Outcome, OutcomeState, Verified, safe
+from emasync.transfer.context import TransferRun
 from emasync.transfer.events import Confirmed, Retrying
-from emasync.transfer.ledger import Ending, Ledger
-from emasync.transfer.link import Link, Options
-from emasync.transfer.open_files import Places
-from emasync.transfer.packing import pack_again
-from emasync.transfer.plan import UplinkCall, UplinkItem
-from emasync.transfer.pool import run_pool, taken
-from emasync.transfer.roster import Roster
-from emasync.transfer.send import CallEnd, Sender, Sent, halves
-from emasync.transfer.tag_compatibility import TagState
-from emasync.transfer.tag_probe import probe_tags
-from emasync.transfer.verification import Verdict, verify_sent
+from emasync.transfer.planning.packing import pack_again
+from emasync.transfer.planning.plan import UplinkCall, UplinkItem
+from emasync.transfer.state.transfer_journal import FileResult
+from emasync.transfer.tracker import failed_outcome
+from emasync.transfer.uplink_request import RequestResult, UplinkRequestSender, halves
+from emasync.transfer.uplink_state import PendingConfirmation, UplinkState
+from emasync.transfer.verification import probe_tags
+from emasync.transfer.worker_pool import WorkerPool, drain
 
-_MAX_SENDS = 3  # of one file: what a listing does not show is sent again, and then once more
-_MAX_REFUSED = 2  # of these may end in a 500: the server says that it failed, and not only nothing
-_LOOKS_S = (0.0, 0.5, 2.0, 5.0)  # before each look at a listing that lacks files: it may lag behind
-_MOST_UNSETTLED = 10_000  # files that wait for a listing: it takes the EM's lock, they take memory
-_PORTION = 1000  # files settled at a time: with all that says how they ended, one takes a kilobyte
-_LIST_EVERY_S = 15.0  # while calls still run, so that outcomes do not all wait for the last one
-_LIST_SHARE = 0.1  # of the time, at most: a listing of very many files takes the lock from them for long
-_FALL_BACK = "this server's content tags follow another rule than the known one: files are verified by size only"
-_NOT_COMPARED = (
-    "whether this server's content tags follow the known rule could not be found out: files whose listed tag differs "
-    "were sent twice and are verified by size only"
-)
+# Seconds before each listing that looks for missing files: a listing may not show at once what has arrived.
+_LISTING_DELAYS_S = (0.0, 0.5, 2.0, 5.0)
+_RECORD_BATCH = 1000  # files recorded at once; the result of one file takes about a kilobyte of memory
 
 
 class Uplink:
-    """One run over the calls of a plan."""
+    """Sends the requests of one transfer's plan; used for one transfer only."""
 
     def __init__(
         self,
-        link: Link,
-        options: Options,
+        run: TransferRun,
         *,
-        roster: Roster,
-        ledger: Ledger,
-        account: Account,
-        places: Places,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
-        self._link = link
-        self._options = options
-        self._roster = roster
-        self._ledger = ledger
-        self._account = account
-        self._places = places
+        self._run = run
+        self._context = run.context
+        self._options = run.options
+        self._tracker = run.tracker
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(link, options, roster=roster, clock=clock)
-        self._missed: Counter[UplinkItem] = Counter()  # how often a file was not there that was sent
-        self._refused: Counter[UplinkItem] = Counter()  # and of these, how often the server said that it had failed
-        self._sent: list[Sent] = []
-        self._again: list[UplinkItem] = []
-        self._next_look_s = clock() + _LIST_EVERY_S
-        self._look_at = _MOST_UNSETTLED
-        self._looking = anyio.Lock()
-        self._over: Exception | None = None
-        self._noted: set[str] = set()
-        self._unlike: tuple[float, frozenset[RemotePath]] | None = None  # the first listing with no right tag
+        self._pool = WorkerPool()
+        run.stats.sleep = self._pool.sleep
+        self._sender = UplinkRequestSender(run, clock=clock)
+        self._state = UplinkState(by_content=run.options.by_content, tags=run.context.tags, now_s=clock())
+        self._listing_lock = anyio.Lock()
+        self._fatal_error: Exception | None = None
 
     async def run(self, calls: deque[UplinkCall]) -> None:
-        """Send `calls`, settle each of their files exactly once. Takes `calls` apart: what is settled is forgotten."""
+        """Send `calls` and record one result for each of their files. Empties `calls` on the way, to free memory."""
         waiting = calls
         while waiting:
             workers = min(self._options.workers, len(waiting))
-            await run_pool(taken(waiting), self._one_call, workers=workers)
-            await self._look(last=True)
-            waiting = self._repacked()
+            await self._pool.run(drain(waiting), self._send_call, workers=workers)
+            await self._confirm_by_listing(last=True)
+            waiting = deque(pack_again(self._state.take_unsent(), limits=self._context.settings.limits))
 
-    async def _one_call(self, call: UplinkCall) -> None:
-        if self._over is not None:  # the password is wrong, the EM stays locked: no use in asking for each file
-            await self._fail([(item, self._over) for item in call.items])
+    async def _send_call(self, call: UplinkCall) -> None:
+        if self._fatal_error is not None:  # wrong password, EM stays locked: each further request would fail as well
+            await self._fail([(item, self._fatal_error) for item in call.items])
             return
-        await self._ledger.sending(_places(call), call_id=secrets.token_hex(8))
-        end = await self._send(call)
-        if end.split:
+        files = [(item.remote, item.local_path) for item in call.items]
+        await self._run.journal.record_sent(files, call_id=secrets.token_hex(8))
+        result = await self._send_request(call)
+        if result.split:
             for half in halves(call):
-                await self._one_call(half)
+                await self._send_call(half)
             return
-        await self._take(end)
-        if self._full or (self._due and not self._looking.locked()):
-            await self._look(last=False)
-
-    async def _send(self, call: UplinkCall) -> CallEnd:
-        """Send `call`. Where no more files can be opened, what is unsent waits for the next round, and fewer run; a
-        file for which none can be opened alone, all waits later, has failed."""
-        async with self._places.take() as place:
-            end = await self._sender.send(call, account=self._account)
-            if end.short is None:
-                self._places.passed()
-                return end
-            narrowed = self._places.narrow(place)
-        return end if narrowed or await self._places.wait() else end.without_short()
-
-    @property
-    def _full(self) -> bool:
-        """Whether so many files wait for a listing that no more calls are to leave before it."""
-        return len(self._sent) >= self._look_at
-
-    @property
-    def _due(self) -> bool:
-        return self._clock() >= self._next_look_s
-
-    async def _take(self, end: CallEnd) -> None:
-        self._sent.extend(end.sent)
-        self._again.extend(end.unsent)
-        for _, error in end.failed:
+        self._state.pending.extend(result.sent)
+        self._state.add_unsent(result.unsent)
+        for _, error in result.failed:
             if isinstance(error, AuthError | BusyError):
-                self._over = error
-        await self._fail(end.failed)
+                self._fatal_error = error
+        await self._fail(result.failed)
+        due = self._state.due(self._clock()) and not self._listing_lock.locked()
+        if self._state.full or due:
+            await self._confirm_by_listing(last=False)
 
-    async def _look(self, *, last: bool) -> None:
-        """Settle what the listing shows to have arrived. After the `last` call, what it does not show goes again."""
-        async with self._looking:
-            if not last and not (self._full or self._due):
-                return  # another worker has just looked
-            if self._options.verify == "none":
-                await self._believe()
-            for delay in _LOOKS_S if last else _LOOKS_S[:1]:
-                if not self._sent:
+    async def _send_request(self, call: UplinkCall) -> RequestResult:
+        """Send `call`. If the process cannot open more files (EMFILE), fewer requests run from then on, and the next
+        round sends the files that were not sent. A file fails if it cannot be opened while its request runs alone."""
+        open_files = self._run.open_files
+        async with open_files.slot() as slot:
+            result = await self._sender.send(call, stats=self._run.stats)
+            if result.short is None:
+                open_files.on_success()
+                return result
+            lowered = open_files.on_shortage(slot)
+        return result if lowered or await open_files.wait() else result.without_short()
+
+    async def _confirm_by_listing(self, *, last: bool) -> None:
+        """List the volume and record the files that arrived. `last` means that all requests of the round are over:
+        files that are still missing are then sent again in the next round, or recorded as lost."""
+        async with self._listing_lock:
+            if not last and not (self._state.full or self._state.due(self._clock())):
+                return  # another worker listed the volume while this one waited for the lock
+            if self._options.unverified:
+                counted = self._state.take_acknowledged()  # only lost responses need a listing
+                await self._record_arrived([(file, Verified.COUNT, None) for file in counted])
+            for delay in _LISTING_DELAYS_S if last else _LISTING_DELAYS_S[:1]:
+                if not self._state.pending:
                     return
-                if delay and not any(sent.whole for sent in self._sent):
-                    break  # of a call that a file broke off: hardly there, and sent again sooner than waited for
+                if delay and not self._state.may_appear:
+                    break
                 await self._sleep(delay)
-                began = self._clock()
-                looked, self._sent = deque(self._sent), []
-                try:
-                    tree = await self._link.files.list(
-                        account=self._account, only=[sent.item.remote for sent in looked]
-                    )
-                except EMError as error:
-                    await self._give_up(looked, error)
+                if not await self._list_and_compare(settled=last and delay == _LISTING_DELAYS_S[-1]):
                     return
-                self._next_look_s = next_look_s(began, self._clock())
-                await self._judge(looked, tree, settled=last and delay == _LOOKS_S[-1])
             if last:
-                missing, self._sent = self._sent, []
-                await self._send_again(missing)
-            self._look_at = len(self._sent) + _MOST_UNSETTLED  # more, if the listing lags behind
+                await self._handle_missing()
+            self._state.raise_pending_limit()
 
-    async def _believe(self) -> None:
-        """With verify="none": a file the server counted is done; only lost answers need a listing."""
-        counted = [sent for sent in self._sent if sent.receipt]
-        self._sent = [sent for sent in self._sent if not sent.receipt]
-        await self._done([(sent, Verified.COUNT, None) for sent in counted])
-
-    async def _judge(self, looked: deque[Sent], tree: FileTree, *, settled: bool) -> None:
-        await self._learn_tags(dict(_tag_samples(looked, tree)), settled=settled)
-        if self._link.tags.incompatible:
-            self._note_once(_FALL_BACK)
-        while looked:  # in portions, each forgotten once it is settled
-            done: list[tuple[Sent, Verified, int | None]] = []
-            for _ in range(min(_PORTION, len(looked))):
-                sent = await self._with_tag(looked.popleft())
-                verdict = self._verdict(sent, tree)
-                if verdict.arrived:
-                    entry = tree.get(sent.item.remote)
-                    done.append((sent, verdict.how, entry.content_tag if entry else None))
-                else:
-                    self._sent.append(replace(sent, why=verdict.why, listed=verdict.knows))
-            await self._done(done)
-
-    async def _learn_tags(self, samples: dict[FileEntry, int], *, settled: bool) -> None:
-        """What the listing teaches of this server's tags. One that is right confirms the rule. Where none is, older
-        files of these sizes may still be listed, or there: reading some tells. Only once a listing can lag no more
-        (`settled`, or long enough after the first that showed none right) what differs is evidence against the rule."""
-        tags = self._link.tags
-        if any(entry.content_tag == tag for entry, tag in samples.items()):
-            tags.match()
-            return
-        if not samples or tags.state is not TagState.UNKNOWN or self._options.verify != "content":
-            return
-        if self._unlike is None:
-            self._unlike = (self._clock(), frozenset(entry.path for entry in samples))
-        since, first = self._unlike
-        conclude = settled or self._clock() - since >= sum(_LOOKS_S)
-        entries = [entry for entry in samples if settled or entry.path in first]  # later ones may still lag behind
-        sent: dict[str, int] = {entry.path: tag for entry, tag in samples.items()}
-        relist = self._relist if conclude else None
-        with suppress(EMError):
-            await probe_tags(self._link, entries, account=self._account, sent=sent, relist=relist)
-
-    async def _relist(self) -> FileTree:
-        return await self._link.files.list(account=self._account)
-
-    def _note_once(self, text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
-            self._roster.note(text)
-
-    def _verdict(self, sent: Sent, tree: FileTree) -> Verdict:
-        resent = self._missed[sent.item] > 0
-        verdict = verify_sent(
-            sent.item.remote,
-            tree,
-            size=sent.item.fingerprint.size,
-            tag=sent.tag,
-            counted=sent.receipt,
-            tags=self._link.tags,
-            verify=self._options.verify,
-            resent=resent,
-        )
-        by_size = verdict.arrived and verdict.how is not Verified.TAG and self._options.verify == "content"
-        if by_size and resent and self._link.tags.state is TagState.UNKNOWN:
-            self._note_once(_NOT_COMPARED)
-        return verdict
-
-    async def _with_tag(self, sent: Sent) -> Sent:
-        """`sent` with the tag of the local file, if the call broke off before it was read."""
-        if sent.tag is not None:
-            return sent
+    async def _list_and_compare(self, *, settled: bool) -> bool:
+        """Compare the pending files with a new listing; False if the listing failed. `settled`: the files were sent so
+        long ago that a listing must show them."""
+        began_s = self._clock()
+        sent = self._state.take_pending()
         try:
-            digest = await self._link.threads.run(digest_file, sent.item.place)
+            tree = await self._run.files.list(only=[file.item.remote for file in sent])
+        except EMError as error:
+            await self._give_up(sent, error)
+            return False
+        self._state.listing_ended(began_s=began_s, ended_s=self._clock())
+        await self._learn_tags(sent, tree, settled=settled)
+        while sent:  # in batches: recording a batch frees its memory
+            arrived: list[tuple[PendingConfirmation, Verified, int | None]] = []
+            for _ in range(min(_RECORD_BATCH, len(sent))):
+                file = await self._with_tag(sent.popleft())
+                verdict = self._state.compare(file, tree)
+                if verdict.arrived:
+                    entry = tree.get(file.item.remote)
+                    arrived.append((file, verdict.verified, entry.content_tag if entry else None))
+            self._note()
+            await self._record_arrived(arrived)
+        return True
+
+    async def _learn_tags(self, sent: Iterable[PendingConfirmation], tree: FileTree, *, settled: bool) -> None:
+        samples = self._state.learn_tags(sent, tree, now_s=self._clock(), settled=settled, lag_s=sum(_LISTING_DELAYS_S))
+        if samples is not None:
+            files, relist = self._run.files, self._run.files.list if samples.conclusive else None
+            with suppress(EMError):
+                await probe_tags(files, self._context.tags, samples.entries, sent=samples.sent, relist=relist)
+        self._state.note_incompatible_tags()
+        self._note()
+
+    def _note(self) -> None:
+        for text in self._state.take_notes():
+            self._tracker.note(text)
+
+    async def _with_tag(self, file: PendingConfirmation) -> PendingConfirmation:
+        """`file` with the content tag of the local file. It is computed here if the request failed before it read the
+        whole file."""
+        if file.tag is not None:
+            return file
+        try:
+            digest = await self._context.threads.run(digest_file, file.item.local_path)
         except (OSError, EMError):
-            return sent  # changed or gone meanwhile: sending it again will say so
-        return replace(sent, tag=digest.tag, sha256=digest.sha256)
+            return file  # the local file changed or vanished: the next attempt to send it reports that
+        return replace(file, tag=digest.tag, sha256=digest.sha256)
 
-    async def _send_again(self, missing: list[Sent]) -> None:
-        again: list[Sent] = []
-        for sent in missing:
-            if not sent.listed:  # no listing tells: sending it again would not help to know
-                await self._lost(sent)
-                continue
-            # not `sends`: what a busy EM refused, or another file broke off, is no chance that was used
-            self._missed[sent.item] += sent.whole
-            self._refused[sent.item] += sent.refused
-            if self._missed[sent.item] >= _MAX_SENDS or self._refused[sent.item] >= _MAX_REFUSED:
-                await self._lost(sent)
-            else:
-                again.append(sent)
-        self._again.extend(sent.item for sent in again)
+    async def _handle_missing(self) -> None:
+        again, lost = self._state.take_missing()
+        for file in lost:
+            await self._record_lost(file)
         if again:
-            paths = tuple(sent.item.remote for sent in again)
-            self._options.tell(Retrying(direction=Direction.UPLINK, paths=paths, reason=again[0].why))
+            paths = tuple(file.item.remote for file in again)
+            reason = again[0].mismatch_reason
+            self._options.notify(Retrying(direction=Direction.UPLINK, paths=paths, reason=reason))
 
-    def _repacked(self) -> deque[UplinkCall]:
-        again, self._again = self._again, []
-        return deque(pack_again(again, limits=self._link.settings.limits))
-
-    async def _done(self, files: list[tuple[Sent, Verified, int | None]]) -> None:
-        """Settle files that arrived: how that is proved, and the tag that the listing shows."""
-        for sent, how, _ in files if self._options.on_event is not None else ():
-            self._options.tell(Confirmed(direction=Direction.UPLINK, path=sent.item.remote, verified=how))
-        endings = [
-            Ending(
-                outcome=self._outcome(sent, OutcomeState.DONE, verified=how, moved=sent.item.fingerprint.size),
-                tag=sent.tag,
-                listed_tag=listed_tag,
+    async def _record_arrived(self, files: Sequence[tuple[PendingConfirmation, Verified, int | None]]) -> None:
+        """Record files that arrived. With each file come the proof of its arrival and the listing's content tag."""
+        for file, verified, _ in files if self._options.observed else ():
+            self._options.notify(Confirmed(direction=Direction.UPLINK, path=file.item.remote, verified=verified))
+        results = [
+            FileResult(
+                outcome=self._outcome(file, OutcomeState.DONE, verified=verified), tag=file.tag, listed_tag=listed_tag
             )
-            for sent, how, listed_tag in files
+            for file, verified, listed_tag in files
         ]
-        await self._roster.settle(endings)
+        await self._tracker.record(results)
 
-    async def _lost(self, sent: Sent) -> None:
-        """Sent as often as is sensible, and still not there as it should be."""
-        if sent.receipt and sent.listed:
-            error = IntegrityError(
-                f"{safe(sent.item.remote)}: sent {self._roster.sends(sent.item.remote)} times, but {sent.why}"
-            )
-            outcome = self._outcome(sent, OutcomeState.FAILED, error=error)
+    async def _record_lost(self, file: PendingConfirmation) -> None:
+        """Record a file that is not sent again, though no listing confirms it: FAILED if the server counted it and a
+        listing shows that it is missing or differs, else UNKNOWN."""
+        if file.acknowledged and file.listed:
+            times, reason = self._tracker.times_sent(file.item.remote), file.mismatch_reason
+            error = IntegrityError(f"{safe(file.item.remote)}: sent {times} times, but {reason}")
+            outcome = self._outcome(file, OutcomeState.FAILED, error=error)
         else:
-            outcome = self._outcome(sent, OutcomeState.UNKNOWN, reason=f"sent, but {sent.why}")
-        await self._roster.settle([Ending(outcome=outcome, tag=sent.tag)])
+            outcome = self._outcome(file, OutcomeState.UNKNOWN, reason=f"sent, but {file.mismatch_reason}")
+        await self._tracker.record([FileResult(outcome=outcome, tag=file.tag)])
 
-    async def _give_up(self, looked: Iterable[Sent], error: EMError) -> None:
-        """No listing to be had: nothing is known of what was sent."""
-        self._over = self._over or error
+    async def _give_up(self, sent: Iterable[PendingConfirmation], error: EMError) -> None:
+        """Record the `sent` files as UNKNOWN because the volume cannot be listed; no more files are sent."""
+        self._fatal_error = self._fatal_error or error
         reason = f"sent, but the volume could not be listed ({error}); run the same call again to find out"
-        outcomes = [self._outcome(sent, OutcomeState.UNKNOWN, reason=reason) for sent in looked]
-        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+        outcomes = [self._outcome(file, OutcomeState.UNKNOWN, reason=reason) for file in sent]
+        await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])
 
     async def _fail(self, files: Sequence[tuple[UplinkItem, Exception]]) -> None:
         outcomes = [
-            Outcome(
-                path=item.remote,
-                place=item.place,
-                direction=Direction.UPLINK,
-                state=OutcomeState.FAILED,
-                attempts=self._roster.sends(item.remote),
-                error=error,
-            )
+            failed_outcome(item, Direction.UPLINK, error, attempts=self._tracker.times_sent(item.remote))
             for item, error in files
         ]
-        await self._roster.settle([Ending(outcome=outcome) for outcome in outcomes])
+        await self._tracker.record([FileResult(outcome=outcome) for outcome in outcomes])
 
     def _outcome(
         self,
-        sent: Sent,
+        file: PendingConfirmation,
         state: OutcomeState,
         *,
         verified: Verified = Verified.NONE,
-        moved: int = 0,
         error: Exception | None = None,
         reason: str | None = None,
     ) -> Outcome:
         return Outcome(
-            path=sent.item.remote,
-            place=sent.item.place,
+            path=file.item.remote,
+            place=file.item.local_path,
             direction=Direction.UPLINK,
             state=state,
-            bytes=moved,
-            sha256=sent.sha256,
+            bytes=file.item.fingerprint.size if state is OutcomeState.DONE else 0,
+            sha256=file.sha256,
             verified=verified,
-            attempts=self._roster.sends(sent.item.remote),
-            seconds=sent.seconds,
-            busy_seconds=sent.busy_s,
+            attempts=self._tracker.times_sent(file.item.remote),
+            seconds=file.seconds,
+            busy_seconds=file.busy_s,
             reason=reason,
             error=error,
         )
-
-
-def next_look_s(began_s: float, ended_s: float) -> float:
-    """When to list again, on the clock of a listing that began and ended so."""
-    return ended_s + max(_LIST_EVERY_S, (ended_s - began_s) * (1 / _LIST_SHARE - 1))
-
-
-def _tag_samples(looked: Iterable[Sent], tree: FileTree) -> Iterator[tuple[FileEntry, int]]:
-    """What teaches how this server makes tags: files it says it took, listed with a tag and the size that was sent. One
-    without content teaches nothing: it would be right although all others are old."""
-    for sent in looked:
-        entry = tree.get(sent.item.remote)
-        if not sent.receipt or sent.tag is None or entry is None or entry.content_tag is None or not entry.size:
-            continue
-        if entry.size == sent.item.fingerprint.size:
-            yield entry, sent.tag
-
-
-def _places(call: UplinkCall) -> list[tuple[RemotePath, str]]:
-    return [(item.remote, item.place) for item in call.items]

@@ -1,4 +1,4 @@
-"""The EM API on the wire, without any I/O: what to send, what an answer means, how bytes are decoded.
+"""The EM API's protocol without I/O: requests as values, parsing of responses, encoding and decoding of bodies.
 
-May import model, config and errors. Knows nothing of sockets, files, retries or tokens in use.
+Knows nothing of sockets, files or retries. Must not import http or disk.
 """

@@ -1,7 +1,6 @@
-"""How long a token lives, as far as it says so itself.
+"""The lifetime that a JWT claims, read from its payload without verifying it (only the server has the key).
 
-Owns: reading the payload of a JWT, unverified (the key is the server's). Imports nothing of emasync.
-Knows no clock: a moment is passed in. A token is never part of an error, because there are none.
+Must not import anything of emasync. Has no clock: the time is passed in. Raises nothing, so no error can hold a token.
 """
 
 from __future__ import annotations
@@ -11,29 +10,29 @@ import math
 
 import pybase64
 
-_LONGEST_TOKEN = 16 * 1024
-_LONGEST_LIFE_S = 10 * 365 * 86_400.0
-_LATEST_MOMENT_S = 1e12  # far beyond any date; keeps arithmetic with a server's numbers finite
+_MAX_TOKEN_CHARACTERS = 16 * 1024
+_MAX_LIFETIME_S = 10 * 365 * 86_400.0
+_MAX_TIMESTAMP_S = 1e12  # far beyond any date; keeps arithmetic with a server's numbers finite
 
 
 def lifetime_s(token: str, *, server_now: float | None = None) -> float | None:
-    """Seconds from issue to expiry of `token`: ``exp - iat``, so that no clock of ours is involved.
+    """Seconds from issue to expiry of `token`: ``exp - iat``, so that this machine's clock does not matter.
 
     Without ``iat`` it is counted from `server_now`, the moment of issue on the server's wall clock (from the answer's
-    ``Date``; seconds since 1970). None when the token is no JWT, does not say, or says something absurd: expired when
+    ``Date``; seconds since 1970). None if the token is no JWT, has no such claim, or an absurd one: expired when
     issued, or valid for more than ten years. Raises nothing.
     """
     claims = _claims(token)
-    expires = _moment(claims.get("exp"))
-    issued = _moment(claims.get("iat", server_now))
+    expires = _timestamp(claims.get("exp"))
+    issued = _timestamp(claims.get("iat", server_now))
     if expires is None or issued is None:
         return None
-    life = expires - issued
-    return life if 0 < life <= _LONGEST_LIFE_S else None
+    lifetime = expires - issued
+    return lifetime if 0 < lifetime <= _MAX_LIFETIME_S else None
 
 
 def _claims(token: str) -> dict[str, object]:
-    parts = token.split(".") if len(token) <= _LONGEST_TOKEN else []
+    parts = token.split(".") if len(token) <= _MAX_TOKEN_CHARACTERS else []
     if len(parts) != 3:
         return {}
     payload = parts[1]
@@ -45,7 +44,7 @@ def _claims(token: str) -> dict[str, object]:
     return claims if isinstance(claims, dict) else {}
 
 
-def _moment(value: object) -> float | None:
+def _timestamp(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= _LATEST_MOMENT_S and not math.isnan(value) else None
+    return float(value) if abs(value) <= _MAX_TIMESTAMP_S and not math.isnan(value) else None

@@ -1,7 +1,7 @@
-"""A multipart uplink body whose exact length is known before its first byte is sent.
+"""The multipart body of an uplink, with a length that is known before the first byte is sent.
 
-Owns: the bytes around the files (an EM takes a body without Content-Length as empty), and which file names survive
-the server's parser. May import model and errors. Never touches a file: it writes heads and the tail, not contents.
+An EM takes a body without Content-Length as empty. Makes the bytes around the files, never their contents, and checks
+which file names survive the server's parser. Does no I/O.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from emasync.errors import UnsafePathError
 from emasync.model import safe
 
 _FILE_FIELD = "files"
-_LONGEST_NAME = 255  # bytes: what the usual file systems take, on both sides of the link
+_MAX_NAME_BYTES = 255  # what the usual file systems take, on both sides
 _BOUNDARY = re.compile(r"[0-9A-Za-z'+_.-]{1,70}")  # of what RFC 2046 allows, all that Content-Type takes unquoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One file of an uplink call: the name it is to have on the EM, and exactly how many bytes will follow its head."""
+    """One file of an uplink request: its name on the EM, and exactly how many bytes follow its head."""
 
     name: str
     size: int
@@ -41,14 +41,14 @@ class Multipart:
     heads: tuple[bytes, ...] = field(repr=False)
 
     def head(self, index: int) -> bytes:
-        """What precedes the bytes of file `index`; the form fields are part of ``head(0)``."""
+        """The bytes before those of file `index`; the form fields are part of ``head(0)``."""
         return self.heads[index]
 
 
 def multipart(fields: Mapping[str, str], parts: Sequence[Part], *, boundary: str) -> Multipart:
-    """The body of one uplink call; `boundary` as from `new_boundary`.
+    """The body of one uplink request; `boundary` as from `new_boundary`.
 
-    UnsafePathError for a name that would not arrive as it is, or a field that is not valid UTF-8. ValueError for no
+    UnsafePathError for a name that the server would change, or a field that is not valid UTF-8. ValueError for no
     parts at all, a negative size or a boundary that HTTP does not allow.
     """
     if not parts:
@@ -87,8 +87,8 @@ def new_boundary(rand: Callable[[int], bytes] = os.urandom) -> str:
 def arrival_name(name: str) -> str | None:
     """The name under which the server would store a part sent as `name`; None if it would drop the file silently.
 
-    That is what the parser of Django, on which the EM API is built, makes of it: HTML entities become characters, all
-    up to the last slash or backslash goes, and so does each character that does not print.
+    The EM API is built on Django, whose parser replaces HTML entities by characters, drops everything up to the last
+    slash or backslash, and drops each character that is not printable.
     """
     base = html.unescape(name).rpartition("/")[2].rpartition("\\")[2]
     stored = base if base.isprintable() else "".join(char for char in base if char.isprintable())
@@ -96,13 +96,13 @@ def arrival_name(name: str) -> str | None:
 
 
 def name_problem(name: str) -> str | None:
-    """Why a file called `name` would not arrive under that name, in words; None if it will."""
+    """Why a file called `name` would not be stored under that name, as a message; None if it would."""
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
         return "the name is not valid UTF-8"
-    if length > _LONGEST_NAME:
-        return f"the name has {length} bytes in UTF-8, more than {_LONGEST_NAME}"
+    if length > _MAX_NAME_BYTES:
+        return f"the name has {length} bytes in UTF-8, more than {_MAX_NAME_BYTES}"
     arrives = arrival_name(name)
     if arrives is None:
         return "the EM would drop a file of this name"

@@ -93,7 +93,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals | None = None) ->
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
-    """Lines of its stdout up to the first one that holds `text`."""
+    """PlainProgress of its stdout up to the first one that holds `text`."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:

@@ -14,16 +14,16 @@ from tests.cli.child import EM, simulator
 def em(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
     """A simulator in a child process, with a file of the user's own in the volume."""
     home = tmp_path_factory.mktemp("em")
-    with simulator(home, "-q", "--pod-start", "0.1", "--pod-run", "0.3") as one:
-        (one.volume / "precious.txt").write_text("mine\n")
-        yield one
+    with simulator(home, "-q", "--pod-start", "0.1", "--pod-run", "0.3") as em:
+        (em.volume / "precious.txt").write_text("mine\n")
+        yield em
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
+def own_em(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EM]:
     """A simulator of this module's own."""
-    with simulator(tmp_path_factory.mktemp("box"), "-q") as one:
-        yield one
+    with simulator(tmp_path_factory.mktemp("own_em"), "-q") as em:
+        yield em
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def folder(box: EM, home: Path) -> str:
+def folder(own_em: EM, home: Path) -> str:
     """A name in the volume that no other test uses."""
     return home.name
 

@@ -28,7 +28,7 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
 def test_the_demo_succeeds_on_old_and_new_generations_and_leaves_the_volume_as_it_was(
     home: Path, generation: str
 ) -> None:
-    # Sabotage: do not register the demo's pod in cli/simulator.py; do not delete the folder in demo._remove.
+    # Sabotage: do not register the demo's pod in cli/commands/simulator.py; do not delete the folder in demo._remove.
     with simulator(home, "-q", "--generation", generation, "--pod-start", "0.1", "--pod-run", "0.3") as em:
         (em.volume / "precious.txt").write_text("mine\n")
 

@@ -18,8 +18,8 @@ from tests.cli.child import CANARY, EMASYNC, end, login, read_until, run, start
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=30.0) as one:
-        yield one
+    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=30.0) as started:
+        yield started
 
 
 async def _demo(sim: Simulator, home: Path, *flags: str) -> tuple[int, str, str]:
@@ -94,12 +94,12 @@ async def test_a_pod_that_computes_rubbish_is_an_integrity_error(sim: Simulator,
 async def test_a_second_ctrl_c_ends_it_at_once(sim: Simulator, home: Path) -> None:
     # Sabotage: return after the first signal in run_demo.
     sim.behaviour("emasync-demo", _run_on)
-    held = sim.gate("em/files/delete")
+    held = sim.breakpoint("em/files/delete")
     with start(*EMASYNC, "demo", "--files", "2", home=home, env=login(sim.url)) as process:
         await to_thread.run_sync(read_until, process, "running")
         process.send_signal(signal.SIGINT)
         with anyio.fail_after(30):
-            await held.arrived()
+            await held.wait_until_hit()
         result = await to_thread.run_sync(end, process, signal.SIGINT)  # the gate stays shut
 
     assert result.returncode == 130

@@ -23,7 +23,7 @@ _REFUSAL = (400, {"error": EVIL, "message": EVIL, "detail": EVIL, "log_tail": [E
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "words",
     [
         ["ls"],
         ["ls", "-l"],
@@ -35,10 +35,10 @@ _REFUSAL = (400, {"error": EVIL, "message": EVIL, "detail": EVIL, "log_tail": [E
         ["rm", "**"],
         ["doctor"],
     ],
-    ids=lambda verb: " ".join(verb)[:12].encode("ascii", "ignore").decode().replace("\x1b", ""),
+    ids=lambda words: " ".join(words)[:12].encode("ascii", "ignore").decode().replace("\x1b", ""),
 )
-def test_no_control_character_of_a_server_reaches_the_terminal(home: Path, verb: list[str]) -> None:
-    # Sabotage: print(text) in place of safe(text) in Out.result, Out.error or rm's question.
+def test_no_control_character_of_a_server_reaches_the_terminal(home: Path, words: list[str]) -> None:
+    # Sabotage: print(text) in place of safe(text) in Output.result, Output.error or rm's question.
     answers = {
         "/em/files/list": (200, _LISTING),
         "/em/files/downlink": (200, _CONTENT),
@@ -47,18 +47,18 @@ def test_no_control_character_of_a_server_reaches_the_terminal(home: Path, verb:
         "/em/pod/status": _REFUSAL,
     }
     with canned_em(answers) as url:
-        code, shown = on_terminal(*EMASYNC, *verb, "-vv", home=home, env=login(url), when={b"[y/N]": b"y\n"})
+        code, shown = on_terminal(*EMASYNC, *words, "-vv", home=home, env=login(url), when={b"[y/N]": b"y\n"})
 
-    assert b"gone" in shown or verb[0] == "doctor"
+    assert b"gone" in shown or words[0] == "doctor"
     assert control_bytes(shown) == set()
     assert b"Traceback" not in shown
     assert code in (0, 1, 2, 3)
 
 
-@pytest.mark.parametrize("verb", [["ls"], ["auth", "login"], ["auth", "status"], ["doctor"]], ids=" ".join)
-def test_a_log_in_refused_in_hostile_words_is_harmless_too(home: Path, verb: list[str]) -> None:
+@pytest.mark.parametrize("words", [["ls"], ["auth", "login"], ["auth", "status"], ["doctor"]], ids=" ".join)
+def test_a_log_in_refused_in_hostile_words_is_harmless_too(home: Path, words: list[str]) -> None:
     with canned_em({"/auth/": (401, {"detail": EVIL})}) as url:
-        code, shown = on_terminal(*EMASYNC, *verb, home=home, env=login(url))
+        code, shown = on_terminal(*EMASYNC, *words, home=home, env=login(url))
 
     assert b"gone" in shown
     assert control_bytes(shown) == set()

@@ -161,4 +161,4 @@ async def test_a_build_whose_answer_is_lost_is_exit_12_and_is_not_asked_for_twic
         result = await to_thread.run_sync(ask)
 
         assert (result.returncode, result.stdout) == (12, "")
-        assert [one.path for one in sim.requests].count("em/pod/image/build") == 1
+        assert [request.path for request in sim.requests].count("em/pod/image/build") == 1

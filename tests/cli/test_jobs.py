@@ -29,7 +29,7 @@ def journals(home: Path) -> list[Path]:
 
 
 def test_ctrl_c_prints_the_command_that_goes_on_and_it_finishes_the_job(tmp_path: Path) -> None:
-    # Sabotage: drop `with work:` in job._supervised, or the journal from moving.move.
+    # Sabotage: drop `with scope:` in runner._run_until_signal, or the journal from transfer_runner.run_transfer.
     home = tmp_path / "home"
     home.mkdir()
     with simulator(tmp_path, "-q", "--latency", "0.15") as em:
@@ -45,7 +45,7 @@ def test_ctrl_c_prints_the_command_that_goes_on_and_it_finishes_the_job(tmp_path
 
         assert stopped.returncode == 130
         assert took < 5.0
-        assert {one["type"] for one in first} == {"file"}
+        assert {line["type"] for line in first} == {"file"}
         assert json.loads(stopped.stdout.splitlines()[-1])["code"] == 130
         assert "Traceback" not in stopped.stderr
         command = re.search(r"go on with: emasync (jobs resume \w+)", stopped.stderr)
@@ -77,7 +77,7 @@ def test_the_same_command_again_takes_up_what_failed(em: EM, home: Path) -> None
     assert len(records(home)) == 1
     assert journals(home) == []
     states = {
-        Path(one["path"]).name: one["state"] for one in map(json.loads, done.stdout.splitlines()) if "path" in one
+        Path(line["path"]).name: line["state"] for line in map(json.loads, done.stdout.splitlines()) if "path" in line
     }
     assert states == {"a": "skipped", "later": "done"}
 
@@ -151,7 +151,7 @@ def test_a_job_whose_plan_came_from_standard_input_or_is_gone_is_neither_offered
         assert (resumed.returncode, resumed.stderr) == (2, f"emasync: {record.stem} cannot be resumed: {reason}\n")
 
 
-# Sabotage: set `at.resume` in `_begin_job`, before anything is planned.
+# Sabotage: set `context.resume` in `_begin_job`, before anything is planned.
 def test_an_interrupt_before_anything_is_planned_offers_nothing(home: Path) -> None:
     held = Held()
     with canned_em({"/em/files/list": held}) as url:
@@ -165,8 +165,8 @@ def test_an_interrupt_before_anything_is_planned_offers_nothing(home: Path) -> N
 
 
 def test_an_unknown_job_is_misuse_and_says_where_to_look(em: EM, home: Path) -> None:
-    for verb in ("show", "resume", "rm"):
-        result = emasync(em, home, "jobs", verb, "nope")
+    for command in ("show", "resume", "rm"):
+        result = emasync(em, home, "jobs", command, "nope")
         assert (result.returncode, result.stdout) == (2, "")
         assert "emasync jobs ls" in result.stderr
 
@@ -177,8 +177,8 @@ def test_a_running_job_is_neither_resumed_nor_forgotten(em: EM, home: Path) -> N
     text = json.loads(record.read_text()) | {"state": "running", "pid": os.getpid()}
     record.write_text(json.dumps(text))
 
-    for verb in ("resume", "rm"):
-        result = emasync(em, home, "jobs", verb, text["id"])
+    for command in ("resume", "rm"):
+        result = emasync(em, home, "jobs", command, text["id"])
         assert result.returncode == 2
         assert "still running" in result.stderr
     assert records(home) == [record]
@@ -205,23 +205,23 @@ def test_no_job_and_no_state_folder_leave_no_trace(em: EM, home: Path) -> None:
 
 
 def test_a_resumed_job_keeps_its_glob_and_takes_no_flag_from_the_environment_that_makes_it_another(
-    box: EM, home: Path
+    own_em: EM, home: Path
 ) -> None:
-    # Sabotage: put "glob" into wishes._TUNING and out of the flags in command_line, or drop the `pop` of jobs_resume.
+    # Sabotage: put "glob" into `_TUNING` and out of the flags in `command_line`, or drop the `pop` of jobs_resume.
     for name in ("run[1].log", "run1.log"):
-        (box.volume / name).write_text(name)
+        (own_em.volume / name).write_text(name)
     (home / "out").write_text("in the way")
-    glob = emasync(box, home, "down", "--glob", "run[1].log", "--into", "out")
-    plain = emasync(box, home, "down", "run[1].log", "--into", "out")
-    jobs = {json.loads(one.read_text())["flags"].__contains__("--glob"): one.stem for one in records(home)}
+    glob = emasync(own_em, home, "down", "--glob", "run[1].log", "--into", "out")
+    plain = emasync(own_em, home, "down", "run[1].log", "--into", "out")
+    jobs = {json.loads(file.read_text())["flags"].__contains__("--glob"): file.stem for file in records(home)}
     (home / "out").unlink()
     from_environment = {"EMASYNC_GLOB": "1", "EMASYNC_EXCLUDE": "*", "EMASYNC_INTO": "elsewhere"}
-    resumed = [emasync(box, home, "jobs", "resume", jobs[key], more=from_environment) for key in (True, False)]
+    resumed = [emasync(own_em, home, "jobs", "resume", jobs[key], more=from_environment) for key in (True, False)]
 
     assert glob.returncode != 0 != plain.returncode
     assert len(jobs) == 2
     assert "--glob" in resumed[0].stderr
-    assert [one.returncode for one in resumed] == [0, 0], resumed
+    assert [result.returncode for result in resumed] == [0, 0], resumed
     assert sorted(path.name for path in (home / "out").iterdir()) == ["run1.log", "run[1].log"]
     assert not (home / "elsewhere").exists()
 

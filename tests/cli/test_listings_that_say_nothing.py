@@ -1,4 +1,4 @@
-"""Answers that do not say what is there, through every verb that looks at a listing."""
+"""Answers that do not say what is there, through every command that looks at a listing."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ QUICK = ("--retries", "0")
 
 # Sabotage: take an answer without a list of entries for an empty volume.
 @pytest.mark.parametrize(
-    "verb", [["ls"], ["rm", "-y", "a"], ["down", "a"], ["check", "here", "d"], ["sync", "down", "", "h"]]
+    "words", [["ls"], ["rm", "-y", "a"], ["down", "a"], ["check", "here", "d"], ["sync", "down", "", "h"]]
 )
 @pytest.mark.parametrize("answer", NOTHING)
-def test_no_verb_takes_an_answer_that_lists_nothing_for_an_empty_volume(
-    home: Path, verb: list[str], answer: dict[str, Any]
+def test_no_command_takes_an_answer_that_lists_nothing_for_an_empty_volume(
+    home: Path, words: list[str], answer: dict[str, Any]
 ) -> None:
     make(home / "here", a="1")
     with canned_em({LIST: (200, answer)}) as url:
-        result = run(*EMASYNC, *verb, *QUICK, home=home, env=login(url))
+        result = run(*EMASYNC, *words, *QUICK, home=home, env=login(url))
     assert result.returncode == 1, result.stdout + result.stderr
     assert "no listing" in result.stderr or "link down" in result.stderr
 
 
-# Sabotage: leave `_check_listed` out of remote.py: what may be there is "not found".
-@pytest.mark.parametrize("verb", [["ls", "dark/x"], ["rm", "-y", "dark/x"], ["ls", "dark/*.log"]])
-def test_what_lies_in_a_folder_that_is_not_listed_is_not_called_missing(home: Path, verb: list[str]) -> None:
+# Sabotage: leave `_check_listed` out of remote_selection.py: what may be there is "not found".
+@pytest.mark.parametrize("words", [["ls", "dark/x"], ["rm", "-y", "dark/x"], ["ls", "dark/*.log"]])
+def test_what_lies_in_a_folder_that_is_not_listed_is_not_called_missing(home: Path, words: list[str]) -> None:
     with canned_em({LIST: (200, DARK)}) as url:
-        result = run(*EMASYNC, *verb, home=home, env=login(url))
+        result = run(*EMASYNC, *words, home=home, env=login(url))
     assert result.returncode == 1, result.stderr
     assert "does not give the contents of dark" in result.stderr
 
 
 def test_ls_shows_what_is_known_and_says_what_is_not(home: Path) -> None:
-    # Sabotage: leave `unknown_below` out of ls.py.
+    # Sabotage: leave `unknown_below` out of commands/files.py.
     with canned_em({LIST: (200, DARK)}) as url:
         result = run(*EMASYNC, "ls", home=home, env=login(url))
     assert (result.returncode, "top.txt" in result.stdout) == (0, True)
@@ -82,7 +82,7 @@ def test_an_image_list_or_a_status_that_carries_an_error_is_an_error(home: Path)
     # Sabotage: `check_success` returns at once: "no pod", "no images".
     wrong = (200, {"error": "EM_OFFLINE", "message": "link down"})
     with canned_em({"/em/pod/status": wrong, "/em/pod/image/list": wrong}) as url:
-        for verb in (["pod", "status"], ["image", "ls"]):
-            result = run(*EMASYNC, *verb, *QUICK, home=home, env=login(url))
+        for words in (["pod", "status"], ["image", "ls"]):
+            result = run(*EMASYNC, *words, *QUICK, home=home, env=login(url))
             assert (result.returncode, result.stdout) == (1, "")
             assert "link down" in result.stderr

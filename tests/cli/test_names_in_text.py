@@ -1,6 +1,6 @@
-"""Names that hold line breaks and terminal controls: every verb shows them on one line, in text that only prints.
+"""Names that hold line breaks and terminal controls: every command shows them on one line, in text that only prints.
 
-Owns: one listing, one local folder and one set of answers full of such names, and what each verb makes of them.
+Owns: one listing, one local folder and one set of answers full of such names, and what each command makes of them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _ANSWERS: dict[str, Canned] = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with canned_em(_ANSWERS) as one:
-        yield one
+    with canned_em(_ANSWERS) as canned_url:
+        yield canned_url
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def check_lines(text: str, *, count: int | None) -> None:
     assert count is None or len(lines) == count, lines
 
 
-def verb(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_command(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     state = str(home / "state")
     return run(*EMASYNC, *words, "--retries", "0", home=home, env={**login(url), "EMASYNC_STATE_DIR": state})
 
 
-# Names are escaped where they are joined and where the line is printed; tests/unit/cli/test_out.py has each alone.
-# Sabotage: `for line in text.split("\n")` in Out.result fails the pod's verbs, and with `str(name)` in escape_name ls,
-# check, dry runs and image ls; `print(text)` in Out.say, warn or error fails those that refuse or note something.
+# Names are escaped where they are joined and where the line is printed; tests/unit/cli/test_output.py has each alone.
+# Sabotage: `for line in text.split("\n")` in Output.result fails pod's commands, and with `str(name)` in escape_name
+# ls, check, dry runs and image ls; `print(text)` in Output.info, warn or error fails those that refuse or note.
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
@@ -111,7 +111,7 @@ def verb(home: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
     ids=lambda value: " ".join(value)[:18].encode("unicode_escape").decode() if isinstance(value, list) else None,
 )
 def test_a_name_is_shown_on_one_line_and_only_prints(here: Path, url: str, words: list[str], lines: int | None) -> None:
-    result = verb(here, url, *words)
+    result = run_command(here, url, *words)
 
     check_lines(result.stdout, count=lines)
     check_lines(result.stderr, count=None)
@@ -123,8 +123,8 @@ def test_a_name_is_shown_on_one_line_and_only_prints(here: Path, url: str, words
     "words", [["ls"], ["check", "here", "/"], ["down", "/", "--dry-run"], ["up", "here", "--dry-run"], ["image", "ls"]]
 )
 def test_json_has_the_true_names_and_only_prints(here: Path, url: str, words: list[str]) -> None:
-    # Sabotage: escape_name(...) for a field of Out.result, or ensure_ascii=False in _json_line.
-    result = verb(here, url, *words, "--json")
+    # Sabotage: escape_name(...) for a field of Output.result, or ensure_ascii=False in _json_line.
+    result = run_command(here, url, *words, "--json")
 
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     check_lines(result.stdout, count=len(lines))
@@ -143,8 +143,8 @@ def test_the_question_of_rm_names_a_file_on_one_line(home: Path, url: str) -> No
 
 
 def test_a_recorded_command_is_shown_on_one_line(here: Path, url: str) -> None:
-    # Sabotage: `text.split("\n")` in place of `[text]` in Out.result.
-    verb(here, url, "down", MANY, f"*{NAMES[1]}")
+    # Sabotage: `text.split("\n")` in place of `[text]` in Output.result.
+    run_command(here, url, "down", MANY, f"*{NAMES[1]}")
     env = {"EMASYNC_STATE_DIR": str(here / "state")}
     listed = run(*EMASYNC, "jobs", "ls", home=here, env=env)
     shown = run(*EMASYNC, "jobs", "show", listed.stdout.split()[0], home=here, env=env)
@@ -156,7 +156,7 @@ def test_a_recorded_command_is_shown_on_one_line(here: Path, url: str) -> None:
 
 
 def test_an_argument_too_many_is_shown_on_one_line(home: Path) -> None:
-    # Sabotage: `yield` alone in verbs._escaped_usage_errors.
+    # Sabotage: `yield` alone in commands._escaped_usage_errors.
     result = run(*EMASYNC, "cat", "a", MANY, home=home)
 
     check_lines(result.stderr, count=4)

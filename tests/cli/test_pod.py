@@ -24,12 +24,12 @@ QUICK = ("--interval", "0.05s")
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=0.1) as one:
-        one.add_image("client1", "shell")
-        one.behaviour("shell", run_in_a_shell)
-        one.add_image("client1", "endless")
-        one.behaviour("endless", _run_on)
-        yield one
+    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=0.1) as started:
+        started.add_image("client1", "shell")
+        started.behaviour("shell", run_in_a_shell)
+        started.add_image("client1", "endless")
+        started.behaviour("endless", _run_on)
+        yield started
 
 
 async def _run_on(pod: PodContext) -> int:
@@ -49,12 +49,12 @@ def lines(result: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def asked_to_run(sim: Simulator) -> int:
-    return [one.path for one in sim.requests].count("em/pod/run")
+    return [request.path for request in sim.requests].count("em/pod/run")
 
 
-async def run_a_pod(sim: Simulator, image: str, **wish: Any) -> None:
+async def run_a_pod(sim: Simulator, image: str, **pod_options: Any) -> None:
     async with Client(sim.url, username="client1", password=CANARY) as em:
-        await em.pods.run(image, **wish)
+        await em.pods.run(image, **pod_options)
 
 
 async def test_run_says_it_is_scheduled_and_status_watch_and_wait_tell_how_it_fares(sim: Simulator, home: Path) -> None:
@@ -65,14 +65,14 @@ async def test_run_says_it_is_scheduled_and_status_watch_and_wait_tell_how_it_fa
     status = await pod(sim, home, "status")
     watched = await pod(sim, home, "watch", "--json", *QUICK)
 
-    assert (none.returncode, [one.get("phase") for one in lines(none)]) == (0, ["none", None])
+    assert (none.returncode, [line.get("phase") for line in lines(none)]) == (0, ["none", None])
     assert (nothing.returncode, nothing.stdout) == (3, "")
     assert "emasync pod run IMAGE" in nothing.stderr
     assert (scheduled.returncode, scheduled.stdout) == (0, "scheduled shell on FPGA, for at most 3 min\n")
     assert (waited.returncode, status.returncode, watched.returncode) == (0, 0, 0)
     assert waited.stdout.startswith("terminated: Completed, exit code 0")
     assert status.stdout == waited.stdout
-    assert [(one["type"], one.get("exit_code")) for one in lines(watched)] == [("pod", 0), ("exit", None)]
+    assert [(line["type"], line.get("exit_code")) for line in lines(watched)] == [("pod", 0), ("exit", None)]
 
 
 async def test_run_wait_follows_to_the_end_with_every_change_on_stderr(sim: Simulator, home: Path) -> None:
@@ -106,7 +106,7 @@ async def test_a_pod_that_ends_badly_is_exit_22(sim: Simulator, home: Path) -> N
 
 
 async def test_a_running_pod_is_replaced_only_on_request(sim: Simulator, home: Path) -> None:
-    # Sabotage: return at once from pod_run._refuse_to_replace.
+    # Sabotage: return at once from pod_run._check_no_pod_runs.
     await run_a_pod(sim, "endless")
 
     refused = await pod(sim, home, "run", "shell")
@@ -128,14 +128,14 @@ async def test_ctrl_c_leaves_the_pod_running_and_says_so(sim: Simulator, home: P
     status = await pod(sim, home, "status")
 
     assert result.returncode == 130
-    assert "the pod goes on running on the EM" in result.stderr
+    assert "it goes on running on the EM" in result.stderr
     assert "emasync pod wait" in result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["code"] == 130
     assert status.stdout.startswith("running")
 
 
 async def test_capture_brings_stdout_stderr_and_the_exit_code_down(sim: Simulator, home: Path) -> None:
-    # Sabotage: leave "2>..." out of pod_capture.wrapped.
+    # Sabotage: leave "2>..." out of pod_run.wrapped.
     command = """printf 'it'"'"'s $HOME\\n\\033[2Jnext\\n'; echo oops >&2"""
 
     result = await pod(sim, home, "run", "shell", "--command", command, "--capture", *QUICK)
@@ -154,7 +154,7 @@ async def test_a_captured_command_that_fails_is_exit_22_with_what_it_printed(sim
     fine = await pod(sim, home, "run", "shell", *arguments)
     bad = await pod(sim, home, "run", "shell", "--command", "echo a; exit 7", "--capture", "--into", "out", *QUICK)
 
-    (captured,) = [one for one in lines(fine) if one["type"] == "capture"]
+    (captured,) = [line for line in lines(fine) if line["type"] == "capture"]
     assert (fine.returncode, captured["stdout"], captured["exit_code"]) == (0, "got two words; exit 9\n", 0)
     assert (bad.returncode, bad.stdout) == (22, "a\n")
     assert (home / "out" / "exit").read_text() == "7\n"
@@ -162,7 +162,7 @@ async def test_a_captured_command_that_fails_is_exit_22_with_what_it_printed(sim
 
 
 async def test_a_code_of_an_earlier_run_does_not_speak_for_one_that_was_killed(sim: Simulator, home: Path) -> None:
-    # Sabotage: read every file of the folder in pod_capture._read.
+    # Sabotage: read every file of the folder in pod_run._read_captured.
     (home / "out").mkdir()
     (home / "out" / "exit").write_text("0\n")
 
@@ -191,7 +191,7 @@ async def test_an_image_that_does_not_run_the_command_captures_nothing_and_is_ex
 
 
 async def test_what_is_captured_and_does_not_come_down_stays_on_the_em_and_is_named(sim: Simulator, home: Path) -> None:
-    # Sabotage: delete the folder before raise_for_failures in pod_capture.bring_down.
+    # Sabotage: delete the folder before raise_for_failures in pod_run.download_captured.
     sim.faults.add(Fault("error_500", endpoint="em/files/downlink", times=None))
     flags = ("--command", "echo kept", "--capture", "--retries", "0")
 

@@ -26,14 +26,14 @@ SLOW = ("-m", "tests.cli.virtual_time_child")
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=0.1) as one:
-        yield _with_images(one)
+    async with Simulator(users={"client1": CANARY}, pod_start=0.05, pod_run=0.1) as started:
+        yield _with_images(started)
 
 
 @pytest.fixture
 async def timeless() -> AsyncIterator[Simulator]:
-    async with Simulator(users={"client1": CANARY}, pod_start=0.0, pod_run=0.0, pod_times=False) as one:
-        yield _with_images(one)
+    async with Simulator(users={"client1": CANARY}, pod_start=0.0, pod_run=0.0, pod_times=False) as started:
+        yield _with_images(started)
 
 
 def _with_images(sim: Simulator) -> Simulator:
@@ -67,7 +67,7 @@ def earlier_status(looks: int) -> Fault:
 
 
 async def test_the_end_of_an_earlier_run_does_not_end_the_wait_of_another_process(sim: Simulator, home: Path) -> None:
-    # Sabotage: return None from pod_run_file.recall_run.
+    # Sabotage: return None from pod.load_run.
     bad = await pod(sim, home, "run", "gone", "--wait", *QUICK)
     sim.faults.add(earlier_status(4))
     scheduled = await pod(sim, home, "run", "good", "--json")
@@ -110,13 +110,13 @@ async def test_the_same_dead_end_twice_is_exit_21_after_a_minute_and_says_whose_
     assert "before it: waiting: ImagePullBackOff" in second.stderr
 
 
-@pytest.mark.parametrize("verb", ["run", "wait", "watch"])
-async def test_a_pod_that_vanishes_is_exit_12(sim: Simulator, home: Path, verb: str) -> None:
+@pytest.mark.parametrize("command", ["run", "wait", "watch"])
+async def test_a_pod_that_vanishes_is_exit_12(sim: Simulator, home: Path, command: str) -> None:
     # Sabotage: return Step.SHOW instead of VANISHED in RunTracker._observe_none.
-    sim.faults.add(Fault("no_pod", endpoint=STATUS, after=3 if verb == "run" else 2, times=None))
-    if verb != "run":
+    sim.faults.add(Fault("no_pod", endpoint=STATUS, after=3 if command == "run" else 2, times=None))
+    if command != "run":
         await pod(sim, home, "run", "endless")
-    words = ("run", "endless", "--wait") if verb == "run" else (verb,)
+    words = ("run", "endless", "--wait") if command == "run" else (command,)
     result = await pod(sim, home, *words, program=SLOW)
 
     assert result.returncode == 12, result.stderr
@@ -135,16 +135,16 @@ async def test_no_pod_between_two_pods_is_waited_out(sim: Simulator, home: Path)
     assert result.stdout.startswith("terminated: Completed")
 
 
-@pytest.mark.parametrize("verb", ["run", "wait"])
+@pytest.mark.parametrize("command", ["run", "wait"])
 async def test_two_ends_alike_without_times_are_exit_12_once_the_run_must_be_over(
-    timeless: Simulator, home: Path, verb: str
+    timeless: Simulator, home: Path, command: str
 ) -> None:
     # Sabotage: make PodRun.bound_s infinite (the child is then killed).
     first = await pod(timeless, home, "run", "good", "--wait", *QUICK)
     timeless.faults.add(Fault("earlier_status", endpoint=STATUS, after=1, times=None))
-    if verb == "wait":
+    if command == "wait":
         await pod(timeless, home, "run", "good")
-    words = ("run", "good", "--wait") if verb == "run" else ("wait",)
+    words = ("run", "good", "--wait") if command == "run" else ("wait",)
     second = await pod(timeless, home, *words, "--interval", "20s", program=SLOW)
 
     assert (first.returncode, second.returncode) == (0, 12), second.stderr
@@ -157,7 +157,7 @@ async def test_a_look_that_fails_prevents_no_run_that_may_replace_a_pod(sim: Sim
     # Sabotage: raise every error in Pods._look_before.
     sim.faults.add(Fault("error_500", endpoint=STATUS, times=None))
     refused = await pod(sim, home, "run", "good", "--retries", "0")
-    asked = [one.path for one in sim.requests].count("em/pod/run")
+    asked = [request.path for request in sim.requests].count("em/pod/run")
     sim.faults.clear()
     sim.faults.add(Fault("error_500", endpoint=STATUS, times=1))
     result = await pod(sim, home, "run", "gone", "--retries", "0", "--replace", "--wait", program=SLOW)
@@ -165,7 +165,7 @@ async def test_a_look_that_fails_prevents_no_run_that_may_replace_a_pod(sim: Sim
     assert (refused.returncode, asked) == (5, 0)
     assert "--replace runs it anyway" in refused.stderr
     assert result.returncode == 21, result.stderr  # it ran, and cannot start
-    assert "what ran before could not be seen" in result.stderr
+    assert "the status before the run is not known" in result.stderr
     assert "this may be the earlier run's status" in result.stderr
 
 
@@ -173,11 +173,11 @@ async def test_a_run_costs_one_look_before_it_with_and_without_replace(sim: Simu
     # Sabotage: leave `before=before` out of pod_run._schedule.
     await pod(sim, home, "run", "good")
     await pod(sim, home, "run", "good", "--replace")
-    assert [one.path for one in sim.requests if one.path.startswith("em/")] == [STATUS, "em/pod/run"] * 2
+    assert [request.path for request in sim.requests if request.path.startswith("em/")] == [STATUS, "em/pod/run"] * 2
 
 
 async def test_a_run_whose_answer_is_lost_is_kept_for_the_wait_that_follows(sim: Simulator, home: Path) -> None:
-    # Sabotage: leave the keep_run of UnknownOutcomeError out of pod_run._schedule.
+    # Sabotage: leave the save_run of UnknownOutcomeError out of pod_run._schedule.
     await pod(sim, home, "run", "gone", "--wait", *QUICK)
     sim.faults.add(Fault("commit_then_drop", endpoint="em/pod/run"), earlier_status(3))
     lost = await pod(sim, home, "run", "good", "--wait", *QUICK)
@@ -188,7 +188,7 @@ async def test_a_run_whose_answer_is_lost_is_kept_for_the_wait_that_follows(sim:
 
 
 async def test_the_kept_handle_is_private_and_has_no_secret(sim: Simulator, home: Path) -> None:
-    # Sabotage: open the file with 0o644 in pod_run_file._write.
+    # Sabotage: open the file with 0o644 in pod._write_run.
     words = ("run", "good", "--command", "echo command-canary", "--env", "K=env-canary")
     assert (await pod(sim, home, *words)).returncode != 0  # a seed EM knows no variables
     assert (await pod(sim, home, *words[:4])).returncode == 0
@@ -202,7 +202,7 @@ async def test_the_kept_handle_is_private_and_has_no_secret(sim: Simulator, home
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, json.dumps({"schema": 9})])
 async def test_a_handle_that_is_none_is_as_good_as_none(sim: Simulator, home: Path, text: str) -> None:
-    # Sabotage: leave ValueError out of the except of pod_run_file._read.
+    # Sabotage: leave ValueError out of the except of pod._read_run.
     await pod(sim, home, "run", "good")
     (file,) = kept(home)
     file.write_text(text)
@@ -212,20 +212,20 @@ async def test_a_handle_that_is_none_is_as_good_as_none(sim: Simulator, home: Pa
 
 
 async def test_a_state_folder_that_cannot_be_used_costs_only_the_handle(sim: Simulator, home: Path) -> None:
-    # Sabotage: let the OSError of _write pass in pod_run_file.keep_run.
+    # Sabotage: let the OSError of _write_run pass in pod.save_run.
     (home / "state").write_text("a file")
     quiet = await pod(sim, home, "run", "good", "-q")
     told = await pod(sim, home, "run", "good", "--replace")
     nothing = await pod(sim, home, "run", "good", "--replace", "-v", EMASYNC_STATE_DIR="")
     waited = await pod(sim, home, "wait", *QUICK)
 
-    assert [one.returncode for one in (quiet, told, nothing, waited)] == [0, 0, 0, 0]
+    assert [result.returncode for result in (quiet, told, nothing, waited)] == [0, 0, 0, 0]
     assert "not remembered" not in quiet.stderr
     assert "the run is not remembered for a later `emasync pod wait`" in told.stderr
 
 
 async def test_a_link_planted_for_the_handle_is_not_followed(sim: Simulator, home: Path) -> None:
-    # Sabotage: leave O_NOFOLLOW out of pod_run_file._read.
+    # Sabotage: leave O_NOFOLLOW out of pod._read_run.
     await pod(sim, home, "run", "good")
     (file,) = kept(home)
     elsewhere = home / "elsewhere"

@@ -67,7 +67,7 @@ def test_the_second_line_is_what_to_paste_and_hides_the_password(home: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_0_and_its_temporary_folder_is_gone(home: Path, number: signal.Signals) -> None:
-    # Sabotage: listen for SIGINT only in cli/simulator.py.
+    # Sabotage: listen for SIGINT only in cli/commands/simulator.py.
     with simulator(home, "-q") as em:
         (em.volume / "note.txt").write_bytes(b"hello")
         with socket.create_connection(("127.0.0.1", int(em.url.rsplit(":", 1)[1].rstrip("/"))), timeout=5):
@@ -89,7 +89,7 @@ def test_root_keeps_the_files_from_one_run_to_the_next(home: Path) -> None:
 
 
 def test_there_is_a_line_on_stderr_for_every_request_up_to_the_last(home: Path) -> None:
-    # Sabotage: drop the finally of cli/simulator.py's _log.
+    # Sabotage: drop the finally of cli/commands/simulator.py's _log.
     with simulator(home) as em:
         token = log_in(em)
         with pytest.raises(urllib.error.HTTPError):

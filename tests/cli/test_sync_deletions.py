@@ -18,7 +18,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-# Sabotage: leave out `check_there` (or `check_no_file`) in sides.py: exit 0, and the folder is empty.
+# Sabotage: leave out `check_is_folder` (or `check_no_file`) in sync_sides.py: exit 0, and the folder is empty.
 def test_a_mistyped_remote_is_exit_3_and_a_file_is_exit_2_and_nothing_is_deleted(
     em: EM, home: Path, folder: str
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_local_source_that_is_missing_is_exit_3(em: EM, home: Path, folder: st
     assert names(em.volume / folder) == ["a"]
 
 
-# Sabotage: let `yes` stand for `allow_empty_source` in DeletionFlags.keywords.
+# Sabotage: let `yes` stand for `allow_empty_source` in DeletionOptions.keywords.
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("flags", [[], ["-y"], ["-y", "--json"]])
 def test_an_empty_source_is_refused_and_y_does_not_imply_it(

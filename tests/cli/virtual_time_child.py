@@ -12,7 +12,7 @@ import anyio
 
 import emasync.client
 from emasync.__main__ import main
-from emasync.endpoints import Pods
+from emasync.api import Pods
 
 
 class VirtualTime:

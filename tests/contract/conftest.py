@@ -1,7 +1,7 @@
 """One suite through `Client`, on the simulator in its three generations, or on a real EM.
 
-Owns: which EM a test gets. With EMASYNC_TEST_URL (and _USERNAME, _PASSWORD) the tests that ask for `em` alone run
-there, in a folder of their own that is deleted afterwards; those that ask for `sim` or `simulate` are skipped.
+With EMASYNC_TEST_URL (and _USERNAME, _PASSWORD) set, the tests whose only EM fixture is `em` run on that EM, in a
+folder of their own that is deleted afterwards; tests that use `sim` or `simulate` are skipped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ REAL_URL = os.environ.get("EMASYNC_TEST_URL")
 
 @pytest.fixture(params=["real"] if REAL_URL else ["seed", "pods", "pvc"])
 def generation(request: pytest.FixtureRequest) -> str:
-    """Which EM API is spoken; `real` is whatever the EM at EMASYNC_TEST_URL speaks."""
+    """The generation of the EM's API; `real` stands for that of the EM at EMASYNC_TEST_URL."""
     return str(request.param)
 
 
 @pytest.fixture
 def simulate(generation: str) -> Simulate:
-    """Makes simulators of this generation, with pods that take milliseconds."""
+    """A factory of simulators of this generation, whose pods take milliseconds."""
     if generation == "real":
-        pytest.skip("needs a simulator: it looks behind the API, or makes something go wrong")
-    return _maker(generation)
+        pytest.skip("needs a simulator: it looks behind the API, or injects a fault")
+    return _factory(generation)
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ async def _running(generation: str) -> AsyncIterator[Simulator | None]:
     if generation == "real":
         yield None
         return
-    async with _maker(generation)() as sim:
+    async with _factory(generation)() as sim:
         yield sim
 
 
-def _maker(generation: str) -> Simulate:
+def _factory(generation: str) -> Simulate:
     return partial(Simulator, USERS, generation=cast("Generation", generation), pod_start=0.02, pod_run=0.02)
 
 
@@ -55,13 +55,13 @@ def _maker(generation: str) -> Simulate:
 def sim(_running: Simulator | None) -> Simulator:
     """The simulator behind `em`."""
     if _running is None:
-        pytest.skip("needs a simulator: it looks behind the API, or makes something go wrong")
+        pytest.skip("needs a simulator: it looks behind the API, or injects a fault")
     return _running
 
 
 @pytest.fixture
 async def em(_running: Simulator | None) -> AsyncIterator[Client]:
-    """A Client, open."""
+    """An open Client."""
     async with _client(_running) as client:
         yield client
 
@@ -85,18 +85,18 @@ async def folder(em: Client) -> AsyncIterator[str]:
     try:
         await em.files.delete(name)
     except (BadRequestError, NotFoundError):
-        pass  # the test never made it, or has deleted it
+        pass  # the test never made the folder, or has deleted it
 
 
 @pytest.fixture(autouse=True)
 async def _no_task_is_left() -> AsyncIterator[None]:
-    before = asyncio.all_tasks()
+    tasks_at_start = asyncio.all_tasks()
     yield
-    for _ in range(100):  # connections that were closed take a few turns of the loop to say good-bye
-        if asyncio.all_tasks() <= before | {asyncio.current_task()}:
+    for _ in range(100):  # closed connections need a few iterations of the loop to end
+        if asyncio.all_tasks() <= tasks_at_start | {asyncio.current_task()}:
             return
         await anyio.sleep(0.005)
-    assert asyncio.all_tasks() <= before | {asyncio.current_task()}
+    assert asyncio.all_tasks() <= tasks_at_start | {asyncio.current_task()}
 
 
 @pytest.fixture(autouse=True)
@@ -107,5 +107,5 @@ def _no_temporary_file_is_left(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait seconds for a listing that may lag behind: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    """Do not wait seconds for a listing that may lag behind: the simulator's listing does not."""
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))

@@ -1,4 +1,4 @@
-"""A client process of its own, for `test_memory`: does one job and prints how far its peak memory rose above idle."""
+"""The client process of `test_memory`: does one job and prints how far its peak memory rose above idle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _kib(name: str) -> int:
 async def main(url: str, job: str, local: str) -> None:
     settings = Settings(durable=False, limits=Limits(uplink_call=2_000_000_000))
     async with Client(url, username="client1", password="secret", settings=settings) as em:
-        await em.files.read("small.bin")  # logs in, and imports and connects all there is
+        await em.files.read("small.bin")  # logs in, connects, and imports all modules
         (await em.uplink(Path(local).with_name("small.bin"))).raise_for_failures()
         idle = _kib("VmRSS")
         moved = 0

@@ -1,6 +1,6 @@
-"""What the contract tests share: who logs in, quick settings, files to move and ways to look at what became of them.
+"""What the contract tests share: users, settings, local files, and questions to the simulator's log and volumes.
 
-Owns: small values and questions. May import emasync and its simulator. Holds no fixture; those are in `conftest`.
+Fixtures are in `conftest`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ USER, PASSWORD = "client1", "canary-pass/word+1"
 USERS = {USER: PASSWORD, "client2": "other"}
 
 QUICK = Settings(retry=RetryPolicy(base_s=0.001, cap_s=0.01))
-"""The defaults, but for a back-off that no test has to wait for."""
+"""The defaults, with a backoff of milliseconds."""
 
 ODD_NAMES = (
     "with space.txt",
@@ -30,10 +30,10 @@ ODD_NAMES = (
     "x.tar.gz",
     "-r",
 )
-"""Names that a form, a query or a multipart head could spoil, and that must arrive as they are."""
+"""Names that a form, a query or a multipart header could change, and that must arrive as they are."""
 
 Simulate: TypeAlias = Callable[..., Simulator]
-"""A `Simulator` of the generation under test; takes its keywords."""
+"""Makes a `Simulator` of the generation under test; takes the keywords of `Simulator`."""
 
 
 def connect(
@@ -44,12 +44,12 @@ def connect(
 
 
 def some_bytes(size: int, *, seed: int = 1) -> bytes:
-    """The same `size` bytes for the same `seed`, and not two blocks of them alike."""
+    """Random bytes: the same ones for the same `size` and `seed`."""
     return random.Random(seed).randbytes(size)
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Make `files` (relative path to content) below `folder`, which is returned."""
+    """Write `files` (content by relative path) below `folder`; returns `folder`."""
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -57,7 +57,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` by its relative path; a link is shown as what it points to, unread."""
+    """The content of every file below `folder` by its relative path; of a symbolic link, ``-> target``."""
     found = sorted(folder.rglob("*"))
     links = {path: f"-> {path.readlink()}".encode() for path in found if path.is_symlink()}
     plain = {path: path.read_bytes() for path in found if path not in links and path.is_file()}
@@ -65,17 +65,17 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def calls(sim: Simulator, path: str) -> list[LoggedRequest]:
-    """The requests to one endpoint, in the order they came."""
+    """The logged requests to the endpoint `path`, in order."""
     return [request for request in sim.requests if request.path == path]
 
 
 def auth_calls(sim: Simulator) -> list[str]:
-    """The paths of all requests that ask for a token, in order."""
+    """The paths of all requests for a token, in order."""
     return [request.path for request in sim.requests if request.path.startswith("auth")]
 
 
 def sent_names(sim: Simulator) -> list[str]:
-    """Every file that reached the server in an uplink, as often as it did, as ``folder/name``."""
+    """Every file received in an uplink, once for each time, as ``folder/name``."""
     return [
         f"{request.detail.get('dest_path', '')}/{name}".lstrip("/")
         for request in calls(sim, "em/files/uplink")
@@ -83,9 +83,9 @@ def sent_names(sim: Simulator) -> list[str]:
     ]
 
 
-def assert_honest(outcome: Outcome, there: Path) -> None:
-    """A `done` outcome tells the truth: the same bytes on both sides, and the SHA-256 and size are theirs."""
+def assert_outcome_is_true(outcome: Outcome, remote: Path) -> None:
+    """The file of a `done` outcome has the same bytes on both sides, and the outcome's SHA-256 and size are theirs."""
     data = outcome.local.read_bytes()
-    assert there.read_bytes() == data
+    assert remote.read_bytes() == data
     assert outcome.bytes == len(data)
     assert outcome.sha256 in (None, hashlib.sha256(data).hexdigest())

@@ -1,7 +1,4 @@
-"""Where the EM is: every way of writing a base URL leads to the same addresses, and a bad one says why.
-
-Owns: base URLs, through `Client`. Knows nothing of what the calls do.
-"""
+"""Base URLs: every spelling leads to the same endpoints, and the error for a wrong one says what is wrong."""
 
 from __future__ import annotations
 

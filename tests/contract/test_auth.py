@@ -1,6 +1,6 @@
-"""One token for all: how often the EM is asked for one, and that nobody fails meanwhile.
+"""All tasks of a Client share one token: how often the EM is asked for one, and that no call fails meanwhile.
 
-Owns: log-in, refresh, refusals and expiry as the server's log shows them. Every count is of requests that were sent.
+Log-in, refresh, refusal and expiry; every count is of requests in the simulator's log.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from tests.contract.stage import Simulate, auth_calls, calls, connect, some_byte
 TASKS = 50
 
 
-async def fifty(em: Client, *, rounds: int = 1) -> int:
-    """How many of fifty tasks, each listing `rounds` times, came through."""
-    through = 0
+async def list_in_fifty_tasks(em: Client, *, rounds: int = 1) -> int:
+    """How many of fifty tasks, each of which lists `rounds` times, succeeded."""
+    succeeded = 0
 
-    async def one() -> None:
-        nonlocal through
+    async def list_files() -> None:
+        nonlocal succeeded
         for _ in range(rounds):
             await em.files.list()
-        through += 1
+        succeeded += 1
 
     async with anyio.create_task_group() as tasks:
         for _ in range(TASKS):
-            tasks.start_soon(one)
-    return through
+            tasks.start_soon(list_files)
+    return succeeded
 
 
 async def test_fifty_tasks_log_in_once(em: Client, sim: Simulator) -> None:
     # Sabotage: TokenStore.get logs in without its lock.
-    assert await fifty(em) == TASKS
+    assert await list_in_fifty_tasks(em) == TASKS
     assert auth_calls(sim) == ["auth/"]
 
 
@@ -45,7 +45,7 @@ async def test_fifty_tasks_with_an_expired_token_cost_one_refresh(simulate: Simu
     async with simulate(clock=clock) as sim, connect(sim) as em:
         await em.files.list()
         await clock.advance(301)
-        assert await fifty(em) == TASKS
+        assert await list_in_fifty_tasks(em) == TASKS
         assert auth_calls(sim) == ["auth/", "auth/refresh"]
 
 
@@ -54,12 +54,12 @@ async def test_fifty_tasks_with_an_expired_token_and_no_refresh_token_cost_one_l
     async with simulate(clock=clock, refresh_tokens=False) as sim, connect(sim) as em:
         await em.files.list()
         await clock.advance(301)
-        assert await fifty(em) == TASKS
+        assert await list_in_fifty_tasks(em) == TASKS
         assert auth_calls(sim) == ["auth/", "auth/"]
 
 
 @pytest.mark.parametrize(
-    ("knobs", "both", "asked"),
+    ("options", "both", "expected"),
     [
         ({}, False, ["auth/refresh"]),
         ({"refresh_tokens": False}, False, ["auth/"]),
@@ -68,28 +68,28 @@ async def test_fifty_tasks_with_an_expired_token_and_no_refresh_token_cost_one_l
     ids=["refreshed", "logged in again", "the refresh token is dead too"],
 )
 async def test_a_token_refused_while_fifty_tasks_run_is_replaced_once(
-    simulate: Simulate, knobs: dict[str, bool], both: bool, asked: list[str]
+    simulate: Simulate, options: dict[str, bool], both: bool, expected: list[str]
 ) -> None:
     # Sabotage: TokenStore.replace renews without looking whether `refused` is still the token.
-    async with simulate(**knobs) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/list")
+    async with simulate(**options) as sim, connect(sim) as em:
+        paused = sim.breakpoint("em/files/list")
 
         async def revoke() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             sim.revoke_tokens(refresh=both)
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revoke)
-            assert await fifty(em, rounds=2) == TASKS
-        assert auth_calls(sim) == ["auth/", *asked]
+            assert await list_in_fifty_tasks(em, rounds=2) == TASKS
+        assert auth_calls(sim) == ["auth/", *expected]
         assert {request.status for request in calls(sim, "em/files/list")} == {200, 401}
 
 
 async def test_a_401_after_the_body_of_an_uplink_costs_one_more_send(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Caller.run hands the same, spent body to the second attempt.
+    # Sabotage: RequestPipeline._send hands the same, spent body to the second attempt.
     sim.faults.add(Fault("unauthorized_after_body", endpoint="em/files/uplink"))
     data = some_bytes(300_000)
     report = await em.uplink(write(tmp_path, {"a.bin": data}) / "a.bin", dest="up")
@@ -105,12 +105,12 @@ async def test_a_token_that_dies_during_an_uplink_behind_a_buffering_proxy_costs
 ) -> None:
     data = some_bytes(300_000)
     async with simulate(buffering=True) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/uplink", at="body")
+        paused = sim.breakpoint("em/files/uplink", at="body")
 
         async def revoke() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             sim.revoke_tokens()
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(revoke)
@@ -125,7 +125,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
     async with connect(sim, password="wrong") as em:
         refused = 0
 
-        async def one() -> None:
+        async def list_files() -> None:
             nonlocal refused
             with pytest.raises(AuthError, match="refuses the log-in of 'client1'"):
                 await em.files.list()
@@ -133,7 +133,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
 
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
-                tasks.start_soon(one)
+                tasks.start_soon(list_files)
         assert refused == 20
         with pytest.raises(AuthError):
             await em.pods.status()
@@ -141,7 +141,7 @@ async def test_a_wrong_password_is_one_call_for_all_tasks_and_final(sim: Simulat
 
 
 async def test_a_wrong_password_ends_a_transfer_after_one_call(sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call does not look at `_over`; or TokenStore forgets that it was denied.
+    # Sabotage: Uplink._send_call does not look at `_fatal_error`; or TokenStore forgets that it was denied.
     files = write(tmp_path, {f"f{number}/x": b"x" for number in range(30)})
     async with connect(sim, password="wrong") as em:
         up = await em.uplink(f"{files}/", dest="up")
@@ -163,21 +163,21 @@ async def test_a_server_that_refuses_every_fresh_token_is_asked_twice(em: Client
 
 async def test_a_cancelled_log_in_leaves_the_others_to_log_in(em: Client, sim: Simulator) -> None:
     # Sabotage: TokenStore takes its lock without `async with`.
-    gate = sim.gate("auth/")
+    paused = sim.breakpoint("auth/")
     async with anyio.create_task_group() as tasks:
-        doomed = anyio.CancelScope()
+        scope = anyio.CancelScope()
 
         async def first() -> None:
-            with doomed:
+            with scope:
                 await em.files.list()
 
         tasks.start_soon(first)
-        await gate.arrived()
+        await paused.wait_until_hit()
         tasks.start_soon(em.files.list)
         await anyio.wait_all_tasks_blocked()
-        doomed.cancel()
-        gate.open()
-    assert doomed.cancelled_caught
+        scope.cancel()
+        paused.release()
+    assert scope.cancelled_caught
     assert auth_calls(sim) == ["auth/", "auth/"]
     assert [request.status for request in calls(sim, "em/files/list")] == [200]
 

@@ -1,7 +1,7 @@
-"""The busy EM: 423 wherever it may come, and an exclusive lock that two tasks share.
+"""A busy EM: 423 at every point of a request, and an exclusive lock that two tasks or clients compete for.
 
-Owns: that a lock which passes costs nobody a file, and one that stays ends in a BusyError. How the lane decides is
-tested beside the lane.
+A lock that is released in time costs no file; one that stays ends in a BusyError. The limiter's decisions are tested in
+tests/unit/http/limiter.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ async def test_two_clients_at_once_both_succeed_on_an_exclusive_em(simulate: Sim
     settings = replace(QUICK, retry=replace(QUICK.retry, retries=0))
     async with (
         simulate(exclusive=True, hold=0.005) as sim,
-        connect(sim, settings=settings) as one,
-        connect(sim, settings=settings) as two,
+        connect(sim, settings=settings) as first,
+        connect(sim, settings=settings) as second,
     ):
         write(sim.volume("client1"), {f"down/{name}": data for name, data in files.items()})
         reports: list[TransferReport] = []
 
         async def up() -> None:
-            reports.append(await one.uplink(f"{local}/", dest="up"))
+            reports.append(await first.uplink(f"{local}/", dest="up"))
 
         async def down() -> None:
-            reports.append(await two.downlink("down/", into=tmp_path / "down"))
+            reports.append(await second.downlink("down/", into=tmp_path / "down"))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(up)
@@ -68,7 +68,7 @@ async def test_two_clients_at_once_both_succeed_on_an_exclusive_em(simulate: Sim
 
 @pytest.mark.parametrize("size", [100, 3 * MIB])
 @pytest.mark.parametrize("kind", ["busy_before", "busy_during", "busy_after"])
-async def test_an_uplink_that_is_refused_anywhere_on_its_way_is_sent_again(
+async def test_an_uplink_that_is_refused_at_any_point_is_sent_again(
     em: Client, sim: Simulator, tmp_path: Path, kind: str, size: int
 ) -> None:
     # Sabotage: Transport.send takes the broken pipe of an early answer for a lost connection.
@@ -86,10 +86,10 @@ async def test_an_uplink_that_is_refused_anywhere_on_its_way_is_sent_again(
 
 @pytest.mark.parametrize("kind", ["busy_before", "busy_after"])
 @pytest.mark.parametrize("path", ["em/files/downlink", "em/files/list"])
-async def test_a_downlink_and_its_listing_sit_out_a_lock(
+async def test_a_downlink_and_its_listing_wait_for_a_lock_to_be_released(
     simulate: Simulate, tmp_path: Path, kind: str, path: str
 ) -> None:
-    # Sabotage: Caller._send gives no word to the gate, and decide stops at a BusyError.
+    # Sabotage: the permit is not told of the 423, and retry.decide stops at a BusyError.
     fault = Fault(kind, endpoint=path)  # type: ignore[arg-type]
     async with simulate(faults=[fault]) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a": b"1"})
@@ -108,7 +108,7 @@ async def test_a_423_uses_up_no_retry(simulate: Simulate) -> None:
 
 @pytest.mark.parametrize("status", [503, 429])
 async def test_an_overloaded_server_is_waited_for_as_long_as_it_says(em: Client, sim: Simulator, status: int) -> None:
-    # Sabotage: retry_after_s is not handed to the gate.
+    # Sabotage: retry_after_s is not passed to the permit.
     sim.faults.add(Fault("retry_after", endpoint="em/files/list", status=status, seconds=0.25))
     await em.files.list()
     first, second = calls(sim, "em/files/list")
@@ -116,7 +116,7 @@ async def test_an_overloaded_server_is_waited_for_as_long_as_it_says(em: Client,
 
 
 async def test_a_lock_that_stays_is_a_busy_error_that_says_how_long(simulate: Simulate) -> None:
-    # Sabotage: Caller passes the whole budget to the gate at each attempt.
+    # Sabotage: RequestPipeline gives the limiter the whole busy timeout at each attempt.
     settings = replace(QUICK, retry=RetryPolicy(busy_timeout_s=0.3))
     fault = Fault("busy_before", times=None)
     async with simulate(faults=[fault]) as sim, connect(sim, settings=settings) as em:
@@ -127,7 +127,7 @@ async def test_a_lock_that_stays_is_a_busy_error_that_says_how_long(simulate: Si
 
 
 async def test_a_lock_that_stays_fails_every_file_with_few_requests(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: fetch_all forgets that it is over (each file would wait for its own budget).
+    # Sabotage: TransferRun.fetch goes on after a BusyError (each file would wait for its own budget).
     settings = replace(QUICK, retry=RetryPolicy(busy_timeout_s=0.3))
     fault = Fault("busy_before", endpoint="em/files/downlink", times=None)
     files = {f"f{number:02}": b"1" for number in range(40)}
@@ -152,7 +152,7 @@ async def test_an_uplink_to_an_em_that_stays_locked_fails_with_a_busy_error(simu
 
 
 async def test_a_large_body_is_not_pushed_into_a_lock(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Upload._look_for_an_answer returns at once (the whole body goes into the sockets' buffers and beyond).
+    # Sabotage: Upload._check_for_response returns at once (the whole body goes into the sockets' buffers and beyond).
     sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
     data, pushed = some_bytes(12 * MIB), {1: 0, 2: 0}
     attempt = 0
@@ -174,10 +174,10 @@ async def test_a_large_body_is_not_pushed_into_a_lock(em: Client, sim: Simulator
 
 async def test_a_log_in_needs_no_lock(simulate: Simulate) -> None:
     async with simulate(exclusive=True) as sim, connect(sim) as holder, connect(sim) as late:
-        gate = sim.gate("em/pod/status")
+        paused = sim.breakpoint("em/pod/status")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(holder.pods.status)
-            await gate.arrived()
+            await paused.wait_until_hit()
 
             async def ask() -> None:
                 await late.files.list()
@@ -185,5 +185,5 @@ async def test_a_log_in_needs_no_lock(simulate: Simulate) -> None:
             tasks.start_soon(ask)
             while not any(request.status == 423 for request in sim.requests):
                 await anyio.sleep(0.002)
-            gate.open()
+            paused.release()
         assert len(calls(sim, "auth/")) == 2

@@ -12,7 +12,7 @@ from tests.contract.stage import USERS, connect, write
 
 
 async def test_a_client_that_closes_ends_the_transfers_of_other_tasks(tmp_path: Path) -> None:
-    # Sabotage: Client.__aenter__ does not push `_end_transfers`: a temporary file stays, and the transfer hangs.
+    # Sabotage: Client.__aenter__ does not push `running.end`: a temporary file stays, and the transfer hangs.
     into = tmp_path / "into"
     async with Simulator(users=USERS, bandwidth=200_000) as sim:
         write(sim.volume("client1"), {"big.bin": bytes(2_000_000)})

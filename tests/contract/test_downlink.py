@@ -1,6 +1,6 @@
-"""`em.downlink`: selections, places, choices and hostile names, with a server whose bytes are right.
+"""`em.downlink`: which files are selected, where they are saved, `overwrite`, and hostile names.
 
-Owns: what lands where, and that nothing lands anywhere else. Wrong bytes are in `test_downlink_faults`.
+The server's bytes are right here; wrong bytes are in `test_downlink_faults`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from emasync import Client, Glob, NotFoundError, OutcomeState, UnsafePathError, 
 from emasync.model import Overwrite, Verify
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Event, Planned, Progress, Settled
-from tests.contract.stage import ODD_NAMES, Simulate, assert_honest, calls, connect, some_bytes, tree, write
+from tests.contract.stage import ODD_NAMES, Simulate, assert_outcome_is_true, calls, connect, some_bytes, tree, write
 
 VOLUME = {
     "Dockerfile": b"FROM alpine\n",
@@ -38,7 +38,7 @@ def volume(sim: Simulator) -> Path:
 
 @pytest.fixture
 def into(tmp_path: Path) -> Iterator[Path]:
-    """A destination that is not there yet, in a folder whose other content must not change."""
+    """A destination that does not exist yet, in a folder whose other content must not change."""
     around = write(tmp_path / "around", {"canary": b"tweet", "x": b"do not touch", "etc/x": b"nor this"})
     yield around / "into"
     found = {name: data for name, data in tree(around).items() if not name.startswith("into/")}
@@ -88,10 +88,10 @@ async def test_a_selection_lands_where_it_should(
     assert len(calls(sim, "em/files/downlink")) == len(report.done) == len(expected)
     assert len(calls(sim, "em/files/list")) == 1
     for outcome in report.done:
-        assert_honest(outcome, volume / outcome.path)
+        assert_outcome_is_true(outcome, volume / outcome.path)
 
 
-async def test_the_report_tells_size_hash_and_proof(
+async def test_the_report_has_size_hash_and_verification(
     em: Client, sim: Simulator, volume: Path, into: Path, generation: str
 ) -> None:
     report = await em.downlink("results/a.bin", into=into)
@@ -118,7 +118,7 @@ async def test_odd_names_come_down_unchanged(em: Client, sim: Simulator, into: P
     assert tree(into) == files
 
 
-async def test_what_is_not_there_fails_alone(em: Client, sim: Simulator, volume: Path, into: Path) -> None:
+async def test_a_missing_file_fails_alone(em: Client, sim: Simulator, volume: Path, into: Path) -> None:
     report = await em.downlink(["ghost", "*.none", "run.log"], into=into)
     assert [outcome.path for outcome in report.done] == ["run.log"]
     assert [outcome.path for outcome in report.failed] == ["ghost", "*.none"]
@@ -136,10 +136,10 @@ async def test_what_is_not_there_fails_alone(em: Client, sim: Simulator, volume:
         ("error", OutcomeState.FAILED, b"mine"),
     ],
 )
-async def test_a_file_that_is_there_is_treated_as_asked(
+async def test_an_existing_file_is_treated_as_overwrite_says(
     em: Client, sim: Simulator, volume: Path, into: Path, overwrite: Overwrite, state: OutcomeState, kept: bytes
 ) -> None:
-    # Sabotage: Fetch.run leaves out `_there`, and saving() renames over whatever is in place.
+    # Sabotage: FileDownlink.run does not call `_there`, and the writer renames over any file.
     write(into, {"run.log": b"mine", "other": b"stays"})
     report = await em.downlink(["run.log", "logs/one.log"], into=into, overwrite=overwrite)
     states = {outcome.path: outcome.state for outcome in report.outcomes}
@@ -152,14 +152,14 @@ async def test_a_file_that_is_there_is_treated_as_asked(
 async def test_a_file_that_appears_meanwhile_is_not_replaced(
     em: Client, sim: Simulator, volume: Path, into: Path, overwrite: Overwrite
 ) -> None:
-    # Sabotage: TempFile.publish uses os.replace whatever `overwrite` says.
-    gate = sim.gate("em/files/downlink")
+    # Sabotage: AtomicFile.publish uses os.replace whatever `overwrite` says.
+    paused = sim.breakpoint("em/files/downlink")
     async with anyio.create_task_group() as tasks:
 
         async def be_quicker() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(into, {"run.log": b"mine"})
-            gate.open()
+            paused.release()
 
         tasks.start_soon(be_quicker)
         report = await em.downlink("run.log", into=into, overwrite=overwrite)
@@ -187,7 +187,7 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(
     ],
 )
 async def test_a_name_the_server_sends_is_never_a_path(simulate: Simulate, into: Path, hostile: str) -> None:
-    # Sabotage: Fetch renames what it committed to `into / facts.filename`, as the vendor's script does.
+    # Sabotage: FileDownlink renames what it committed to `into / facts.filename`, as the vendor's script does.
     async with simulate() as sim, connect(sim) as em:
         write(sim.volume("client1"), VOLUME)
         sim.downlink_filename = hostile
@@ -212,10 +212,10 @@ async def test_a_listed_name_that_must_not_become_a_file_is_refused_and_the_othe
     assert "\x07" not in str(failed.error)
 
 
-async def test_twins_that_a_file_system_may_merge_never_overwrite_each_other(
+async def test_names_that_a_file_system_may_take_for_one_never_overwrite_each_other(
     em: Client, sim: Simulator, into: Path
 ) -> None:
-    # Sabotage: selection._landing compares the paths and not their twin_key.
+    # Sabotage: selection._landing compares the paths and not their case_fold_key.
     write(sim.volume("client1"), {"in/Readme": b"1", "in/README": b"2", "in/e\u0301": b"3", "in/\u00e9": b"4"})
     report = await em.downlink("in/", into=into)
     assert (len(report.done), len(report.failed)) == (2, 2)
@@ -283,21 +283,21 @@ async def test_outcomes_and_events_come_as_files_settle(em: Client, sim: Simulat
 async def test_a_downlink_left_early_leaves_only_whole_files(
     em: Client, sim: Simulator, volume: Path, into: Path
 ) -> None:
-    # Sabotage: saving() does not discard its temporary file (the check for `.emasync-*` after each test fails).
-    gate = sim.gate("em/files/downlink", at="body")
+    # Sabotage: open_writer does not discard its temporary file (the check for `.emasync-*` after each test fails).
+    paused = sim.breakpoint("em/files/downlink", at="body")
     write(volume, {"results/big.bin": some_bytes(8_000_000)})
     async with em.downlink("results", into=into) as transfer:
-        await gate.arrived(1)
+        await paused.wait_until_hit(1)
     assert set(tree(into)) <= {"results/deep/b c.txt", "results/deep/empty", "results/a.bin"}
     assert all(outcome.state is OutcomeState.DONE for outcome in transfer.report.outcomes)
-    gate.open()
+    paused.release()
     assert await em.files.read("run.log") == b"log"
 
 
 async def test_leaving_after_the_first_outcome_keeps_it(em: Client, sim: Simulator, volume: Path, into: Path) -> None:
     async with em.downlink("/", into=into, workers=1, order="smallest") as transfer:
         async for outcome in transfer:
-            assert_honest(outcome, volume / outcome.path)
+            assert_outcome_is_true(outcome, volume / outcome.path)
             break
     names = set(tree(into))
     assert {str(outcome.path) for outcome in transfer.report.outcomes} <= names
@@ -305,19 +305,19 @@ async def test_leaving_after_the_first_outcome_keeps_it(em: Client, sim: Simulat
 
 
 async def test_cancelling_a_downlink_leaves_nothing_of_it(em: Client, sim: Simulator, volume: Path, into: Path) -> None:
-    gate = sim.gate("em/files/downlink", at="body")
+    paused = sim.breakpoint("em/files/downlink", at="body")
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
 
             async def cancel() -> None:
-                await gate.arrived()
+                await paused.wait_until_hit()
                 scope.cancel()
 
             tasks.start_soon(cancel)
             await em.downlink("results/a.bin", into=into)
     assert scope.cancelled_caught
     assert tree(into) == {}
-    gate.open()
+    paused.release()
 
 
 async def test_an_event_handler_that_raises_ends_the_transfer_with_its_error(
@@ -361,8 +361,8 @@ async def test_brackets_in_a_path_are_the_file_s_own_and_a_glob_is_a_pattern(
         "many/d1/b.log": b"b",
     }
     assert [item.remote for item in plan.items] == ["run1.log"]
-    assert [one.remote for one in plan.refused] == ["run?.log"]
-    assert [(one.path, type(one.error)) for one in gone.failed] == [
+    assert [file.remote for file in plan.refused] == ["run?.log"]
+    assert [(outcome.path, type(outcome.error)) for outcome in gone.failed] == [
         ("run[2].log", NotFoundError),
         ("run[2-9].log", NotFoundError),
     ]
@@ -377,6 +377,11 @@ async def test_no_message_about_a_hostile_name_starts_a_line_of_its_own(sim: Sim
 
     with pytest.raises(NotFoundError) as raised:
         report.raise_for_failures()
-    texts = [str(raised.value), *raised.value.__notes__, *(str(one.error) for one in report.failed), *report.notes]
+    texts = [
+        str(raised.value),
+        *raised.value.__notes__,
+        *(str(outcome.error) for outcome in report.failed),
+        *report.notes,
+    ]
     assert len(report.failed) == len(names) + 1
     assert [text for text in texts if not text.isprintable()] == []

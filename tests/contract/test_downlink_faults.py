@@ -1,6 +1,6 @@
 """`em.downlink` when bytes are wrong or missing: a final name holds the right file, or nothing new at all.
 
-Owns: faults of single downlinks in both wire forms, each with its sabotage.
+Faults of single downlinks, in both forms of the response.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import pytest
 
 from emasync import Client, EMError, IntegrityError, NotFoundError, OutcomeState, RetryPolicy, ServerError, Verified
 from emasync.simulator import Fault, Simulator
-from tests.contract.stage import QUICK, Simulate, assert_honest, calls, connect, some_bytes, tree, write
+from tests.contract.stage import QUICK, Simulate, assert_outcome_is_true, calls, connect, some_bytes, tree, write
 
 DOWN = "em/files/downlink"
 DATA = some_bytes(400_000)
 
 
 async def fetch(em: Client, sim: Simulator, tmp_path: Path) -> int:
-    """Fetch one file, which must come down right; how many requests that took."""
+    """Downlink one file, which must arrive unchanged; returns how many requests that took."""
     volume = write(sim.volume("client1"), {"a.bin": DATA})
     report = await em.downlink("a.bin", into=tmp_path / "into")
     report.raise_for_failures()
     assert tree(tmp_path / "into") == {"a.bin": DATA}
     (outcome,) = report.outcomes
-    assert_honest(outcome, volume / "a.bin")
+    assert_outcome_is_true(outcome, volume / "a.bin")
     assert outcome.verified in (Verified.SHA256, Verified.TAG)
     return len(calls(sim, DOWN))
 
@@ -46,7 +46,7 @@ async def fetch(em: Client, sim: Simulator, tmp_path: Path) -> int:
 async def test_a_downlink_that_broke_off_is_made_again(
     em: Client, sim: Simulator, tmp_path: Path, fault: Fault
 ) -> None:
-    # Sabotage: Reply.receive takes the end of the connection for the end of the body.
+    # Sabotage: Response.receive takes the end of the connection for the end of the body.
     sim.faults.add(fault)
     assert await fetch(em, sim, tmp_path) == 2
 
@@ -78,14 +78,14 @@ async def test_two_wrong_bytes_one_after_the_other_are_not_too_many(em: Client, 
 async def test_an_envelope_that_contradicts_itself_is_fetched_again(
     simulate: Simulate, tmp_path: Path, kind: str
 ) -> None:
-    # Sabotage: wire.downlink.verify leaves out the answer's own SHA-256 (or size; open_reader takes a page).
+    # Sabotage: wire.downlink.verify leaves out the answer's own SHA-256 (or size; open_decoder takes a page).
     fault = Fault(kind, endpoint=DOWN)  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
         assert await fetch(em, sim, tmp_path) == 2
 
 
 async def test_a_page_instead_of_the_raw_bytes_is_fetched_again(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: open_reader takes a text/html answer for a raw stream.
+    # Sabotage: open_decoder takes a text/html answer for a raw stream.
     sim.faults.add(Fault("html_200", endpoint=DOWN))
     assert await fetch(em, sim, tmp_path) == 2
 
@@ -95,7 +95,7 @@ async def test_a_page_instead_of_the_raw_bytes_is_fetched_again(em: Client, sim:
 async def test_a_file_that_is_wrong_for_ever_fails_and_the_old_one_stays(
     simulate: Simulate, tmp_path: Path, kind: str, old: bytes | None
 ) -> None:
-    # Sabotage: Fetch commits before it verifies; or retry.decide never stops for an IntegrityError.
+    # Sabotage: FileDownlink commits before it verifies; or retry.decide never stops for an IntegrityError.
     fault = Fault(kind, endpoint=DOWN, times=None)  # type: ignore[arg-type]
     into = write(tmp_path / "into", {} if old is None else {"a.bin": old})
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
@@ -113,7 +113,7 @@ async def test_a_file_that_is_wrong_for_ever_fails_and_the_old_one_stays(
 async def test_a_raw_file_that_is_wrong_for_ever_fails_once_the_servers_tags_are_proven(
     simulate: Simulate, tmp_path: Path
 ) -> None:
-    # Sabotage: Fetch._settle_mismatch returns Verified.SIZE whatever is known of the tags.
+    # Sabotage: FileDownlink._settle_mismatch returns Verified.SIZE whatever is known of the tags.
     async with simulate(downlink_form="raw") as sim, connect(sim) as em:
         write(sim.volume("client1"), {"good": b"right", "a.bin": DATA})
         (await em.downlink("good", into=tmp_path / "into")).raise_for_failures()
@@ -144,8 +144,8 @@ async def test_on_a_server_with_other_content_tags_a_raw_file_is_never_called_do
 async def test_what_was_sent_and_reads_back_alike_shows_that_the_servers_tags_follow_another_rule(
     simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Sabotage: leave `sent=sent` out of `_learn_tags`.
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    # Sabotage: leave `sent=samples.sent` out of `Uplink._learn_tags`.
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     lies = Fault("wrong_hash", endpoint="em/files/list", times=None)
     files = {"a.bin": DATA, "b.bin": b"another file"}
     source = write(tmp_path / "source", files)
@@ -179,14 +179,14 @@ async def test_a_listing_with_a_wrong_size_never_makes_a_wrong_file(em: Client, 
 async def test_a_body_that_runs_far_past_its_listed_size_is_cut_off_and_listed_anew(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Content._check_bound does nothing.
+    # Sabotage: FileContent.receive compares with no bound.
     grown = some_bytes(30_000_000)
     volume = write(sim.volume("client1"), {"a.bin": b"small"})
-    gate = sim.gate(DOWN)
+    paused = sim.breakpoint(DOWN)
     async with em.downlink("a.bin", into=tmp_path / "into", verify="size") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         write(volume, {"a.bin": grown})
-        gate.open()
+        paused.release()
         outcomes = [outcome async for outcome in transfer]
     assert [outcome.state for outcome in outcomes] == [OutcomeState.DONE]
     assert calls(sim, DOWN)[0].bytes_out < 30_000_000 <= calls(sim, DOWN)[-1].bytes_out
@@ -198,11 +198,11 @@ async def test_a_file_that_changed_after_the_listing_is_taken_as_it_is_now(
 ) -> None:
     # Sabotage: Fetch._fetch does not list again.
     volume = write(sim.volume("client1"), {"a.bin": b"as it was"})
-    gate = sim.gate(DOWN)
+    paused = sim.breakpoint(DOWN)
     async with em.downlink("a.bin", into=tmp_path / "into") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         write(volume, {"a.bin": b"as it is now, and longer"})
-        gate.open()
+        paused.release()
         outcomes = [outcome async for outcome in transfer]
     assert [(outcome.state, outcome.error) for outcome in outcomes] == [(OutcomeState.DONE, None)]
     assert tree(tmp_path / "into") == {"a.bin": b"as it is now, and longer"}
@@ -210,11 +210,11 @@ async def test_a_file_that_changed_after_the_listing_is_taken_as_it_is_now(
 
 async def test_a_file_deleted_after_the_listing_fails_alone(em: Client, sim: Simulator, tmp_path: Path) -> None:
     volume = write(sim.volume("client1"), {"gone": b"of larger size", "stays": b"2"})
-    gate = sim.gate("em/files/list", at="answer")
+    paused = sim.breakpoint("em/files/list", at="answer")
     async with em.downlink("/", into=tmp_path / "into") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
         (volume / "gone").unlink()
-        gate.open()
+        paused.release()
         outcomes = {str(outcome.path): outcome async for outcome in transfer}
     assert isinstance(outcomes["gone"].error, NotFoundError)
     assert outcomes["stays"].state is OutcomeState.DONE
@@ -242,10 +242,10 @@ async def test_a_redirect_is_not_followed(em: Client, sim: Simulator, tmp_path: 
 
 
 async def test_faults_of_every_kind_among_many_files_lose_none(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: any of those above; or fetch_all settles a file twice, or not at all.
+    # Sabotage: any of those above; or TransferRun.fetch records a file twice, or not at all.
     kinds = ["cut_body", "corrupt_body", "reset", "error_500", "html_502", "html_200", "unauthorized_before"]
     files = {f"d{number % 4}/f{number:02}": some_bytes(5000 + number, seed=number) for number in range(40)}
-    faults = [Fault(kind, endpoint=DOWN, after=4 * place) for place, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    faults = [Fault(kind, endpoint=DOWN, after=4 * number) for number, kind in enumerate(kinds)]  # type: ignore[arg-type]
     async with simulate(faults=faults) as sim, connect(sim) as em:
         write(sim.volume("client1"), files)
         report = await em.downlink("/", into=tmp_path / "into", workers=6)
@@ -267,13 +267,13 @@ async def test_every_error_of_a_transfer_is_an_em_error_with_its_call(
     assert "502 Bad Gateway" in str(error)
 
 
-# Sabotage: `Client` gives its Caller no `sleep=nap`: the second file waits for the first one's back-off.
+# Sabotage: `Client` gives its RequestPipeline `anyio.sleep`: the second file waits for the first one's backoff.
 async def test_a_file_that_waits_to_be_tried_again_holds_up_no_other(simulate: Simulate, tmp_path: Path) -> None:
     patient = replace(QUICK, retry=RetryPolicy(base_s=0.4, cap_s=0.4))
     reset = Fault("reset", endpoint="em/files/downlink")
     async with simulate(faults=[reset]) as sim, connect(sim, settings=patient) as em:
-        em._caller._rand = lambda: 0.99
+        em._pipeline._rand = lambda: 0.99
         write(sim.volume("client1"), {"first": b"12", "second": b"1"})
         async with em.downlink("/", into=tmp_path / "into", workers=1) as transfer:
-            ended = [str(one.path) async for one in transfer]
+            ended = [str(outcome.path) async for outcome in transfer]
     assert ended == ["second", "first"]

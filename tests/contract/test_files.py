@@ -1,6 +1,6 @@
 """`em.files`: listing, reading, streaming and deleting, one call at a time.
 
-Owns: the single file calls and what they raise. Those that need no look behind the API run on a real EM too.
+Tests that need not look behind the API run on a real EM too.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def test_a_big_file_is_read_whole(em: Client, sim: Simulator) -> None:
 
 
 async def test_a_big_file_streams_in_small_pieces(em: Client, sim: Simulator) -> None:
-    # Sabotage: Content.receive collects the whole body before it gives any of it.
+    # Sabotage: FileContent.receive collects the whole body before it gives any of it.
     data = some_bytes(BIG)
     write(sim.volume("client1"), {"big.bin": data})
     digest, widest = hashlib.sha256(), 0
@@ -115,7 +115,7 @@ async def test_a_stream_that_breaks_in_the_middle_is_raised_and_not_repeated(em:
 
 @pytest.mark.parametrize("kind", ["wrong_hash", "wrong_size", "corrupt_body"])
 async def test_a_stream_proves_at_its_end_what_was_announced(simulate: Simulate, kind: str) -> None:
-    # Sabotage: `_verified` leaves out verify_content.
+    # Sabotage: `_verified` leaves out FileContent.verify.
     data, got = some_bytes(300_000), b""
     fault = Fault(kind, endpoint="em/files/downlink")  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
@@ -129,7 +129,7 @@ async def test_a_stream_proves_at_its_end_what_was_announced(simulate: Simulate,
 
 @pytest.mark.parametrize("kind", ["wrong_hash", "wrong_size", "corrupt_body", "cut_body", "html_200", "error_500"])
 async def test_a_read_that_went_wrong_is_made_again(simulate: Simulate, kind: str) -> None:
-    # Sabotage: Files.read returns without verify_content (for the first three).
+    # Sabotage: Files.read returns without FileContent.verify (for the first three).
     fault = Fault(kind, endpoint="em/files/downlink")  # type: ignore[arg-type]
     async with simulate(downlink_form="json", faults=[fault]) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"a.bin": some_bytes(300_000)})
@@ -208,7 +208,7 @@ async def test_a_delete_that_failed_is_looked_up_and_sent_until_the_file_is_gone
     sim.faults.add(Fault(kind, endpoint="em/files/delete"))
     await em.files.delete("gone")
     assert tree(sim.volume("client1")) == {"stays": b"2"}
-    assert [one.status for one in calls(sim, "em/files/delete")] == [status, 200]
+    assert [request.status for request in calls(sim, "em/files/delete")] == [status, 200]
     looks = calls(sim, "em/files/list")
     assert len(looks) == (0 if status == 423 else 1)  # after a doubt it looks before it deletes again
 

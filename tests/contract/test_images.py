@@ -1,7 +1,4 @@
-"""`em.images`: building, loading and listing, and what their failures tell.
-
-Owns: the three image calls. Knows nothing of pods but that an image which cannot run shows there.
-"""
+"""`em.images`: building, loading and listing, and what their errors carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory does not grow with the file: 1 GiB through a client process of its own, the EM in another."""
+"""Memory does not grow with the file: a client process moves 1 GiB to and from a simulator in another process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _ALLOWED_KIB = 48 * 1024
 @pytest.fixture
 def em_url(tmp_path: Path, job: str) -> Iterator[str]:
     root = tmp_path / "em"
-    generation = "pods" if job == "uplink" else "seed"  # the seed takes 500 MB in one call, later ones 2 GB
+    generation = (
+        "pods" if job == "uplink" else "seed"
+    )  # the limit of an uplink is 500 MB in the seed generation, 2 GB later
     command = [sys.executable, "-m", "emasync", "simulator", "--port", "0", "--root", str(root), "-q"]
     command += ["--generation", generation]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -36,8 +38,8 @@ def _sparse(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-# Sabotage: collect the chunks of `Files.stream` (or of `fetch.Fetch._store`, or of `UplinkBody.chunks`) in a list and
-# join them at the end: the peak rises by 1 GiB.
+# Sabotage: collect the chunks of `Files.stream` (or of `FileDownlink._store`, or of `UplinkBody.chunks`) in a
+# list and join them at the end: the peak rises by 1 GiB.
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("job", ["stream", "downlink", "uplink"])

@@ -1,7 +1,4 @@
-"""`em.nodes()`: later generations answer it, the seed generation does not have it.
-
-Owns: that one call.
-"""
+"""`em.nodes()`: the later generations answer it, the seed generation does not have it."""
 
 from __future__ import annotations
 

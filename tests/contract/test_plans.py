@@ -6,8 +6,8 @@ from pathlib import Path
 
 from emasync import Client, OutcomeState
 from emasync.simulator import Simulator
-from emasync.transfer.plan import DownlinkPlan, UplinkPlan
-from emasync.transfer.saved_plan import dump_plan, load_plan
+from emasync.transfer.planning.plan import DownlinkPlan, UplinkPlan
+from emasync.transfer.planning.plan_file import dump_plan, load_plan
 from tests.contract.stage import calls, tree, write
 
 UP = "em/files/uplink"

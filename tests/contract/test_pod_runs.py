@@ -1,6 +1,6 @@
-"""An end belongs to the run that was started: earlier ends, vanished pods and statuses without times, through `Client`.
+"""A pod's end is attributed to the right run: ends of earlier runs, vanished pods and statuses without times.
 
-Owns: stories of minutes and hours on a virtual clock that simulator and client share.
+The tests take minutes and hours on a virtual clock that simulator and client share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emasync import (
     TimedOutError,
     UnknownOutcomeError,
 )
-from emasync.endpoints import Pods
+from emasync.api import Pods
 from emasync.simulator import Fault, PodContext, Simulator, VirtualClock
 from tests.contract.stage import Simulate, calls, connect
 
@@ -37,10 +37,10 @@ async def run_on(context: PodContext) -> int:
 
 
 @asynccontextmanager
-async def an_em(simulate: Simulate, **knobs: Any) -> AsyncIterator[tuple[Simulator, Client]]:
-    """A simulator and a client whose pods live on one clock, which moves only while the client waits between looks."""
+async def an_em(simulate: Simulate, **options: Any) -> AsyncIterator[tuple[Simulator, Client]]:
+    """A simulator and a client with one virtual clock, which moves only while the client waits between two statuses."""
     clock = VirtualClock()
-    async with simulate(clock=clock, token_lifetime=1e6, **knobs) as sim, connect(sim) as em:
+    async with simulate(clock=clock, token_lifetime=1e6, **options) as sim, connect(sim) as em:
         em.pods = pods_on(em, clock)
         sim.add_image("client1", "echo")
         sim.add_image("client1", "endless")
@@ -54,18 +54,18 @@ def pods_on(em: Client, clock: VirtualClock) -> Pods:
     def wall_clock() -> datetime:
         return datetime.fromtimestamp(clock.now(), UTC)
 
-    return Pods(em._caller, em._volume, sleep=clock.advance, clock=clock.now, wall_clock=wall_clock)
+    return Pods(em._pipeline, em._volume, sleep=clock.advance, clock=clock.now, wall_clock=wall_clock)
 
 
 async def advance(sim: Simulator, seconds: float) -> None:
-    """Let time pass for both."""
+    """Move the clock of simulator and client."""
     assert isinstance(sim.clock, VirtualClock)
     await sim.clock.advance(seconds)
 
 
-def lag(looks: int | None) -> Fault:
-    """The status of the next run lags behind by so many looks; the look before the run is not among them."""
-    return Fault("earlier_status", endpoint=STATUS, after=1, times=looks)
+def status_lag(requests: int | None) -> Fault:
+    """The next run's status is that of the run before it for so many requests, not counting the one before the run."""
+    return Fault("earlier_status", endpoint=STATUS, after=1, times=requests)
 
 
 async def phases(em: Client, run: PodRun | None = None) -> list[PodPhase]:
@@ -99,7 +99,7 @@ async def test_the_end_of_the_pod_before_does_not_end_the_wait(simulate: Simulat
         await em.pods.run(before)
         while (await em.pods.status()).started_at is None:
             await advance(sim, 0.1)
-        sim.faults.add(lag(20))
+        sim.faults.add(status_lag(20))
         run = await em.pods.run("echo")
         final = await em.pods.wait(run, interval=0.5)
 
@@ -114,7 +114,7 @@ async def test_without_a_handle_the_run_that_this_client_started_last_is_meant(s
     async with an_em(simulate) as (sim, em):
         await em.pods.run("echo")
         await em.pods.wait()
-        sim.faults.add(lag(3))
+        sim.faults.add(status_lag(3))
         await em.pods.run("gone")
         with pytest.raises(PodFailedError, match="ImagePullBackOff"):
             await em.pods.wait()
@@ -136,7 +136,7 @@ async def test_two_ends_alike_without_times_are_bounded_and_say_so(simulate: Sim
     async with an_em(simulate, pod_times=False) as (sim, em):
         await em.pods.run("echo")
         await em.pods.wait(interval=0.01)
-        sim.faults.add(lag(None))
+        sim.faults.add(status_lag(None))
         began = sim.clock.now()
         run = await em.pods.run("echo", max_duration=3)
         with pytest.raises(UnknownOutcomeError, match=r"the run of echo on FPGA, .* must have ended by now"):
@@ -188,7 +188,7 @@ async def test_the_dead_end_of_the_earlier_run_is_waited_out_until_the_scheduled
     # Sabotage: leave `_starts_s` out of RunTracker._observe_doubtful.
     async with an_em(simulate) as (sim, em):
         await em.pods.run("gone")
-        sim.faults.add(lag(100))
+        sim.faults.add(status_lag(100))
         when = datetime.fromtimestamp(sim.clock.now() + 3600, UTC)
         run = await em.pods.run("echo", scheduled_time=when)
         final = await em.pods.wait(run, interval=30)

@@ -1,6 +1,6 @@
-"""`em.pods`: run, status, watch and wait, from a pod's first second to its end or dead end.
+"""`em.pods`: run, status, watch and wait, from a pod's start to its end or dead end, and how often the EM is asked.
 
-Owns: pods as a user meets them, and how often the EM is asked. Time is the simulator's, most of it virtual.
+Most times are on the simulator's virtual clock.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def test_a_pod_waits_runs_and_ends(em: Client, sim: Simulator) -> None:
 
 
 async def test_a_pod_that_ends_badly_raises_with_its_exit_code(em: Client, sim: Simulator) -> None:
-    # Sabotage: watch.judged takes every TERMINATED for a success.
+    # Sabotage: PodWatch takes every TERMINATED for a success.
     async def fail(context: PodContext) -> int:
         return 3
 
@@ -68,7 +68,7 @@ async def test_an_unknown_image_fails_within_two_polls_with_the_servers_words(em
 
 
 async def test_a_naive_datetime_is_refused_and_nothing_is_sent(em: Client, sim: Simulator) -> None:
-    # Sabotage: calls.aware returns every moment.
+    # Sabotage: requests.require_time_zone returns every moment.
     with pytest.raises(ValueError, match="no time zone"):
         await em.pods.run("echo", scheduled_time=datetime(2026, 1, 1, 12, 0))
     assert sim.requests == []
@@ -166,7 +166,7 @@ async def test_a_wait_that_takes_too_long_leaves_the_pod_alone(simulate: Simulat
 
 
 @pytest.mark.parametrize("kind", ["error_500", "html_502", "reset", "busy_before", "html_200"])
-async def test_a_watch_sits_out_what_passes(simulate: Simulate, kind: str) -> None:
+async def test_a_watch_goes_on_after_a_fault_that_passes(simulate: Simulate, kind: str) -> None:
     # Sabotage: retry.decide stops at the first failure of a Kind.READ.
     fault = Fault(kind, endpoint="em/pod/status", after=1, times=2)  # type: ignore[arg-type]
     async with simulate(faults=[fault]) as sim, connect(sim) as em:

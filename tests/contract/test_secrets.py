@@ -1,6 +1,6 @@
-"""Password and tokens appear nowhere but in the requests they are for: not in logs, errors, reprs or tracebacks.
+"""Password and tokens appear only in the requests they are for: not in logs, errors, reprs or tracebacks.
 
-Owns: the canaries. Every failing run is made with full debug logging and asyncio's debug mode.
+Every failing transfer runs with full debug logging and asyncio's debug mode.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Seen = Callable[[object], None]
 
 @pytest.fixture
 def issued(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every token that the simulator gives out."""
+    """Every token that the simulator issues."""
     tokens: list[str] = []
-    issue = sim.world.tokens.issue
+    issue = sim.state.tokens.issue
 
     def spy(user: str, kind: str, *, now: float) -> str:
         tokens.append(issue(user, kind, now=now))  # type: ignore[arg-type]
         return tokens[-1]
 
-    monkeypatch.setattr(sim.world.tokens, "issue", spy)
+    monkeypatch.setattr(sim.state.tokens, "issue", spy)
     return tokens
 
 
 @pytest.fixture
 async def everything(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str]]:
-    """All that could be read: what a test puts in, and at the end the log."""
+    """All text that somebody could read: the test appends to it; the log is captured at debug level."""
     caplog.set_level(logging.DEBUG)
     for name in ("emasync", "asyncio", "aiohttp.client", "aiohttp.server", "aiohttp.web"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -52,23 +52,26 @@ async def everything(caplog: pytest.LogCaptureFixture) -> AsyncIterator[list[str
 
 
 def show(error: BaseException) -> Iterator[str]:
-    """An error as a program, a debugger or a bug report would show it, and all that hangs on it."""
+    """An error and all errors it refers to, as a program, a debugger or a bug report would show them."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
             continue
-        seen.add(id(one))
-        yield from (str(one), repr(one), "".join(traceback.format_exception(one)), repr(getattr(one, "__dict__", {})))
-        waiting += [one.__cause__, one.__context__, getattr(one, "cause", None)]
+        seen.add(id(current))
+        yield from (str(current), repr(current), "".join(traceback.format_exception(current)))
+        yield repr(getattr(current, "__dict__", {}))
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
 
 
 def assert_clean(texts: list[str], secrets: list[str]) -> None:
-    """No secret in any text, in any spelling a wire or a log would give it."""
+    """No text contains a secret, in any spelling that a URL, a form or a log would give it."""
     assert all(len(secret) > 8 for secret in secrets)
     spellings = {
-        shape for one in secrets for shape in (one, repr(one)[1:-1], quote(one), quote(one, safe=""), quote_plus(one))
+        spelling
+        for secret in secrets
+        for spelling in (secret, repr(secret)[1:-1], quote(secret), quote(secret, safe=""), quote_plus(secret))
     }
     for text in texts:
         for secret in spellings:
@@ -148,7 +151,7 @@ async def test_a_refused_log_in_shows_no_secret(
 
 @asynccontextmanager
 async def echo() -> AsyncIterator[str]:
-    """A server that says back, in its errors, whatever it was sent; it takes any log-in but those of `wrong`."""
+    """A server whose errors repeat the request; it accepts every log-in but those of the user `wrong`."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         body = await request.text()

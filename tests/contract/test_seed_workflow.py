@@ -1,7 +1,4 @@
-"""The vendor's script, call by call, through `Client`: the same paths, the same fields, the same end.
-
-Owns: section 5 of the vendor's Python example and the wire that it makes. The endpoints' corners are elsewhere.
-"""
+"""Section 5 of the vendor's Python example, call by call, through `Client`: the same paths, fields and results."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ SEED_FIELDS = {
 
 
 async def the_script(em: Client, local: Path) -> None:
-    """Section 5 with the paths spelled as there, and a wait where the vendor's user would look at the clock."""
+    """Section 5 with the paths as written there, and a wait for the pod's end where the vendor's script has none."""
     assert not await em.files.list()
     report = await em.uplink([local / "Dockerfile", local / "echo-test.sh"], dest="echo-test")
     report.raise_for_failures()
@@ -55,7 +52,7 @@ async def test_the_vendors_script_runs_call_by_call_and_leaves_the_volume_clean(
     assert tree(sim.volume("client1")) == {}
     assert list((await em.files.list()).folders) == []
     order = [request.path for request in sim.requests]
-    first = [path for place, path in enumerate(order) if path not in order[:place]]
+    first = list(dict.fromkeys(order))
     assert first == [
         "auth/",
         "em/files/list",
@@ -72,7 +69,7 @@ async def test_the_vendors_script_runs_call_by_call_and_leaves_the_volume_clean(
 async def test_nothing_but_the_seeds_fields_goes_over_the_wire_when_nothing_more_was_asked_for(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: calls.Volume.into adds its fields with an empty name when there is none.
+    # Sabotage: requests.Volume.into adds its fields with an empty name when there is none.
     await the_script(em, write(tmp_path, SCRIPT))
 
     sent = {request.path: set(request.detail) | set(request.query) for request in sim.requests}
@@ -87,7 +84,7 @@ async def test_every_path_is_clean_where_the_vendors_script_doubles_a_slash(em: 
     assert [request.path for request in sim.requests] == ["auth/", "em/files/list", "em/pod/status"]
 
 
-async def test_a_session_in_the_middle_of_nothing_shows_no_pod_and_no_image(em: Client, sim: Simulator) -> None:
+async def test_a_new_user_has_no_pod_and_no_image(em: Client, sim: Simulator) -> None:
     assert (await em.pods.status()).phase is PodPhase.NONE
     assert await em.images.list() == []
 

@@ -1,6 +1,6 @@
-"""`em.uplink`: files, folders, names, limits and choices, with a server that behaves.
+"""`em.uplink`: files, folders, names, limits and `overwrite`: what is stored where, in how many calls, and the report.
 
-Owns: what arrives where, in how many calls, and what the report says. Faults are in `test_uplink_faults`.
+Faults are in `test_uplink_faults`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.contract.stage import (
     ODD_NAMES,
     QUICK,
     Simulate,
-    assert_honest,
+    assert_outcome_is_true,
     calls,
     connect,
     sent_names,
@@ -61,7 +61,7 @@ async def test_a_single_file_lands_under_its_name_and_is_verified(em: Client, si
     assert (outcome.path, outcome.state, outcome.verified) == ("in/here/a.bin", OutcomeState.DONE, Verified.TAG)
     assert (outcome.attempts, outcome.error) == (1, None)
     assert outcome.sha256 == hashlib.sha256(data).hexdigest()
-    assert_honest(outcome, sim.volume("client1") / "in/here/a.bin")
+    assert_outcome_is_true(outcome, sim.volume("client1") / "in/here/a.bin")
     assert [request.path for request in sim.requests] == ["auth/", "em/files/uplink", "em/files/list"]
 
 
@@ -128,7 +128,7 @@ async def test_many_files_of_one_folder_take_as_few_calls_as_can_be(em: Client, 
 
 
 async def test_a_server_that_takes_fewer_files_gets_smaller_calls(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: Sender._failed does not look at _too_many: a bare 400 is final.
+    # Sabotage: UplinkRequestSender._failed does not look at _too_many: a bare 400 is final.
     files = {f"f{number:03}": b"%d" % number for number in range(60)}
     async with simulate(uplink_files=20) as sim, connect(sim) as em:
         report = await em.uplink(f"{write(tmp_path, files)}/")
@@ -137,7 +137,7 @@ async def test_a_server_that_takes_fewer_files_gets_smaller_calls(simulate: Simu
 
 
 async def test_a_server_that_takes_fewer_bytes_gets_smaller_calls(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: Sender._failed does not look at _too_many: a TooLargeError is final.
+    # Sabotage: UplinkRequestSender._failed does not look at _too_many: a TooLargeError is final.
     files = {f"f{number}": some_bytes(300_000, seed=number) for number in range(6)}
     async with simulate(uplink_limit=MIB) as sim, connect(sim) as em:
         report = await em.uplink(f"{write(tmp_path, files)}/")
@@ -168,10 +168,10 @@ async def test_the_clients_own_limit_is_kept_and_a_file_above_it_is_refused_unse
         ("error", OutcomeState.FAILED, b"old"),
     ],
 )
-async def test_a_file_that_is_there_is_treated_as_asked(
+async def test_an_existing_file_is_treated_as_overwrite_says(
     em: Client, sim: Simulator, tmp_path: Path, overwrite: Overwrite, state: OutcomeState, kept: bytes
 ) -> None:
-    # Sabotage: engine.uplink leaves out `_spared`.
+    # Sabotage: engine.uplink ignores `overwrite` and sends every file.
     write(sim.volume("client1"), {"x/a": b"old"})
     report = await em.uplink(f"{write(tmp_path, {'a': b'new', 'b': b'2'})}/", dest="x", overwrite=overwrite)
     states = {outcome.path: outcome.state for outcome in report.outcomes}
@@ -227,12 +227,12 @@ async def test_outcomes_can_be_walked_through_as_they_settle(em: Client, sim: Si
 async def test_an_uplink_left_early_ends_at_once_and_keeps_what_it_knows(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Transfer._running does not cancel its tasks (the gate would hold the test for ever).
-    gate = sim.gate("em/files/uplink")
+    # Sabotage: Transfer._running does not cancel its tasks (the breakpoint would pause the test for ever).
+    paused = sim.breakpoint("em/files/uplink")
     async with em.uplink(f"{write(tmp_path, {'a': some_bytes(MIB)})}/") as transfer:
-        await gate.arrived()
+        await paused.wait_until_hit()
     assert transfer.report.outcomes == ()
-    gate.open()
+    paused.release()
     assert not await em.files.list()
 
 
@@ -243,7 +243,7 @@ async def test_a_transfer_runs_once(em: Client, sim: Simulator, tmp_path: Path) 
         await transfer
 
 
-async def test_choices_that_make_no_sense_are_value_errors(em: Client, tmp_path: Path) -> None:
+async def test_senseless_keywords_are_value_errors(em: Client, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="overwrite"):
         em.uplink(tmp_path, overwrite="perhaps")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="verify"):
@@ -269,7 +269,7 @@ async def test_brackets_in_a_source_are_the_file_s_own_and_a_glob_is_a_pattern(
         "many/run1.log": b"1",
     }
     assert [item.remote for item in plan.items] == ["run1.log"]
-    assert [type(one.error) for one in plan.refused] == [NotFoundError]
+    assert [type(file.error) for file in plan.refused] == [NotFoundError]
 
 
 @pytest.mark.parametrize("local", ["data*", "data*/", "data[1]"])

@@ -1,6 +1,6 @@
-"""`em.uplink` against a server and a disk that go wrong: nothing lost, nothing doubled, nothing claimed.
+"""`em.uplink` with faults of the server and of the disk: no file is lost, sent twice without need or wrongly reported.
 
-Owns: faults of single calls, each with its sabotage. The busy EM is in `test_busy`, tokens are in `test_auth`.
+A busy EM is in `test_busy`, tokens are in `test_auth`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from emasync import Client, IntegrityError, OutcomeState, SourceChangedError, Verified
 from emasync.simulator import Fault, FaultKind, Simulator, VirtualClock
-from tests.contract.stage import Simulate, assert_honest, calls, connect, sent_names, some_bytes, tree, write
+from tests.contract.stage import Simulate, assert_outcome_is_true, calls, connect, sent_names, some_bytes, tree, write
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -23,13 +23,13 @@ FILES = {f"in/f{number}": some_bytes(20_000 + number, seed=number) for number in
 
 
 async def send(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    """Send FILES; all must be done, and honestly so."""
+    """Send FILES; all outcomes must be `done` and true."""
     report = await em.uplink(f"{write(tmp_path, FILES)}/")
     report.raise_for_failures()
     assert len(report.done) == len(FILES)
     assert tree(sim.volume("client1")) == FILES
     for outcome in report.done:
-        assert_honest(outcome, sim.volume("client1") / outcome.path)
+        assert_outcome_is_true(outcome, sim.volume("client1") / outcome.path)
         assert outcome.verified is Verified.TAG
 
 
@@ -47,14 +47,14 @@ async def test_files_that_arrived_before_the_answer_was_lost_are_not_sent_twice(
 async def test_files_the_server_dropped_are_sent_again_and_no_others(
     em: Client, sim: Simulator, tmp_path: Path, honest: bool
 ) -> None:
-    # Sabotage: judge_sent takes a counted file for arrived whatever the listing shows.
+    # Sabotage: verify_sent takes a counted file for arrived whatever the listing shows.
     sim.faults.add(Fault("drop_files", endpoint=UPLINK, count=3, claim_full=not honest))
     await send(em, sim, tmp_path)
     assert [len(request.detail["files"]) for request in calls(sim, UPLINK)] == [8, 3]
 
 
 async def test_a_file_that_was_stored_short_is_sent_again(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: judge_sent does not compare the size.
+    # Sabotage: verify_sent does not compare the size.
     sim.faults.add(Fault("truncate_store", endpoint=UPLINK))
     await send(em, sim, tmp_path)
     assert [len(request.detail["files"]) for request in calls(sim, UPLINK)] == [8, 1]
@@ -63,7 +63,7 @@ async def test_a_file_that_was_stored_short_is_sent_again(em: Client, sim: Simul
 async def test_a_file_that_is_stored_short_for_ever_fails_with_an_integrity_error(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Uplink._send_again has no _MAX_SENDS (never ends), or _lost settles DONE.
+    # Sabotage: UplinkState.take_missing has no _MAX_SENDS (never ends), or _record_lost records DONE.
     sim.faults.add(Fault("truncate_store", endpoint=UPLINK, times=None))
     report = await em.uplink(write(tmp_path, {"a": some_bytes(5000)}) / "a")
     (failed,) = report.failed
@@ -96,7 +96,7 @@ async def test_an_answer_before_the_body_is_not_believed(em: Client, sim: Simula
 async def test_a_call_that_failed_is_looked_up_and_sent_again(
     em: Client, sim: Simulator, tmp_path: Path, fault: Fault
 ) -> None:
-    # Sabotage: Sender.send settles UnknownOutcomeError as failed (or as sent and counted).
+    # Sabotage: UplinkRequestSender.send records UnknownOutcomeError as failed (or as sent and counted).
     sim.faults.add(fault)
     await send(em, sim, tmp_path)
     assert len(calls(sim, UPLINK)) == 2
@@ -112,15 +112,15 @@ async def test_a_redirect_is_not_followed_and_names_where_it_leads(em: Client, s
 
 
 async def test_a_listing_that_lags_behind_causes_no_second_send(simulate: Simulate, tmp_path: Path) -> None:
-    # Sabotage: Uplink._look looks once.
+    # Sabotage: Uplink._confirm_by_listing lists once.
     clock = VirtualClock()
     async with simulate(list_lag=5, clock=clock) as sim, connect(sim) as em:
-        gate = sim.gate("em/files/list", at="answer")
+        paused = sim.breakpoint("em/files/list", at="answer")
 
         async def catch_up() -> None:
-            await gate.arrived()  # with a listing that does not show the file yet
+            await paused.wait_until_hit()  # with a listing that does not show the file yet
             await clock.advance(6)
-            gate.open()
+            paused.release()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(catch_up)
@@ -148,7 +148,7 @@ async def test_a_server_with_other_content_tags_is_noticed_and_sizes_have_to_do(
 async def test_after_a_lost_answer_an_older_file_of_the_same_size_is_no_proof(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: judge_sent compares the tag only of files that were counted.
+    # Sabotage: verify_sent compares the tag only of files that were counted.
     write(sim.volume("client1"), {"a": b"old"})
     sim.faults.add(Fault("html_502", endpoint=UPLINK))
     report = await em.uplink(write(tmp_path, {"a": b"new"}) / "a")
@@ -160,8 +160,8 @@ async def test_after_a_lost_answer_an_older_file_of_the_same_size_is_no_proof(
 async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_answer_is_lost_three_times(
     em: Client, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FaultKind, sends: int
 ) -> None:
-    # Sabotage: leave `_refused` out of Uplink._send_again: three times in any case.
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    # Sabotage: leave `_server_errors` out of UplinkState.take_missing: three times in any case.
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
     sim.faults.add(Fault(kind, endpoint=UPLINK, times=None))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
     assert [outcome.state for outcome in report.outcomes] == [OutcomeState.UNKNOWN]
@@ -169,7 +169,7 @@ async def test_a_file_that_the_server_fails_over_is_sent_twice_and_one_whose_ans
 
 
 async def test_when_nothing_can_be_found_out_the_file_is_unknown(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    # Sabotage: Uplink._give_up settles DONE.
+    # Sabotage: Uplink._give_up records DONE.
     sim.faults.add(Fault("error_500", endpoint="em/files/list", times=None))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a")
     assert [outcome.state for outcome in report.outcomes] == [OutcomeState.UNKNOWN]
@@ -188,7 +188,7 @@ async def test_without_verification_a_counted_file_is_believed_and_labelled_so(
 async def test_without_verification_a_lost_answer_is_still_looked_up(
     em: Client, sim: Simulator, tmp_path: Path
 ) -> None:
-    # Sabotage: Uplink._believe takes all that was sent for counted.
+    # Sabotage: UplinkState.take_acknowledged takes all that was sent for counted.
     sim.faults.add(Fault("html_502", endpoint=UPLINK))
     report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a", verify="none")
     report.raise_for_failures()
@@ -214,15 +214,15 @@ def _replace(path: Path) -> None:
 async def test_a_file_that_changes_while_it_is_sent_fails_alone(
     em: Client, sim: Simulator, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    # Sabotage: reading() does not compare the fingerprint after the last byte.
+    # Sabotage: open_reader() does not compare the fingerprint after the last byte.
     files = {"big": some_bytes(24_000_000), "small": b"1"}
     local = write(tmp_path, files)
-    gate = sim.gate(UPLINK, at="body")
+    paused = sim.breakpoint(UPLINK, at="body")
 
     async def meddle() -> None:
-        await gate.arrived()
+        await paused.wait_until_hit()
         await anyio.to_thread.run_sync(change, local / "big")
-        gate.open()
+        paused.release()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(meddle)
@@ -234,14 +234,14 @@ async def test_a_file_that_changes_while_it_is_sent_fails_alone(
 
 
 async def test_a_file_that_goes_away_fails_alone(em: Client, sim: Simulator, tmp_path: Path) -> None:
-    gate = sim.gate("em/files/list")
+    paused = sim.breakpoint("em/files/list")
     local = write(tmp_path, {"gone": b"1", "stays": b"2"})
     async with anyio.create_task_group() as tasks:
 
         async def remove() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             (local / "gone").unlink()
-            gate.open()
+            paused.release()
 
         tasks.start_soon(remove)
         report = await em.uplink([local / "gone", local / "stays"], overwrite="skip")  # lists before it sends

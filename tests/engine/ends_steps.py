@@ -18,15 +18,15 @@ _watched_by: ContextVar[Steps | None] = ContextVar("_watched_by", default=None)
 
 
 class Steps:
-    """The awaits of watched tasks, in the order in which they suspend; the `at`-th (from 0) calls `strike`.
+    """The awaits of watched tasks, in the order in which they suspend; the `at`-th (from 0) calls `cut`.
 
     `late` False: while the task waits there. True: as soon as what it waits for has happened, and before the task
     hears of it, which is when a careless owner loses what it was just given.
     """
 
-    def __init__(self, at: int, *, late: bool, strike: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, at: int, *, late: bool, cut: Callable[[], object] = lambda: None) -> None:
         self.at = at
-        self.strike = strike
+        self.cut = cut
         self.taken = 0
         self.tasks: list[asyncio.Task[Any]] = []
         self._late = late
@@ -53,9 +53,9 @@ class Steps:
         if self.taken != self.at + 1:
             return
         if self._late and isinstance(waits_for, asyncio.Future):
-            waits_for.add_done_callback(lambda _: self.strike())  # before the task's own
+            waits_for.add_done_callback(lambda _: self.cut())  # before the task's own
         else:
-            asyncio.get_running_loop().call_soon(self.strike)
+            asyncio.get_running_loop().call_soon(self.cut)
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         result: T = await _Awaits(work, self._suspended)

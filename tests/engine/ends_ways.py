@@ -22,7 +22,7 @@ Way: TypeAlias = Callable[[Client, Begin, Steps], Awaitable[Transfer]]
 async def leave_the_block(em: Client, begin: Begin, steps: Steps) -> Transfer:
     """Leave ``async with transfer`` while it runs, or with its last outcome."""
     moment = asyncio.Event()
-    steps.strike = moment.set
+    steps.cut = moment.set
     planned = settled = 0
 
     def on_event(event: Event) -> None:
@@ -48,7 +48,7 @@ async def cancel_the_scope(em: Client, begin: Begin, steps: Steps) -> Transfer:
 
     async def work() -> None:
         with anyio.CancelScope() as scope:
-            steps.strike = scope.cancel
+            steps.cut = scope.cancel
             await transfer
 
     await steps.start(work())
@@ -59,7 +59,7 @@ async def cancel_the_task(em: Client, begin: Begin, steps: Steps) -> Transfer:
     """Cancel the task that awaits it."""
     transfer = begin(em, None)
     task = steps.start(_await(transfer))
-    steps.strike = task.cancel
+    steps.cut = task.cancel
     await ended(task)
     return transfer
 
@@ -70,14 +70,14 @@ async def cancel_the_task_impatiently(em: Client, begin: Begin, steps: Steps) ->
     task = steps.start(_await(transfer))
     loop, more = asyncio.get_running_loop(), 5
 
-    def strike() -> None:
+    def cut() -> None:
         nonlocal more
         task.cancel()
         more -= 1
         if more:
-            loop.call_soon(strike)
+            loop.call_soon(cut)
 
-    steps.strike = strike
+    steps.cut = cut
     await ended(task)
     return transfer
 

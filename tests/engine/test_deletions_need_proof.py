@@ -32,7 +32,7 @@ def errors(report: TransferReport) -> dict[str, str]:
     return {str(one.path): type(one.error).__name__ for one in report.failed}
 
 
-# Sabotage: leave out `check_there`: the target of a mistyped source is emptied, and the report is fine.
+# Sabotage: leave out `check_is_folder`: the target of a mistyped source is emptied, and the report is fine.
 @pytest.mark.parametrize("remote", ["resluts", "results/deeper", "RESULTS"])
 async def test_a_remote_folder_that_is_not_there_is_not_found_and_nothing_is_deleted(
     tmp_path: Path, remote: str
@@ -58,7 +58,7 @@ async def test_a_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, remote: 
     assert tree(here) == HERE
 
 
-# Sabotage: leave out `_check_local` (sides.py).
+# Sabotage: leave out `_check_no_local_file` (sync_sides.py).
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_local_file_where_a_folder_is_meant_is_misuse(tmp_path: Path, way: str) -> None:
     write(tmp_path, {"file": b"1"})
@@ -135,7 +135,7 @@ async def test_a_sync_up_over_an_unlisted_folder_deletes_nothing_there_and_says_
 
 
 async def test_what_is_asked_for_in_an_unlisted_folder_is_an_error_and_not_missing(tmp_path: Path) -> None:
-    # Sabotage: ask `is_folder` alone in `check_there`.
+    # Sabotage: ask `is_folder` alone in `check_is_folder`.
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1"), {"d/e/remote.txt": b"3"})
         sim.faults.add(Fault("unlisted_folders", endpoint=LIST, times=None))
@@ -218,13 +218,13 @@ async def test_what_changed_on_the_em_while_the_sync_ran_is_not_deleted(tmp_path
     here = write(tmp_path / "here", {"new.txt": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"work.txt": b"old", "gone.txt": b"x", "old.txt": b"1"})
-        gate = sim.gate("em/files/uplink")
+        paused = sim.breakpoint("em/files/uplink")
         async with em.sync_up(here, "d", delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(there, {"work.txt": b"new"})
             (there / "gone.txt").unlink()
             write(here, {"old.txt": b"appeared here meanwhile"})
-            gate.open()
+            paused.release()
             assert [outcome async for outcome in transfer]
         report = transfer.report
         assert errors(report) == {"d/work.txt": "TargetChangedError", "d/old.txt": "TargetChangedError"}
@@ -232,21 +232,21 @@ async def test_what_changed_on_the_em_while_the_sync_ran_is_not_deleted(tmp_path
         assert tree(there) == {"new.txt": b"1", "work.txt": b"new", "old.txt": b"1"}
 
 
-# Sabotage, each alone: no `expected=` in `_delete_one_there` (a.txt); no `relist=` there, or `relist` without
+# Sabotage, each alone: no `expected=` in `_delete_one_remote` (a.txt); no `relist=` there, or `relist` without
 # `nonlocal` (b.txt).
 async def test_what_is_written_while_the_answer_of_a_deletion_is_lost_is_not_deleted(tmp_path: Path) -> None:
     here = write(tmp_path / "here", {"kept.txt": b"1"})
     faults = [Fault("commit_then_drop", endpoint=DELETE)]
     async with Simulator(USERS, faults=faults) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"kept.txt": b"1", "a.txt": b"old", "b.txt": b"old", "c.txt": b"c"})
-        deletion = sim.gate(DELETE)
+        deletion = sim.breakpoint(DELETE)
         async with em.sync_up(here, "d", delete=True) as transfer:
-            await deletion.arrived()
-            listing = sim.gate(LIST)
-            deletion.open()
-            await listing.arrived()
+            await deletion.wait_until_hit()
+            listing = sim.breakpoint(LIST)
+            deletion.release()
+            await listing.wait_until_hit()
             write(there, {"a.txt": b"written again", "b.txt": b"rewritten"})
-            listing.open()
+            listing.release()
             assert [outcome async for outcome in transfer]
         assert errors(transfer.report) == {"d/a.txt": "TargetChangedError", "d/b.txt": "TargetChangedError"}
         assert tree(there) == {"kept.txt": b"1", "a.txt": b"written again", "b.txt": b"rewritten"}
@@ -270,11 +270,11 @@ async def test_a_local_file_that_changed_while_the_sync_ran_is_kept(tmp_path: Pa
     here = write(tmp_path / "here", {"edited.txt": b"old", "extra.txt": b"extra", "plain.txt": b"old"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1") / "d", {"edited.txt": b"new!", "fresh.txt": b"theirs", "plain.txt": b"newer"})
-        gate = sim.gate("em/files/downlink")
+        paused = sim.breakpoint("em/files/downlink")
         async with em.sync_down("d", here, delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(here, {"edited.txt": b"my edit", "fresh.txt": b"made here", "extra.txt": b"EXTRA"})
-            gate.open()
+            paused.release()
             outcomes = [outcome async for outcome in transfer]
         assert errors(transfer.report) == {"d/edited.txt": "TargetChangedError", "d/fresh.txt": "TargetChangedError"}
         assert len(outcomes) == 4
@@ -291,22 +291,22 @@ async def test_a_local_file_that_changed_before_it_was_to_be_deleted_is_kept(tmp
     here = write(tmp_path / "here", {"extra.txt": b"extra"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         write(sim.volume("client1") / "d", {"new.txt": b"new"})
-        gate = sim.gate("em/files/downlink")
+        paused = sim.breakpoint("em/files/downlink")
         async with em.sync_down("d", here, delete=True) as transfer:
-            await gate.arrived()
+            await paused.wait_until_hit()
             write(here, {"extra.txt": b"EXTRA"})
-            gate.open()
+            paused.release()
             assert [outcome async for outcome in transfer]
         (failed,) = transfer.report.failed
         assert isinstance(failed.error, TargetChangedError)
     assert tree(here) == {"extra.txt": b"EXTRA", "new.txt": b"new"}
 
 
-# Sabotage: `listed=True` always in `Uplink._judge`: a file is sent three times, or called missing.
+# Sabotage: `listed=True` always in `UplinkState.compare`: a file is sent three times, or called missing.
 async def test_an_uplink_that_no_listing_tells_of_is_unknown_and_sent_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     here = write(tmp_path / "here", {"a.txt": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         sim.faults.add(Fault("unlisted_folders", endpoint=LIST, times=None))
@@ -360,7 +360,7 @@ async def test_a_destination_that_leads_out_of_its_folder_is_misuse(tmp_path: Pa
         assert calls(sim, "em/files/uplink") == []
 
 
-# Sabotage: leave `mistakable` out of `_delete_one_there`: a listed name reaches another file than the listed one.
+# Sabotage: leave `mistakable` out of `_delete_one_remote`: a listed name reaches another file than the listed one.
 @pytest.mark.parametrize(("name", "why"), [("../important", "leads out"), ("a ", "without the blanks")])
 async def test_a_sync_deletes_no_file_that_the_em_may_take_for_another_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
@@ -375,7 +375,7 @@ async def test_a_sync_deletes_no_file_that_the_em_may_take_for_another_one(
         assert tree(there) == {"a": b"1"}
 
 
-# Sabotage: leave the look at `is_known` out of `_delete_there`: "changed", of a file that nothing is known of.
+# Sabotage: leave the look at `is_known` out of `_delete_remote`: "changed", of a file that nothing is known of.
 async def test_a_file_whose_folder_is_no_longer_listed_is_not_deleted_and_not_called_changed(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:

@@ -16,11 +16,11 @@ import anyio
 import pytest
 
 from emasync import Client, OutcomeState, Settings, Transfer
-from emasync.disk import SmallSave
+from emasync.disk import BufferedFileWriter
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import OnEvent
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.contract.stage import PASSWORD, QUICK, USER, USERS, some_bytes, tree, write
 from tests.engine.ends_steps import Steps, watching
 from tests.engine.ends_ways import (
@@ -81,7 +81,7 @@ class Stage:
         assert steps.unfinished() == [], at
         assert [one.name for one in threading.enumerate() if self.journal.name in one.name] == [], at
         assert files_open_below(self.source.parent) == [], at
-        assert (self.em._lane.in_flight, self.em._lane.waiting) == (0, 0), at
+        assert (self.em._limiter._scheduler.in_flight, self.em._limiter._scheduler.waiting) == (0, 0), at
         assert [path for path in self.source.parent.rglob("*") if path.name.startswith(".emasync-")] == [], at
         assert {name: data for name, data in tree(self.into).items() if FILES[name] != data} == {}, at
         up = tree(self.sim.volume(USER) / "up")
@@ -137,9 +137,11 @@ async def sim() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def stage(sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    quick = LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.004)  # waiting for a busy EM has as many awaits, but short
-    monkeypatch.setattr("emasync.client.Lane", partial(Lane, policy=quick))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.002))  # this EM's listings do not lag behind
+    quick = LimiterConfig(
+        backoff_base_s=0.002, backoff_cap_s=0.004
+    )  # waiting for a busy EM has as many awaits, but short
+    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", partial(ConcurrencyLimiter, config=quick))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.002))  # listings here do not lag
     write(tmp_path / "source", FILES)
     before = open_sockets()
     async with Client(sim.url, username=USER, password=PASSWORD, settings=SETTINGS) as em:
@@ -177,8 +179,8 @@ async def cut_everywhere(stage: Stage, way: Way, direction: str, *, late: bool, 
         at += 1
 
 
-# Sabotage: in `saving`, leave out the `finally` that discards; in `Lane.enter`, the `finally` that gives back the turn;
-# in `open_database`, the shield; in `finish`, the loop (await the job once).
+# Sabotage: in `open_writer`, leave out the `finally` that discards; in `ConcurrencyLimiter.enter`, the `finally` that
+# gives back the turn; in `open_database`, the shield; in `wait_uncancelled`, the loop (await the job once).
 @pytest.mark.parametrize(("way", "late"), CUTS)
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_transfer_cut_at_any_await_leaves_nothing_behind(
@@ -208,7 +210,7 @@ async def test_a_client_cut_at_any_await_of_its_life_leaves_nothing_behind(sim: 
             (tmp_path / "source" / "empty.bin").write_bytes(f"{at}".encode())  # something to move each time
             steps = Steps(at, late=False)
             task = steps.start(life())
-            steps.strike = task.cancel
+            steps.cut = task.cancel
             with anyio.fail_after(10):
                 await ended(task)
             assert steps.unfinished() == [], at
@@ -230,19 +232,19 @@ async def _threads_are_gone() -> None:
     raise AssertionError(threading.enumerate())
 
 
-# Sabotage: in `Fetch._facts`, let the error of `fingerprint` pass.
+# Sabotage: in `FileDownlink._facts`, let the error of `fingerprint` pass.
 async def test_a_result_that_is_taken_away_as_it_lands_does_not_end_the_others(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = SmallSave.commit
+    commit = BufferedFileWriter.commit
 
-    async def commit_and_lose(save: SmallSave, *, flush_folder: bool = True) -> Path:
-        path = await commit(save, flush_folder=flush_folder)
+    async def commit_and_lose(save: BufferedFileWriter) -> Path:
+        path = await commit(save)
         if path.name == "small.bin":
             path.unlink()
         return path
 
-    monkeypatch.setattr(SmallSave, "commit", commit_and_lose)
+    monkeypatch.setattr(BufferedFileWriter, "commit", commit_and_lose)
     report = await stage.down(stage.em)
     assert len(report.done) == len(FILES)
     monkeypatch.undo()

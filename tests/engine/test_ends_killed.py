@@ -23,21 +23,24 @@ import pytest
 
 from emasync.model import Direction
 from emasync.simulator import LoggedRequest, Simulator
-from emasync.simulator.rules import Knobs
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import ItemState
+from emasync.simulator.config import SimulatorKeywords
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import ItemState
 from tests.cli.child import environment
 from tests.contract.stage import PASSWORD, USER, USERS, tree, write
+from tests.unit.transfer.state.journal_samples import rows_of
 
 KILLS = int(os.environ.get("EMASYNC_KILLS", "6"))
 WORKERS = 4  # as in ends_child
-SLOWLY = Knobs(latency=0.003, bandwidth=10e6)  # so that most of a run's time is spent with bodies on their way
+SLOWLY = SimulatorKeywords(
+    latency=0.003, bandwidth=10e6
+)  # so that most of a run's time is spent with bodies on their way
 _log = logging.getLogger(__name__)
 MOVING = ("em/files/uplink", "em/files/downlink")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class ChildRun:
     """One life of the child: seconds since it began to move, its last line, and whether a body was on its way when it
     was killed."""
 
@@ -48,7 +51,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
-    """What a run had come to when it was killed. `alive`: it was moving files, not yet through; `busy` as in `Run`."""
+    """What a run had come to when it was killed. `alive`: it was moving files, not yet through; `busy` as in
+    `ChildRun`."""
 
     alive: bool
     busy: bool
@@ -64,7 +68,7 @@ def some_files(rng: random.Random) -> dict[str, bytes]:
     return {f"folder {i % 12}/file {i}.bin": rng.randbytes(size) for i, size in enumerate(sizes)}
 
 
-async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float | None) -> Run:
+async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float | None) -> ChildRun:
     """Run the child to its end, or for so long after it begins to move."""
     folder.mkdir(parents=True, exist_ok=True)
     child = await asyncio.create_subprocess_exec(
@@ -91,7 +95,7 @@ async def run(sim: Simulator, source: Path, folder: Path, *, kill_after_s: float
             child.kill()
     said = await child.stdout.read()
     await child.wait()
-    return Run(took_s=took_s, said=said.decode(), busy=busy)
+    return ChildRun(took_s=took_s, said=said.decode(), busy=busy)
 
 
 async def killed(sim: Simulator, source: Path, folder: Path, *, after_s: float) -> Killed:
@@ -119,7 +123,7 @@ async def _downlinked(folder: Path) -> frozenset[str]:
         return frozenset()
     async with open_journal(copies / "journal.sqlite") as journal:
         scopes = {tally.scope for tally in await journal.summary()}
-        rows = [row for scope in scopes for row in await journal.rows(scope, states=(ItemState.DONE,))]
+        rows = [row for scope in scopes for row in await rows_of(journal, scope, states=(ItemState.DONE,))]
     return frozenset(str(row.key.remote) for row in rows if row.key.direction is Direction.DOWNLINK)
 
 
@@ -161,7 +165,7 @@ async def one_kill(
 
 
 # Sabotage: let `resume_uplink` return `plan.calls` at once; leave out the `sweep` in `resume_downlink`; let
-# `Roster.settle` tell the ledger last and of nothing that was downlinked.
+# `ResultTracker.record` write the journal last and of nothing that was downlinked.
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 8 * KILLS)
 async def test_a_run_killed_at_any_moment_is_finished_by_the_next_one(

@@ -15,25 +15,25 @@ from emasync import OutcomeState, Settings
 from emasync.model import Direction
 from emasync.simulator import Simulator
 from emasync.transfer.events import Confirmed, Event
-from emasync.transfer.journal import open_journal
-from emasync.transfer.journal_rows import ItemState
+from emasync.transfer.state.journal import open_journal
+from emasync.transfer.state.schema import ItemState
 from tests.contract.stage import QUICK, USERS, calls, connect, tree, write
 
 UPLINK, LIST, DOWNLINK = "em/files/uplink", "em/files/list", "em/files/downlink"
 
 
 async def test_what_never_left_before_the_deadline_has_failed_and_is_not_unknown(tmp_path: Path) -> None:
-    # Sabotage: Uplink._one_call tells the roster before the call has its turn.
+    # Sabotage: Uplink._send_call tells the tracker before the call has its turn.
     async with Simulator(USERS, exclusive=True) as sim, connect(sim) as em:
-        gate = sim.gate(DOWNLINK)
+        paused = sim.breakpoint(DOWNLINK)
         write(sim.volume("client1"), {"held": b"1"})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(em.files.read, "held")  # takes the lock, and keeps it
-            await gate.arrived()
+            await paused.wait_until_hit()
             with anyio.move_on_after(0.05):
-                await em.files.list()  # from here on the lane knows
+                await em.files.list()  # from here on the limiter knows
             report = await em.uplink(write(tmp_path, {"a": b"1"}) / "a", deadline=0.3)
-            gate.open()
+            paused.release()
         assert [outcome.state for outcome in report.outcomes] == [OutcomeState.FAILED]
         assert calls(sim, UPLINK) == []
 
@@ -60,12 +60,12 @@ async def test_a_file_that_is_in_place_when_the_transfer_is_left_has_its_outcome
 
 
 async def test_deletions_that_a_deadline_prevents_are_in_the_report(tmp_path: Path) -> None:
-    # Sabotage: sync_up does not let the roster expect what it will delete.
+    # Sabotage: sync_up does not let the tracker expect what it will delete.
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"site/extra": b"1"})
-        gate = sim.gate(UPLINK)
+        paused = sim.breakpoint(UPLINK)
         report = await em.sync_up(write(tmp_path, {"new": b"2"}), "site", delete=True, deadline=0.2)
-        gate.open()
+        paused.release()
         states = {outcome.path: outcome.state for outcome in report.outcomes}
         assert states == {"site/new": OutcomeState.UNKNOWN, "site/extra": OutcomeState.FAILED}
         assert "site/extra" in tree(sim.volume("client1"))

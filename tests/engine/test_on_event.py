@@ -11,10 +11,10 @@ import anyio
 import pytest
 
 from emasync import Client, Transfer, UnreachableError
+from emasync.http.limiter.aimd import LimitChanged
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Confirmed, Event, Forwarding, Planned, Progress, Settled, Started
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transfer.lane_width import LaneChanged
 from tests.contract.stage import USERS, connect
 from tests.engine.truth_stage import SWIFT, assert_nothing_is_left, before, hashes, many
 
@@ -40,7 +40,8 @@ def a_transfer(em: Client, direction: str, here: Path, on_event: Callable[[Event
     return em.downlink("there/", into=here / "into", on_event=on_event)
 
 
-# Sabotage: no `try` in `Ear.hear`: an OSError of the caller's passes for that of a file, or its call is tried again.
+# Sabotage: no `try` in `EventCallback.emit`: an OSError of the caller's passes for that of a file, or its call is
+# tried again.
 # Sabotage: no `if self.failure is not None: return` there: events come after the failure.
 @pytest.mark.parametrize("why", ERRORS)
 @pytest.mark.parametrize(
@@ -79,24 +80,26 @@ async def test_what_on_event_raises_ends_the_transfer_and_is_raised_as_it_is(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: `link.lane.listen(options.tell)` in `transfer`: the mistake ends whatever call the lane told of.
-async def test_a_transfer_whose_on_event_fails_over_the_lane_takes_no_other_with_it(tmp_path: Path) -> None:
+# Sabotage: `context.limiter.listen(options.notify)` in `transfer`: the mistake ends whatever call the limiter told of.
+async def test_a_transfer_whose_on_event_fails_over_the_limiter_takes_no_other_with_it(tmp_path: Path) -> None:
     many(tmp_path / "source", 3, size=3000)
     ends: list[str] = []
     async with Simulator(USERS) as sim:
         many(sim.volume("client1") / "there", 40, size=3000)
         async with connect(sim, settings=SWIFT) as em:
-            await em.downlink("there/", into=tmp_path / "before", workers=8)  # the lane learns that two calls may pass
-            gate = sim.gate("em/files/downlink")
+            await em.downlink("there/", into=tmp_path / "before", workers=8)  # teaches the limiter: two calls
+            paused = sim.breakpoint("em/files/downlink")
             sim.faults.add(Fault("busy_before", endpoint="em/files/uplink"))
 
             async def deaf() -> None:
                 with pytest.raises(KeyError):
-                    await a_transfer(em, "down", tmp_path, raising(LaneChanged | LaneWaiting, ERRORS["mistake"], []))
+                    await a_transfer(
+                        em, "down", tmp_path, raising(LimitChanged | LimiterWaiting, ERRORS["mistake"], [])
+                    )
                 ends.append("deaf")
 
             async def sound() -> None:
-                await gate.arrived()
+                await paused.wait_until_hit()
                 ends.append("sound" if (await a_transfer(em, "up", tmp_path, None)).ok else "lost")
 
             async with anyio.create_task_group() as tasks:

@@ -21,10 +21,10 @@ GENERATIONS = ["seed", "pods"]  # bodies with their SHA-256, and raw ones
 
 async def rewrite_at(sim: Simulator, endpoint: str, files: dict[str, bytes]) -> None:
     """A pod that rewrites `files` when the next call of `endpoint` arrives."""
-    gate = sim.gate(endpoint)
-    await gate.arrived()
+    paused = sim.breakpoint(endpoint)
+    await paused.wait_until_hit()
     write(sim.volume("client1"), files)
-    gate.open()
+    paused.release()
 
 
 async def sync_down(em: Client, into: Path) -> TransferReport:
@@ -37,7 +37,7 @@ async def sync_down(em: Client, into: Path) -> TransferReport:
 async def test_a_file_rewritten_between_two_calls_does_not_blind_the_next_sync(
     tmp_path: Path, generation: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     into = tmp_path / "into"
     async with (
         Simulator(USERS, generation=generation) as sim,  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ async def test_a_file_rewritten_between_two_calls_does_not_blind_the_next_sync(
     assert tree(into) == {"a.bin": b"C" * 1000}
 
 
-# Sabotage: `_FILES = 1` in tag_probe and `_FILES_TO_REFUTE = 1`: the only file read is the one that was rewritten.
+# Sabotage: `_MAX_PROBED_FILES = 1` and `_FILES_TO_REFUTE = 1`: the only file read is the one that was rewritten.
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("with_journal", [False, True])
@@ -126,9 +126,9 @@ async def test_a_tag_that_was_listed_before_the_read_keeps_nothing_while_the_rul
 async def test_an_uplink_whose_tag_differs_is_sent_once_more_and_then_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(3))
-    monkeypatch.setattr("emasync.transfer.tag_probe._LARGEST", 4)  # nothing can be found out by reading
+    monkeypatch.setattr("emasync.transfer.verification._MAX_PROBED_BYTES", 4)  # nothing can be found out by reading
     source = write(tmp_path / "source", {"a.bin": b"content", "b.bin": b"content of b"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         report = await em.uplink(f"{source}/")
@@ -140,7 +140,7 @@ async def test_an_uplink_whose_tag_differs_is_sent_once_more_and_then_noted(
         assert len(calls(sim, "em/files/uplink")) == 2
 
 
-# Sabotage: leave `expected_size` out of `_read` in tag_probe.
+# Sabotage: leave `expected_size` out of `_read` in verification.
 async def test_a_read_for_proof_is_bounded_by_the_listed_size(tmp_path: Path) -> None:
     here = write(tmp_path / "here", {"a.bin": b"O" * 100})
     async with Simulator(USERS, generation="pods") as sim, connect(sim, settings=SWIFT) as em:

@@ -21,7 +21,7 @@ ONE_BY_ONE: Settings = replace(QUICK, workers=1)
 
 @pytest.fixture(autouse=True)
 def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
 def many(count: int, *, folder: str = "in") -> dict[str, bytes]:
@@ -29,7 +29,7 @@ def many(count: int, *, folder: str = "in") -> dict[str, bytes]:
 
 
 async def test_calls_that_were_too_large_are_no_misses_of_their_files(tmp_path: Path) -> None:
-    # Sabotage: Uplink._send_again counts sends instead of misses: "sent 4 times, but it is not in the listing".
+    # Sabotage: UplinkState.take_missing counts sends instead of misses: "sent 4 times, but it is not in the listing".
     files = many(100)
     dropping = Fault("drop_files", endpoint=UPLINK, after=3)  # 100, 50 and 25 files are refused: this is the next
     async with Simulator(USERS, uplink_files=20, faults=[dropping]) as sim, connect(sim, settings=ONE_BY_ONE) as em:
@@ -40,18 +40,18 @@ async def test_calls_that_were_too_large_are_no_misses_of_their_files(tmp_path: 
 
 
 async def test_files_that_go_away_one_after_the_other_take_no_other_file_with_them(tmp_path: Path) -> None:
-    # Sabotage: Sender._failed leaves `whole` True: the files in front of the fifth are given up as unknown.
+    # Sabotage: UplinkRequestSender._failed leaves `complete` True: the files in front of the fifth end as unknown.
     files = {f"f{number}": some_bytes(40_000, seed=number) for number in range(10)}
     gone = {"f2", "f4", "f5", "f7", "f9"}
     local = write(tmp_path, files)
     async with Simulator(USERS, buffering=True) as sim, connect(sim) as em, anyio.create_task_group() as tasks:
-        gate = sim.gate(LIST)
+        paused = sim.breakpoint(LIST)
 
         async def remove() -> None:
-            await gate.arrived()
+            await paused.wait_until_hit()
             for name in gone:
                 (local / name).unlink()
-            gate.open()
+            paused.release()
 
         tasks.start_soon(remove)
         report = await em.uplink(f"{local}/", overwrite="skip")  # lists before it sends

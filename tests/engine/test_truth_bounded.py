@@ -12,9 +12,9 @@ import pytest
 from emasync.errors import AuthError
 from emasync.model import FileTree, OutcomeState
 from emasync.simulator import Simulator
-from emasync.transfer.engine import Run
-from emasync.transfer.sides import look_at_both
-from emasync.transfer.sources import Scan
+from emasync.transfer.context import TransferRun
+from emasync.transfer.planning.scan import Scan
+from emasync.transfer.sync_sides import scan_and_list
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import SWIFT, hashes, many
 from tests.faults.checker import read_journal
@@ -22,13 +22,13 @@ from tests.faults.checker import read_journal
 UPLINK, LIST = "em/files/uplink", "em/files/list"
 
 
-# Sabotage: leave `len(self._sent) >= self._look_at` out of Uplink._one_call: one listing; or never raise `_look_at`
+# Sabotage: leave `self._state.full` out of Uplink._send_call: one listing; or no `raise_pending_limit`
 # while the listing lags behind: one after every call.
 @pytest.mark.parametrize(("lag_s", "listings"), [(0.0, range(3, 6)), (2.0, range(1, 9))])
 async def test_files_that_wait_for_a_listing_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lag_s: float, listings: range
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._MOST_UNSETTLED", 15)
+    monkeypatch.setattr("emasync.transfer.uplink_state._MAX_PENDING", 15)
     source = many(tmp_path / "source", 60, parts=12)
     async with Simulator(USERS, list_lag=lag_s) as sim, connect(sim, settings=SWIFT) as em:
         report = await em.uplink(f"{source}/", dest="d", workers=1)
@@ -38,9 +38,9 @@ async def test_files_that_wait_for_a_listing_are_bounded(
         assert hashes(sim.volume("client1") / "d") == hashes(source)
 
 
-# Sabotage: lose the last portion in `_portions`.
+# Sabotage: lose the last portion in `_batches`.
 async def test_portions_lose_no_file_and_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emasync.transfer.ledger._PORTION", 4)
+    monkeypatch.setattr("emasync.transfer.state.transfer_journal._ROWS_AT_ONCE", 4)
     source = many(tmp_path / "source", 50, parts=3)
     journal = tmp_path / "up.journal"
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
@@ -55,7 +55,7 @@ async def test_portions_lose_no_file_and_no_row(tmp_path: Path, monkeypatch: pyt
 
 
 # Sabotage: run the two sides in a task group as they are: callers get a group of errors that they do not know.
-async def test_whenlook_at_both_of_a_sync_fail_the_first_error_is_raised_as_itself() -> None:
+async def test_when_scan_and_listing_of_a_sync_fail_the_first_error_is_raised_as_itself() -> None:
     failed = anyio.Event()
 
     async def fresh() -> FileTree:
@@ -68,6 +68,6 @@ async def test_whenlook_at_both_of_a_sync_fail_the_first_error_is_raised_as_itse
         raise ValueError("broken")
 
     threads = SimpleNamespace(run=run)
-    both = SimpleNamespace(link=SimpleNamespace(threads=threads), listing=SimpleNamespace(fresh=fresh))
+    both = SimpleNamespace(context=SimpleNamespace(threads=threads), listing=SimpleNamespace(fresh=fresh))
     with pytest.raises(AuthError, match="no"):
-        await look_at_both(cast(Run, both), lambda: cast(Scan, None))
+        await scan_and_list(cast(TransferRun, both), lambda: cast(Scan, None))

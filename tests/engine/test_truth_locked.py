@@ -9,10 +9,10 @@ import pytest
 
 from emasync import Client, Limits, RetryPolicy, Settings
 from emasync.config import MIB
+from emasync.http.limiter.scheduler import LimiterWaiting
+from emasync.http.upload import Upload
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Event
-from emasync.transfer.lane_core import LaneWaiting
-from emasync.transport.upload import Upload
 from tests.contract.stage import USERS, calls, connect
 from tests.engine.truth_stage import assert_nothing_is_left, before
 
@@ -42,13 +42,13 @@ def sparse(path: Path, size: int) -> Path:
     return path
 
 
-async def until_it_waits(em: Client, source: Path) -> list[LaneWaiting]:
+async def until_it_waits(em: Client, source: Path) -> list[LimiterWaiting]:
     """Uplink `source` until the engine says that it waits for the EM; then leave it."""
-    waiting: list[LaneWaiting] = []
+    waiting: list[LimiterWaiting] = []
     told = anyio.Event()
 
     def on_event(event: Event) -> None:
-        if isinstance(event, LaneWaiting):
+        if isinstance(event, LimiterWaiting):
             waiting.append(event)
             told.set()
 
@@ -58,7 +58,7 @@ async def until_it_waits(em: Client, source: Path) -> list[LaneWaiting]:
     return waiting
 
 
-# Sabotage: in `Upload` look for no early answer (`_look_for_an_answer` returns at once): many MiB leave.
+# Sabotage: in `Upload` look for no early answer (`_check_for_response` returns at once): many MiB leave.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     tmp_path: Path, uploads: list[Upload], hard: bool
@@ -76,7 +76,7 @@ async def test_of_2_gb_at_most_1_mib_goes_to_an_em_that_says_423_at_once(
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: no `account.charge(moved=...)` in `Sender._body`: what was sent in vain is not told.
+# Sabotage: no `stats.add(bytes_transferred=...)` in `UplinkRequestSender._body`: what was sent in vain is not told.
 # Not asserted: how much leaves after the refusal. The socket's buffers take it, up to 40 MiB of it, and are not ours.
 async def test_a_423_in_the_middle_of_a_body_stops_it_and_the_file_arrives_when_the_em_is_free(
     tmp_path: Path, uploads: list[Upload]
@@ -94,7 +94,8 @@ async def test_a_423_in_the_middle_of_a_body_stops_it_and_the_file_arrives_when_
         assert report.wasted_bytes >= seen
 
 
-# Sabotage: `Caller` sends the body again without entering the gate (no probe): the second body meets the lock too.
+# Sabotage: `RequestPipeline` sends the body again without entering the gate (no probe): the second body meets the lock
+# too.
 async def test_once_the_lock_is_gone_the_whole_body_goes_at_the_first_try(
     tmp_path: Path, uploads: list[Upload]
 ) -> None:

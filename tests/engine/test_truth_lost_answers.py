@@ -21,12 +21,12 @@ pytestmark = pytest.mark.usefixtures("quick_looks")
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.05))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.05))
 
 
 @contextlib.asynccontextmanager
-async def trouble(*faults: Fault, **knobs: object) -> AsyncIterator[tuple[Simulator, Client]]:
-    async with Simulator(USERS, faults=faults, **knobs) as sim:  # type: ignore[arg-type]  # the test's own keywords
+async def trouble(*faults: Fault, **options: object) -> AsyncIterator[tuple[Simulator, Client]]:
+    async with Simulator(USERS, faults=faults, **options) as sim:  # type: ignore[arg-type]  # the test's own keywords
         async with connect(sim, settings=SWIFT) as em:
             yield sim, em
 
@@ -37,8 +37,8 @@ def alone(report: TransferReport) -> Outcome:
     return outcome
 
 
-# Sabotage: let `Sender.send` return the files of an UnknownOutcomeError as `unsent`: they go twice. Let `_judge` call
-# them done without a look: the next test fails.
+# Sabotage: let `UplinkRequestSender.send` return the files of an UnknownOutcomeError as `unsent`: they go twice. Let
+# `UplinkState.compare` call them done without a look: the next test fails.
 @pytest.mark.parametrize("hard", [False, True])
 async def test_answers_lost_on_every_third_uplink_cost_no_file_and_no_second_sending(
     tmp_path: Path, hard: bool
@@ -113,11 +113,11 @@ async def test_a_single_file_cut_short_says_nothing_of_the_servers_tags(tmp_path
         assert report.notes == ()
 
 
-# Sabotage: one look only (`_LOOKS_S[:1]`) after the last call: the files go again although they are there.
+# Sabotage: one look only (`_LISTING_DELAYS_S[:1]`) after the last call: the files go again although they are there.
 async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.02, 0.2, 0.5))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.02, 0.2, 0.5))
     source = many(tmp_path / "source", 20)
     async with trouble(list_lag=0.15) as (sim, em):
         report = await em.uplink(f"{source}/", dest="d")
@@ -125,7 +125,8 @@ async def test_a_listing_that_lags_behind_is_waited_for_and_nothing_goes_twice(
         assert set(times_sent(sim).values()) == {1}
 
 
-# Sabotage: have `_send_again` forget `_MAX_SENDS`: it never ends. Have it give up at once: one sending only.
+# Sabotage: have `UplinkState.take_missing` forget `_MAX_SENDS`: it never ends. Have it give up at once:
+# one sending only.
 async def test_what_never_shows_in_a_listing_is_sent_three_times_and_then_failed_with_the_reason(
     tmp_path: Path,
 ) -> None:
@@ -148,8 +149,8 @@ async def test_a_token_refused_after_the_body_costs_one_log_in_and_one_more_body
         assert sum(one.path.startswith("auth/") for one in sim.requests) == 2
 
 
-# Sabotage: count a body that was refused as a sending in `Sender.send`: after three 423 what was dropped is not sent
-# again, and fails.
+# Sabotage: count a body that was refused as a sending in `UplinkRequestSender.send`: after three 423 what was dropped
+# is not sent again, and fails.
 async def test_a_busy_em_does_not_use_up_the_second_chance_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "one.bin").write_bytes(b"x" * 100)
     (tmp_path / "two.bin").write_bytes(b"y" * 100)
@@ -160,8 +161,8 @@ async def test_a_busy_em_does_not_use_up_the_second_chance_of_a_file(tmp_path: P
         assert hashes(sim.volume("client1")) == hashes(tmp_path)
 
 
-# Sabotage: `halves` that are the call itself, or no splitting: it never ends, or fails. Without `Sender._learn` each of
-# the three calls is refused anew.
+# Sabotage: `halves` that are the call itself, or no splitting: it never ends, or fails. Without
+# `UplinkRequestSender._learn` each of the three calls is refused anew.
 async def test_a_server_that_takes_40_files_a_call_is_found_out_once(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 300, size=100)
     async with trouble(uplink_files=40) as (sim, em):
@@ -173,7 +174,7 @@ async def test_a_server_that_takes_40_files_a_call_is_found_out_once(tmp_path: P
         assert len(refused) == 2  # with 100 files and with 50
 
 
-# Sabotage: take TooLargeError as final in `_too_many`; without `Sender._learn` each call is refused anew.
+# Sabotage: take TooLargeError as final in `_too_many`; without `UplinkRequestSender._learn` each call is refused anew.
 async def test_a_server_with_a_smaller_byte_limit_is_found_out_once(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 60, size=20_000, parts=3)
     async with trouble(uplink_limit=150_000) as (sim, em):

@@ -78,9 +78,9 @@ def test_many_small_files_pass_up_in_128_mib(start: Start, measure: Measure, tmp
     assert peak <= BOUND_KIB
 
 
-# Sabotage: in `Fetch._store` make `Batches(_BATCH)` for small files, too, and keep each in a list of Fetch. What costs
-# less than about 25 KiB a file (its bytes, its Content) shows with EMASYNC_FULL at most; a task per file does so in
-# `tests/faults/test_local_many.py`.
+# Sabotage: in `FileDownlink._store` make `ChunkBuffer(_BATCH)` for small files, too, and keep each in a list of Fetch.
+# What costs less than about 25 KiB a file (its bytes, its Content) shows with EMASYNC_FULL at most; a task per file
+# does so in `tests/faults/test_local_many.py`.
 def test_many_small_files_pass_down_in_128_mib(start: Start, measure: Measure, tmp_path: Path) -> None:
     url, volume = start("seed")
     many(volume / "there", COUNT, parts=10)
@@ -90,7 +90,7 @@ def test_many_small_files_pass_down_in_128_mib(start: Start, measure: Measure, t
     assert peak <= BOUND_KIB
 
 
-# Sabotage: write what `Fetch._store` collects only at the end.
+# Sabotage: write what `FileDownlink._store` collects only at the end.
 @pytest.mark.parametrize("generation", ["pods", "seed"] if FULL else ["pods"])
 def test_one_large_file_passes_down_in_128_mib(start: Start, measure: Measure, tmp_path: Path, generation: str) -> None:
     url, volume = start(generation)

@@ -9,14 +9,14 @@ import pytest
 
 from emasync.model import OutcomeState
 from emasync.simulator import Simulator
-from emasync.simulator.volume import Volume
+from emasync.simulator.volume import VolumeDirectory
 from tests.contract.stage import USERS, connect, write
 
 
 def also_listed(monkeypatch: pytest.MonkeyPatch, entry: dict[str, object]) -> None:
     """Have every listing end with `entry`, which the volume does not hold."""
-    listing = Volume.listing
-    monkeypatch.setattr(Volume, "listing", lambda self, *, now: [*listing(self, now=now), entry])
+    listing = VolumeDirectory.listing
+    monkeypatch.setattr(VolumeDirectory, "listing", lambda self, *, now: [*listing(self, now=now), entry])
 
 
 # Sabotage: leave out `< 2**63` in `Shrinker.file`: OverflowError ends the whole transfer.

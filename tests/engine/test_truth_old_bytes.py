@@ -9,7 +9,7 @@ import pytest
 
 from emasync.model import OutcomeState, Verified
 from emasync.simulator import Fault, Simulator
-from emasync.simulator.volume import Volume
+from emasync.simulator.volume import VolumeDirectory
 from emasync.transfer.events import Confirmed, Settled
 from tests.contract.stage import USERS, calls, connect, write
 from tests.engine.truth_stage import many, other_tag
@@ -20,10 +20,10 @@ UPLINK = "em/files/uplink"
 @pytest.fixture
 def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not, unless told."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01, 0.02))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01, 0.02))
 
 
-# Sabotage: in `Uplink._learn` return to `learn_from_sent(lessons, tags)` at once: the old bytes count as done.
+# Sabotage: in `UplinkState.learn_tags` count a difference as evidence at once: the old bytes count as done.
 @pytest.mark.usefixtures("_no_wait")
 async def test_an_old_file_of_the_same_size_does_not_pass_for_the_one_that_was_sent_first(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
@@ -59,21 +59,21 @@ async def test_a_listing_that_still_shows_the_old_file_says_nothing_of_the_rule(
 ) -> None:
     source = write(tmp_path / "source", {"cal.bin": b"NEW" * 100})
     shown: list[Any] = []
-    listing = Volume.listing
+    listing = VolumeDirectory.listing
 
-    def lagging(self: Volume, *, now: float) -> Any:
+    def lagging(self: VolumeDirectory, *, now: float) -> Any:
         shown.append(listing(self, now=now))
         return shown[max(0, len(shown) - 2)]
 
     async with Simulator(USERS) as sim, connect(sim) as em:
         write(sim.volume("client1"), {"cal.bin": b"OLD" * 100})
-        monkeypatch.setattr(Volume, "listing", lagging)
+        monkeypatch.setattr(VolumeDirectory, "listing", lagging)
         await em.files.list()
         report = await em.uplink(source / "cal.bin")
         assert (report.done[0].verified, report.notes) == (Verified.TAG, ())
 
 
-# Sabotage: `return Verified.SIZE` at the end of `Fetch._settle_mismatch`: wrong bytes are put in place as done.
+# Sabotage: `return Verified.SIZE` at the end of `FileDownlink._settle_mismatch`: wrong bytes are put in place as done.
 async def test_the_same_wrong_bytes_twice_are_no_other_rule(tmp_path: Path) -> None:
     faults = [Fault("corrupt_body", endpoint="em/files/downlink", at=5, times=2)]
     async with Simulator(USERS, generation="pods", faults=faults) as sim, connect(sim) as em:
@@ -98,12 +98,13 @@ async def test_a_file_replaced_as_soon_as_it_appeared_is_not_remembered_as_ours(
         assert (tmp_path / "out" / "a.bin").read_bytes() == b"right"
 
 
-# Sabotage: in `Uplink._learn` return unless `settled`: no file of such a server ends before the last call has.
+# Sabotage: in `UplinkState.learn_tags` return None unless `settled`: no file of such a server ends before the last
+# call has.
 async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.uplink._MOST_UNSETTLED", 2)
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.transfer.uplink_state._MAX_PENDING", 2)
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
     source = many(tmp_path / "source", 60, parts=12)
     settled: list[int] = []
@@ -119,13 +120,13 @@ async def test_files_of_a_server_with_another_tag_rule_settle_while_calls_still_
     assert min(settled) < 12
 
 
-# Sabotage: no `note` in `Run.fetch`: bytes that nothing but their number speaks for pass for proved.
-# Sabotage: no `told_fall_back = True` there: every file tells it.
+# Sabotage: no `note` in `_DownlinkWorker.download`: bytes that nothing but their number speaks for pass for proved.
+# Sabotage: no `_size_only_noted = True` there: every file tells it.
 async def test_a_downlink_that_had_to_go_by_sizes_says_so_once_and_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(1))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))
     async with Simulator(USERS, generation="pods") as sim, connect(sim) as em:
         source = many(tmp_path / "source", 4)
         (await em.uplink(f"{source}/")).raise_for_failures()  # shows that the rule is another one: its bytes are known

@@ -23,7 +23,7 @@ MB = 1_000_000
 
 
 # Sabotage: in `UplinkBody.chunks` forget `waiting.clear()`, in its `__init__` call each Part by `item.remote`; in
-# `Fetch._store` leave out the `rest`, in `TempFile.discard` the `os.close` of the folder: each fails here.
+# `FileDownlink._store` leave out the `rest`, in `AtomicFile.discard` the `os.close` of the folder: each fails here.
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_500_mixed_files_go_up_and_come_back_with_16_workers_and_nothing_is_left(tmp_path: Path) -> None:

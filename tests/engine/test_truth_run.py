@@ -11,7 +11,7 @@ import pytest
 
 from emasync import OutcomeState, Settings, TimedOutError
 from emasync.simulator import Fault, FaultKind, Simulator
-from emasync.simulator.rules import ENVELOPE
+from emasync.simulator.config import ENVELOPE
 from emasync.transfer.events import Confirmed, Event, Forwarding, Planned, Progress, Settled, Started
 from tests.contract.stage import USERS, calls, connect, some_bytes
 from tests.engine.truth_stage import SWIFT, assert_nothing_is_left, before, hashes, many, times_sent
@@ -22,10 +22,10 @@ UPLINK, DOWNLINK, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait seconds for a listing that may lag: the simulator's does not."""
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005))
 
 
-# Sabotage: a Pace per file instead of one for the client: four files at once are four times as fast.
+# Sabotage: a BandwidthLimit per file instead of one for the client: four files at once are four times as fast.
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_bandwidth_limit_holds_for_all_files_together(tmp_path: Path, direction: str) -> None:
     source = many(tmp_path / "source", 8, size=50_000, parts=4)
@@ -47,7 +47,7 @@ async def test_after_a_deadline_what_was_sent_is_unknown_and_the_rest_has_failed
     source = many(tmp_path / "source", 30, parts=10)
     was = before()
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
-        sim.gate(UPLINK, at="answer")
+        sim.breakpoint(UPLINK, at="answer")
         report = await em.uplink(f"{source}/", dest="d", workers=2, deadline=0.5)
         assert Counter(one.state for one in report.outcomes) == {OutcomeState.UNKNOWN: 6, OutcomeState.FAILED: 24}
         assert all("deadline" in str(one.error) for one in report.failed)
@@ -55,12 +55,12 @@ async def test_after_a_deadline_what_was_sent_is_unknown_and_the_rest_has_failed
     await assert_nothing_is_left(was, [tmp_path])
 
 
-# Sabotage: tell the roster of a call before its turn has come: files that never left count as unknown.
+# Sabotage: tell the tracker of a call before its turn has come: files that never left count as unknown.
 async def test_what_waited_for_its_turn_at_the_deadline_has_failed_for_it_never_left(tmp_path: Path) -> None:
     source = many(tmp_path / "source", 40, parts=20)
     async with Simulator(USERS, exclusive=True) as sim, connect(sim, settings=SWIFT) as em:
         await em.files.list()
-        sim.gate(UPLINK, at="start")
+        sim.breakpoint(UPLINK, at="start")
         report = await em.uplink(f"{source}/", dest="d", workers=16, deadline=0.4)
         left = len(calls(sim, UPLINK))
         assert left < 16
@@ -71,7 +71,7 @@ async def test_what_waited_for_its_turn_at_the_deadline_has_failed_for_it_never_
 # Sabotage: abandon nothing where nothing was planned: an empty report that looks good.
 async def test_a_deadline_before_anything_is_known_raises_and_is_no_empty_success(tmp_path: Path) -> None:
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
-        sim.gate(LIST)
+        sim.breakpoint(LIST)
         with pytest.raises(TimedOutError, match="deadline"):
             await em.downlink("d/", into=tmp_path / "back", deadline=0.1)
 
@@ -89,7 +89,9 @@ async def test_events_of_each_file_come_in_order_and_settled_once(tmp_path: Path
             many(sim.volume("client1") / "d", 6, size=3000, parts=2)
             report = await em.downlink("d/", into=tmp_path / "back", on_event=events.append)
     assert report.ok
-    assert isinstance(next(event for event in events if not type(event).__name__.startswith("Lane")), Planned)
+    assert isinstance(
+        next(event for event in events if not type(event).__name__.startswith("ConcurrencyLimiter")), Planned
+    )
     story: defaultdict[str, list[str]] = defaultdict(list)
     for event in events:
         if isinstance(event, Started | Progress | Confirmed):
@@ -203,7 +205,8 @@ async def test_whatever_goes_wrong_a_few_times_every_uplinked_file_is_there_in_t
             assert sent <= 1 + spoiled[path], (path, faults)
 
 
-# Sabotage: leave out `_judge` in `Fetch._fetch`, or `_check_claims` in `_receive`: a wrong file gets its final name.
+# Sabotage: leave out `_judge` in `FileDownlink._fetch`, or `_check_claims` in `_receive`: a wrong file gets its final
+# name.
 @pytest.mark.parametrize("seed", range(15))
 async def test_whatever_goes_wrong_a_few_times_every_downlinked_file_is_right_in_the_end(
     tmp_path: Path, seed: int

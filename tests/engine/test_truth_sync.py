@@ -46,7 +46,7 @@ def disguise(path: Path, data: bytes) -> None:
 async def test_10_000_unchanged_files_cost_one_listing_each_way_and_a_disguised_change_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.hash_cache._TICK_NS", 0)  # believe the hashes of files this young
+    monkeypatch.setattr("emasync.transfer.state.hash_cache._TICK_NS", 0)  # believe the hashes of files this young
     source = many(tmp_path / "source", 10_000, size=8, parts=20)
     async with Simulator(USERS) as sim, connect(sim, settings=swift(state_dir=tmp_path / "state")) as em:
         many(sim.volume("client1") / "d", 10_000, size=8, parts=20)
@@ -86,7 +86,7 @@ async def test_a_changed_file_of_equal_size_and_time_moves_and_the_others_stay(t
 async def test_a_large_changed_file_moves_even_where_nothing_proves_the_servers_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emasync.transfer.tag_probe._LARGEST", 4)
+    monkeypatch.setattr("emasync.transfer.verification._MAX_PROBED_BYTES", 4)
     here = write(tmp_path / "here", {"a.bin": b"one content"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", {"a.bin": b"ONE CONTENT"})
@@ -121,7 +121,7 @@ async def test_where_tags_are_of_no_use_the_journal_tells_what_changed_since_it_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emasync.simulator.volume.tag_of_digest", other_tag(2))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0, 0.01))  # this EM's listings do not lag behind
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.01))  # listings here do not lag
     here, journal = write(tmp_path / "here", TWO), tmp_path / "journal.sqlite3"
     async with Simulator(USERS) as sim:
         async with connect(sim, settings=SWIFT) as em:
@@ -216,12 +216,12 @@ async def test_a_dry_run_moves_and_deletes_nothing_and_gives_a_reason_for_each_f
         assert calls(sim, UPLINK) == calls(sim, DOWNLINK) == []
 
 
-# Sabotage: do not have the roster expect what is to be deleted: those left at the deadline are in no report.
+# Sabotage: do not have the tracker expect what is to be deleted: those left at the deadline are in no report.
 async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path) -> None:
     here = write(tmp_path / "here", TWO)
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:
         there = write(sim.volume("client1") / "d", TWO | {f"extra-{number}": b"x" for number in range(3)})
-        sim.gate("em/files/delete")
+        sim.breakpoint("em/files/delete")
         report = await em.sync_up(here, "d", delete=True, deadline=0.6)
         assert len(report.outcomes) == 5
         states = [OutcomeState.UNKNOWN, *[OutcomeState.FAILED] * 2]  # the first was under way
@@ -229,7 +229,8 @@ async def test_what_a_deadline_leaves_undeleted_is_in_the_report(tmp_path: Path)
         assert len(tree(there)) == 5
 
 
-# Sabotage: leave `account=` out of `_delete_one_there` in deletion.py or of `probe_tags` in sync.py.
+# Sabotage: leave `with_stats` out of `_delete_one_remote` in sync_deletion.py, or pass `run.context.files` to
+# `probe_tags` in sync.py.
 async def test_a_report_counts_every_request_the_reading_and_the_deletions_too(tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"same-size.bin": b"here", "new.bin": b"1"})
     async with Simulator(USERS) as sim, connect(sim, settings=SWIFT) as em:

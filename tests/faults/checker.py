@@ -63,14 +63,15 @@ def _hash_of(path: Path) -> str:
 class Run:
     """One transfer that has ended, or was killed (then `report` is None and `ended_ok` False).
 
-    `wanted`: every requested file by its final path below `landed`, with the right bytes or their SHA-256. `before`:
-    the SHA-256 of what stood below `landed`. `landed`: the local destination, or the server's volume. `rows`: the
-    journal's file. `ended_ok`: the run claimed success (`report.ok`, exit 0). `told`: the ends that its events told of.
+    `destination`: the local folder, or the server's volume. `wanted`: every requested file by its final path below
+    `destination`, with the right bytes or their SHA-256. `before`: SHA-256 of what was there at the start.
+    `rows`: the journal's file. `ended_ok`: the run claimed success (`report.ok`, exit 0). `told`: the ends that its
+    events told of.
     """
 
     direction: Literal["up", "down"]
     wanted: Mapping[str, bytes | str]
-    landed: Path
+    destination: Path
     before: Mapping[str, str] = field(default_factory=dict)
     report: TransferReport | None = None
     rows: Path | None = None
@@ -81,18 +82,20 @@ class Run:
 def violations(run: Run) -> list[str]:
     """What `run` broke of I1 (no wrong file), I2 (no lie), I3 (no loss) and I8 (no residue; not after a kill)."""
     right = {path: sha256(data) if isinstance(data, bytes) else data for path, data in run.wanted.items()}
-    there = tree(run.landed)
+    there = tree(run.destination)
     found = [*_wrong_files(run, right, there), *_lies(run, right, there)]
     if run.report is not None:
         found += _losses(run)
     if run.report is not None or run.ended_ok:
-        found += residue(run.landed)
+        found += residue(run.destination)
     return found
 
 
 def _wrong_files(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """Old bytes or the complete new ones under every name. An upload the report owns up to is the server's affair."""
-    owned_up = {_place(run, one) for one in run.report.outcomes if one.state != "done"} if run.report else set()
+    owned_up = (
+        {_place(run, outcome) for outcome in run.report.outcomes if outcome.state != "done"} if run.report else set()
+    )
     found = [f"I1 {path!r}: the old file is gone" for path in run.before if path not in there]
     for path, fact in there.items():
         if _is_ours(path) or fact == run.before.get(path) or fact == right.get(path):
@@ -107,19 +110,21 @@ def _wrong_files(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -
 def _lies(run: Run, right: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     skipped: set[str] = set()
-    for one in run.report.outcomes if run.report else ():
-        path = _place(run, one)
-        if one.state == "skipped":
+    for outcome in run.report.outcomes if run.report else ():
+        path = _place(run, outcome)
+        if outcome.state == "skipped":
             skipped.add(path)
-        if one.state != "done":
+        if outcome.state != "done":
             continue
         if path not in right or there.get(path) != right[path]:
             found.append(f"I2 {path!r}: called done, and the right bytes are not there")
-        elif one.sha256 not in (None, right[path]):
+        elif outcome.sha256 not in (None, right[path]):
             found.append(f"I2 {path!r}: done with a false SHA-256")
-        elif one.bytes != (run.landed / path).stat().st_size:
-            found.append(f"I2 {path!r}: done with {one.bytes} bytes, it has others")
-    if run.report is not None and run.report.ok != all(one.state in ("done", "skipped") for one in run.report.outcomes):
+        elif outcome.bytes != (run.destination / path).stat().st_size:
+            found.append(f"I2 {path!r}: done with {outcome.bytes} bytes, it has others")
+    if run.report is not None and run.report.ok != all(
+        outcome.state in ("done", "skipped") for outcome in run.report.outcomes
+    ):
         found.append("I2 report.ok does not follow from its outcomes")
     if run.ended_ok:
         missing = [path for path in right if there.get(path) != right[path] and path not in skipped]
@@ -138,7 +143,7 @@ def _false_events(run: Run, right: Mapping[str, str], there: Mapping[str, str]) 
             found.append(f"I2 {path!r}: told to be done, and the right bytes are not there")
     if run.told is not None and run.report is not None:
         told = {_place(run, one): (one.state, one.sha256) for one in run.told}
-        ends = {_place(run, one): (one.state, one.sha256) for one in run.report.outcomes}
+        ends = {_place(run, outcome): (outcome.state, outcome.sha256) for outcome in run.report.outcomes}
         differ = {path for path, _ in told.items() ^ ends.items()}
         found += [f"I2 {path!r}: {told.get(path)} in events, {ends.get(path)} in the report" for path in sorted(differ)]
     return found
@@ -150,10 +155,10 @@ def _journal_lies(run: Run, right: Mapping[str, str], there: Mapping[str, str]) 
         rows = read_journal(run.rows)
     except sqlite3.Error as error:
         return [f"I2 the journal cannot be read: {error}"]
-    ends = {_place(run, one): str(one.state) for one in run.report.outcomes} if run.report else {}
+    ends = {_place(run, outcome): str(outcome.state) for outcome in run.report.outcomes} if run.report else {}
     found: list[str] = []
     for row in rows:
-        path = row.remote if run.direction == "up" else _below(row.local, run.landed)
+        path = row.remote if run.direction == "up" else _below(row.local, run.destination)
         if row.direction != f"{run.direction}link" or path not in right:
             continue
         if row.state == "done" and there.get(path) != right[path]:
@@ -199,14 +204,14 @@ def read_journal(path: Path) -> list[JournalRow]:
 def _losses(run: Run) -> list[str]:
     """Counts in = counts out: every file exactly once, each end that is not `done` with its reason."""
     assert run.report is not None
-    times = Counter(_place(run, one) for one in run.report.outcomes)
+    times = Counter(_place(run, outcome) for outcome in run.report.outcomes)
     found = [f"I3 {path!r}: requested, and not in the report" for path in run.wanted if path not in times]
     found += [f"I3 {path!r}: {count} times in the report" for path, count in times.items() if count > 1]
-    for one in run.report.outcomes:
-        if one.state == "failed" and one.error is None:
-            found.append(f"I3 {_place(run, one)!r}: failed without an error")
-        if one.state in ("skipped", "unknown") and not (one.reason or one.error):
-            found.append(f"I3 {_place(run, one)!r}: {one.state} without a reason")
+    for outcome in run.report.outcomes:
+        if outcome.state == "failed" and outcome.error is None:
+            found.append(f"I3 {_place(run, outcome)!r}: failed without an error")
+        if outcome.state in ("skipped", "unknown") and not (outcome.reason or outcome.error):
+            found.append(f"I3 {_place(run, outcome)!r}: {outcome.state} without a reason")
     return found
 
 
@@ -220,7 +225,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _place(run: Run, outcome: Outcome) -> str:
-    return str(outcome.path) if run.direction == "up" else _below(str(outcome.local), run.landed)
+    return str(outcome.path) if run.direction == "up" else _below(str(outcome.local), run.destination)
 
 
 def _below(path: str, folder: Path) -> str:
@@ -305,14 +310,18 @@ def storm(
 
     `items`: files of a downlink, calls of an uplink; `budget`: the failures that were provoked, each of which may cost
     a request. `expiries`: how often the token may have grown old by the clock, with no 401 to show for it. `probes`:
-    how many a locked EM may get in five seconds; only a test that makes the lane impatient allows more.
+    how many a locked EM may get in five seconds; only a test that makes the limiter impatient allows more.
     """
     found: list[str] = []
-    log_ins = [one for one in requests if one.path.startswith("auth")]
+    log_ins = [request for request in requests if request.path.startswith("auth")]
     allowed = 1 + expiries + _refused_episodes(requests)
     if len(log_ins) > allowed:
         found.append(f"I7 {len(log_ins)} log-ins where {allowed} were due")
-    moving = [one for one in requests if one.path in ("em/files/uplink", "em/files/downlink") and one.status != 423]
+    moving = [
+        request
+        for request in requests
+        if request.path in ("em/files/uplink", "em/files/downlink") and request.status != 423
+    ]
     if len(moving) > items * 1.1 + budget:
         found.append(f"I7 {len(moving)} requests moved {items} items, with a budget of {budget}")
     for stretch in _locked_stretches(requests):
@@ -327,9 +336,9 @@ def storm(
 def _refused_episodes(requests: Sequence[Request]) -> int:
     """How often, since the log-in before, a call was refused with 401, or the log-in itself failed."""
     episodes, due = 0, True
-    for one in requests:
-        is_log_in = one.path.startswith("auth")
-        refused = one.status != 200 if is_log_in else one.status == 401
+    for request in requests:
+        is_log_in = request.path.startswith("auth")
+        refused = request.status != 200 if is_log_in else request.status == 401
         if refused and (due or is_log_in):
             episodes += 1
         due = is_log_in or (due and not refused)
@@ -339,9 +348,9 @@ def _refused_episodes(requests: Sequence[Request]) -> int:
 def _locked_stretches(requests: Sequence[Request]) -> list[list[float]]:
     """The moments of 423 answers, in runs during which no ``em/`` call got another answer."""
     stretches: list[list[float]] = [[]]
-    for one in requests:
-        if one.status == 423:
-            stretches[-1].append(one.at)
-        elif one.path.startswith("em/") and one.status:
+    for request in requests:
+        if request.status == 423:
+            stretches[-1].append(request.at)
+        elif request.path.startswith("em/") and request.status:
             stretches.append([])
     return [stretch for stretch in stretches if stretch]

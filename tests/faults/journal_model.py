@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from emasync.model import Direction, FileEntry, OutcomeState, RemotePath, Verified
-from emasync.transfer.journal import Journal, open_journal
-from emasync.transfer.journal_rows import Intent, ItemState, Key, Settled, journal_scope
 from emasync.transfer.resume import Action, resume_action
-from emasync.transfer.sqlite_thread import Grouping
-from emasync.transfer.tag_compatibility import TagState
-from tests.unit.transfer.journal_samples import Facts
+from emasync.transfer.state.journal import Journal, open_journal
+from emasync.transfer.state.schema import Intent, ItemState, Key, Settled, journal_scope
+from emasync.transfer.state.sqlite import Grouping
+from emasync.transfer.verification import TagState
+from tests.unit.transfer.state.journal_samples import Facts, rows_of
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ class JournalUnderCrashes(RuleBasedStateMachine):
             assert self._rows(self._model) == self._model
 
     def _rows(self, model: dict[Key, Known]) -> dict[Key, Known]:
-        rows = self._do(self._journal.rows(_SCOPE, states=list(ItemState)))
+        rows = self._do(rows_of(self._journal, _SCOPE, states=list(ItemState)))
         return {
             row.key: Known(
                 state=row.state,
@@ -266,7 +266,7 @@ async def damage(path: Path, rng: random.Random) -> str | None:
     path.write_bytes(harmed)
     try:
         async with open_journal(path, wait_s=0.0) as journal:
-            rows = await journal.rows(_SCOPE, states=list(ItemState))
+            rows = await rows_of(journal, _SCOPE, states=list(ItemState))
             await journal.summary()
             await journal.lookup([key_of(number, Direction.UPLINK) for number in range(200)])
     except (ValueError, OSError):

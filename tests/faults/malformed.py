@@ -1,7 +1,4 @@
-"""Requests that no client should send: each kind once, and at random of all that is odd.
-
-Owns: the requests, and the bodies and names they are made of. Imports nothing of emasync.
-"""
+"""Malformed requests: a fixed list with each kind once, and random combinations. Imports nothing of emasync."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from tests.faults.hostile_names import families
-from tests.unit.simulator.raw import BOUNDARY, multipart
+from tests.unit.simulator.raw_client import BOUNDARY, multipart
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _DATA: Final = f"\r\n\r\ndata\r\n--{BOUNDARY}--\r\n".encode()

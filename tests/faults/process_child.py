@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-import emasync.cli.job
+import emasync.cli.runner
 from emasync.__main__ import main
 
 
@@ -24,6 +24,6 @@ def _stuck(told: Path) -> None:
 
 if __name__ == "__main__":
     _stuck(Path(sys.argv[1]))
-    emasync.cli.job._GRACE_S = float(sys.argv[2])
+    emasync.cli.runner._GRACE_S = float(sys.argv[2])
     del sys.argv[1:3]
     main()

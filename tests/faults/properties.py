@@ -1,6 +1,6 @@
-"""A property: inputs without end, and what holds of each of them; run by pytest with few, by the torture with many.
+"""A property: generated inputs, and what holds for each of them; pytest runs few inputs, the torture program many.
 
-Owns: the value and the one way to run it, repeatable from a seed. May import hypothesis. Knows no property.
+Has the value and the function that runs it, repeatable from a seed; contains no property itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property(Generic[T]):
-    """`holds` raises for an input that breaks it, else says whether the input was a bad one, of which nothing good may
-    come (and not merely an unusual one)."""
+    """`holds` raises for an input that violates the property, else returns whether the input was invalid (and not
+    merely unusual)."""
 
     name: str
     inputs: st.SearchStrategy[T]
@@ -27,15 +27,15 @@ class Property(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What came of running one property: `failure` has the smallest input that was found to break it."""
+    """The result of running one property: `failure` has the smallest input that was found to violate it."""
 
     tries: int
     bad_inputs: int
     failure: str | None = None
 
 
-def run(one: Property[T], *, examples: int, seeded: int) -> Tally:
-    """At least `examples` inputs, always the same for one `seeded`."""
+def run(prop: Property[T], *, examples: int, seeded: int) -> Tally:
+    """Run `prop` with at least `examples` inputs, always the same ones for one `seeded`."""
     tries = bad = 0
     last: object = None
 
@@ -43,11 +43,11 @@ def run(one: Property[T], *, examples: int, seeded: int) -> Tally:
         nonlocal tries, bad, last
         tries += 1
         last = value
-        bad += one.holds(value)
+        bad += prop.holds(value)
 
     phases = (Phase.generate, Phase.shrink)
     checks = list(HealthCheck)
-    of_this = settings(
+    run_settings = settings(
         max_examples=examples,
         database=None,
         deadline=None,
@@ -56,8 +56,10 @@ def run(one: Property[T], *, examples: int, seeded: int) -> Tally:
         print_blob=False,
     )
     try:
-        seed(seeded)(of_this(given(one.inputs)(check)))()
-    except Exception as error:  # noqa: BLE001 -- whatever breaks a property is its failure
-        told = f"{one.name}: {type(error).__name__}: {error}; input {last!r:.2000}; seed {seeded}, {examples} examples"
-        return Tally(tries=tries, bad_inputs=bad, failure=told)
+        seed(seeded)(run_settings(given(prop.inputs)(check)))()
+    except Exception as error:  # noqa: BLE001 -- any exception is a violation of the property
+        message = (
+            f"{prop.name}: {type(error).__name__}: {error}; input {last!r:.2000}; seed {seeded}, {examples} examples"
+        )
+        return Tally(tries=tries, bad_inputs=bad, failure=message)
     return Tally(tries=tries, bad_inputs=bad)

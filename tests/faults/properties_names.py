@@ -1,6 +1,6 @@
-"""What holds of every listing, name and saved plan: nothing is forgotten, nothing lands outside or upon another.
+"""Properties of listings, names and saved plans: no file is forgotten, written outside, or written over another.
 
-Owns: the properties of listings, plans and names. Pure but for one scratch folder. May import wire, transfer and disk.
+Does no I/O but in one temporary directory.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from emasync import ProtocolError
-from emasync.disk.names import name_problem
-from emasync.transfer.plan import DownlinkPlan
-from emasync.transfer.saved_plan import dump_plan, load_plan
-from emasync.transfer.selection import plan_downlink
+from emasync.disk.safe_paths import name_problem
+from emasync.transfer.planning.plan import DownlinkPlan
+from emasync.transfer.planning.plan_file import dump_plan, load_plan
+from emasync.transfer.planning.selection import plan_downlink
 from tests.faults.properties import Property
 from tests.unit.wire.listings import file_tree
 
@@ -74,7 +74,7 @@ _sizes = st.integers(-5, 2**70) | st.none() | st.text(max_size=3) | st.just("12"
 
 
 def _listing(names: st.SearchStrategy[str]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """What a server may list, well formed or not, in folders of any depth."""
+    """Listings as a server may send them, well formed or not, with folders of any depth."""
     files = st.fixed_dictionaries({"name": names}, optional={"type": st.just("file"), "size": _sizes, "hash": _sizes})
 
     def folder(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -88,7 +88,7 @@ _listings = _listing(_names) | _listing(_twins)
 
 
 def _walked(entries: list[dict[str, Any]], above: str = "") -> Iterator[str]:
-    """The paths of all files in a listing, read by other means than the product's."""
+    """The paths of all files in a listing, read without the code under test."""
     for entry in entries:
         path = f"{above}/{entry['name']}"
         if entry.get("type") == "directory":
@@ -107,9 +107,9 @@ def _any_listing(entries: list[dict[str, Any]]) -> bool:
     assert {entry.path for entry in tree} == paths, "a listed file is forgotten, or invented"
     assert all(entry.size is None or entry.size >= 0 for entry in tree)
     plan = plan_downlink(["/"], tree)
-    named = [one.remote for one in plan.refused if not isinstance(one.error, ProtocolError)]
+    named = [file.remote for file in plan.refused if not isinstance(file.error, ProtocolError)]
     _counted([item.remote for item in plan.items] + named, paths, plan)
-    dark = [str(one.remote) for one in plan.refused if isinstance(one.error, ProtocolError)]
+    dark = [str(file.remote) for file in plan.refused if isinstance(file.error, ProtocolError)]
     assert sorted(dark) == sorted(unlisted), "a folder that is not listed is passed over"
     _lands_inside_and_alone([item.local for item in plan.items])
     again = load_plan(dump_plan(plan))
@@ -141,7 +141,7 @@ def _lands_inside_and_alone(places: list[Path]) -> None:
 
 
 def _any_name(name: str) -> bool:
-    """A name that passes is one that a folder of this machine takes, and gives back as it was."""
+    """A file with an accepted name can be made on this machine, and is listed under the same name."""
     if name_problem(name) is not None:
         return True
     with tempfile.TemporaryDirectory(prefix="names-") as folder:
@@ -176,8 +176,9 @@ def _damaged_plan(made: tuple[list[dict[str, Any]], int]) -> bool:
     return True
 
 
-# sabotage of each, where it belongs (all tried): lose a file in file_tree, leave twin_key or `needed` out of _landing,
-# or ".." out of both rules of _plain_problem | drop its check of the length | do not call local_parts in load_plan.
+# sabotage of each, where it belongs (all tried): lose a file in file_tree, leave case_fold_key or `needed` out of
+# _landing, or ".." out of both rules of _plain_problem | drop its check of the length | do not call local_parts in
+# load_plan.
 NAMES: Final[tuple[Property[Any], ...]] = (
     Property(name="any listing is planned to the last file, inside and apart", inputs=_listings, holds=_any_listing),
     Property(name="any name that passes can be written", inputs=_names, holds=_any_name),

@@ -1,7 +1,7 @@
-"""What holds of every answer of an EM, however spelled, cut or damaged: no other bytes are ever taken for the file.
+"""Properties of responses, however spelled, cut or damaged: other bytes are never taken for the file.
 
-Owns: the properties of envelopes, base64, answers, refusals, Retry-After and tokens. Pure. May import wire and model.
-The spelling of JSON here, and what is right, are made with the standard library alone.
+Covers envelopes, base64, JSON responses, error responses, Retry-After and tokens. Does no I/O. The JSON texts and the
+expected results are made with the standard library alone.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from hypothesis import strategies as st
 from emasync import EMError, ProtocolError, Verified
 from emasync.config import Limits
 from emasync.model import safe
-from emasync.wire import calls
-from emasync.wire.base64_stream import Base64Stream
+from emasync.wire import requests
+from emasync.wire.base64_decoder import Base64Decoder
 from emasync.wire.content_tag import content_tag
-from emasync.wire.downlink import open_reader, verify
+from emasync.wire.downlink import open_decoder, verify
+from emasync.wire.error_mapping import error_for_response, retry_after_s
 from emasync.wire.jwt import lifetime_s
-from emasync.wire.refusals import refusal, retry_after_s
 from tests.faults.properties import Property
 
 _NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,7 +39,7 @@ _SECRET: Final = "canary/pass+word"
 
 
 def pieces(data: bytes, rng: random.Random) -> list[bytes]:
-    """`data` as it may come off a socket: whole, byte by byte, or cut anywhere."""
+    """`data` as it may be received: in one piece, byte by byte, or cut anywhere."""
     if rng.random() < 0.2:
         return [data[at : at + 1] for at in range(len(data))]
     marks = [0, *sorted(rng.randrange(len(data) + 1) for _ in range(rng.randrange(6))), len(data)]
@@ -47,7 +47,7 @@ def pieces(data: bytes, rng: random.Random) -> list[bytes]:
 
 
 def json_string(text: str, rng: random.Random) -> str:
-    """`text` as JSON, every character plain or escaped as chance has it."""
+    """`text` as JSON, every character plain or escaped at random."""
     share = rng.choice((0.0, 0.0, 0.05, 1.0))
     return '"' + "".join(_escaped(char, rng) if rng.random() < share else json.dumps(char)[1:-1] for char in text) + '"'
 
@@ -60,7 +60,7 @@ def _escaped(char: str, rng: random.Random) -> str:
 
 
 def envelope(data: bytes, rng: random.Random, *, with_hash: bool) -> bytes:
-    """`data` as the seed generation sends it, in any order, white space and spelling."""
+    """`data` in an envelope of the seed generation, with random order, white space and spelling."""
     encode = rng.choice((base64.b64encode, base64.encodebytes))
     members: list[tuple[str, str]] = [("content", json_string(encode(data).decode(), rng))]
     if with_hash:
@@ -99,20 +99,20 @@ _TELLING: Final = [bytes((char,)) for char in b'\\"{}[]:,=+/-_ \nuAQw0']
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A file on its way, and the chances that make its spelling and its damage."""
+class SentBody:
+    """A file that is sent, and the random numbers that decide its spelling and its damage."""
 
     data: bytes
     chance: int
     tagged: bool
 
 
-_sent = st.builds(Sent, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
+_sent = st.builds(SentBody, data=st.binary(max_size=200), chance=st.integers(0, 2**32), tagged=st.booleans())
 
 
 def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = None) -> tuple[bytes, Verified]:
-    """What the reader makes of an answer, as the downlink does it: bytes, and how well they are proved."""
-    reader = open_reader(headers, Limits())
+    """Decode a response as a downlink does it: the bytes, and how they were verified."""
+    reader = open_decoder(headers, Limits())
     out = b"".join([reader.feed(piece) for piece in wire])
     digest, mine = hashlib.sha256(out).hexdigest(), content_tag(out)
     facts = reader.finish()
@@ -123,14 +123,14 @@ def _received(headers: dict[str, str], wire: list[bytes], *, tag: int | None = N
 _JSON: Final = {"content-type": "application/json"}
 
 
-def _any_spelling(sent: Sent) -> bool:
+def _any_spelling(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
     assert _received(_JSON, pieces(wire, rng)) == (sent.data, Verified.SHA256)
     return False
 
 
-def _one_wrong_byte(sent: Sent) -> bool:
+def _one_wrong_byte(sent: SentBody) -> bool:
     # The damaged byte may be one that says nothing (white space, a file name): then the file is the file.
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=not sent.tagged)
@@ -144,7 +144,7 @@ def _one_wrong_byte(sent: Sent) -> bool:
     return wire != whole
 
 
-def _cut(sent: Sent) -> bool:
+def _cut(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     whole = envelope(sent.data, rng, with_hash=True)
     last = len(whole.rstrip())
@@ -156,8 +156,8 @@ def _cut(sent: Sent) -> bool:
     raise AssertionError(f"{len(wire)} of {last} bytes were taken for a file of {len(out)} bytes, {how}: {wire!r}")
 
 
-def _many_wrong_bytes(sent: Sent) -> bool:
-    """However damaged: what is read is what the standard library reads, and what is proved is the file."""
+def _many_wrong_bytes(sent: SentBody) -> bool:
+    """However damaged: the decoder reads what the standard library reads, and verified bytes are those of the file."""
     rng = random.Random(sent.chance)
     wire = envelope(sent.data, rng, with_hash=True)
     for _ in range(rng.randrange(1, 6)):
@@ -172,11 +172,11 @@ def _many_wrong_bytes(sent: Sent) -> bool:
     return True
 
 
-def _base64_damaged(sent: Sent) -> bool:
+def _base64_damaged(sent: SentBody) -> bool:
     rng = random.Random(sent.chance)
     whole = base64.b64encode(sent.data)
     wire = damaged(whole, rng) if whole else b"="
-    stream = Base64Stream()
+    stream = Base64Decoder()
     try:
         out = b"".join([stream.feed(piece) for piece in pieces(wire, rng)])
         stream.finish()
@@ -191,7 +191,7 @@ class Answer:
     """Headers of any kind over a body of any kind."""
 
     headers: dict[str, str]
-    sent: Sent
+    sent: SentBody
     form: str
 
 
@@ -246,7 +246,7 @@ def _nested(depth: int) -> bytes:
 
 
 def _echoed(rng: random.Random) -> bytes:
-    """A server that quotes what it was sent, in any spelling of JSON, HTML or URLs."""
+    """A server that echoes what it was sent, in any spelling of JSON, HTML or URLs."""
     said = rng.choice((_SECRET, quote(_SECRET, safe=""), html.escape(_SECRET), f"you sent {_SECRET}!"))
     key = rng.choice(("error", "message", "detail", "log_tail", "files", _SECRET))
     value = json_string(said, rng)
@@ -272,7 +272,7 @@ _refusals = st.tuples(
 def _any_refusal(told: tuple[int, dict[str, str], bytes, int]) -> bool:
     status, headers, body, cut = told
     body = body[: max(0, len(body) - cut)] if cut % 3 == 0 else body
-    error = refusal(calls.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
+    error = error_for_response(requests.uplink(), status, headers=headers, body=body, secrets=[_SECRET])
     text = str(error)
     assert isinstance(error, EMError)
     assert safe(text, limit=len(text) * 8 + 8) == text, "a character that a terminal obeys"
@@ -296,8 +296,8 @@ _wishes = (
 )
 
 
-def _any_retry_after(wish: tuple[str, float | None]) -> bool:
-    text, seconds = wish
+def _any_retry_after(header: tuple[str, float | None]) -> bool:
+    text, seconds = header
     read = retry_after_s({"retry-after": text}, now=_NOW)
     assert read is None or 0 <= read < float("inf")
     if seconds is not None:
@@ -321,10 +321,10 @@ def _any_token(made: tuple[Any, float | None, bool]) -> bool:
     return False
 
 
-# sabotage of each, where it belongs (all tried): forget the cut-off escape (`_cut`) in EnvelopeReader | no sha256 from
-# its `finish` | no check of what is held in Base64Stream.finish | drop `_same` for the tag in verify | let gzip
-# pass in open_reader | no `safe`, or no second `scrub`, in refusal | except ValueError alone in retry_after_s | no
-# `0 < life` in lifetime_s.
+# sabotage of each, where it belongs (all tried): forget the cut escape (`_cut_escape`) in EnvelopeDecoder | no sha256
+# from its `finish` | no check of what is held in Base64Decoder.finish | drop `_require_equal` for the tag in verify |
+# let gzip pass in open_decoder | no `safe`, or no second `scrub`, in error_for_response | except ValueError alone in
+# retry_after_s | no `0 < lifetime` in lifetime_s.
 WIRE: Final[tuple[Property[Any], ...]] = (
     Property(name="every spelling of an envelope is read", inputs=_sent, holds=_any_spelling),
     Property(name="one damaged byte never makes another file", inputs=_sent, holds=_one_wrong_byte),

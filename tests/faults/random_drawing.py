@@ -45,7 +45,7 @@ class RandomSchedule:
     steps: tuple[Step, ...] = ()
 
     def __str__(self) -> str:
-        ways = ", ".join(f"{one.operation.way}{' delete' if one.operation.delete else ''}" for one in self.steps)
+        ways = ", ".join(f"{step.operation.way}{' delete' if step.operation.delete else ''}" for step in self.steps)
         return f"schedule {self.label}: {ways} below {self.prefix!r}, {self.form}, tags {self.tags}"
 
 

@@ -78,7 +78,7 @@ class Volume:
 
     def remove(self, path: str, actor: Literal["client", "other"]) -> list[str]:
         """Remove a file, or a folder with all that is in it; what was removed."""
-        gone = [one for one in self.files if one == path or below(one, path)]
+        gone = [file for file in self.files if file == path or below(file, path)]
         for one in gone:
             del self.files[one]
             self._history.record("remote", one, None, actor)

@@ -102,10 +102,10 @@ class History:
     def during(self, side: Side, path: str, begin: int, end: int) -> list[Version]:
         """The version that was current at `begin`, and those made until `end`."""
         versions = self.all_of(side, path)
-        old = [one for one in versions if one.moment <= begin][-1:] or [
+        old = [version for version in versions if version.moment <= begin][-1:] or [
             Version(moment=0, data=None, actor="start")  # never heard of: not there
         ]
-        return [*old, *(one for one in versions if begin < one.moment <= end)]
+        return [*old, *(version for version in versions if begin < version.moment <= end)]
 
     def at(self, side: Side, path: str, moment: int) -> bytes | None:
         """The content at that moment."""

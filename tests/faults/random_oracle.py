@@ -143,7 +143,7 @@ def misled(history: History) -> set[str]:
     server with another rule of content tags looks like: no client can tell the difference."""
     found: set[str] = set()
     for request in history.requests:
-        after = next((one for one in history.listings if one.made >= request.moment), None)
+        after = next((listing for listing in history.listings if listing.made >= request.moment), None)
         for path, data in request.sent.items():
             if after is not None and path in after.files and after.files[path] != data:
                 found.add(path)
@@ -158,9 +158,9 @@ class _Judge:
         self.deletions = 0
         self._ended, self._operation, self._history = ended, ended.operation, history
         self._begin, self._end = ended.begin, ended.end
-        self._requests = [one for one in history.requests if ended.begin < one.moment <= ended.end]
-        self._listings = [one for one in history.listings if ended.begin < one.answered <= ended.end]
-        later = [one.moment for one in self._requests if not one.endpoint.endswith("list")]
+        self._requests = [request for request in history.requests if ended.begin < request.moment <= ended.end]
+        self._listings = [listing for listing in history.listings if ended.begin < listing.answered <= ended.end]
+        later = [request.moment for request in self._requests if not request.endpoint.endswith("list")]
         self._scanned = later[0] if later else self._end
         """The first moment at which the local scan is over for certain: a call that needs it has arrived."""
 
@@ -211,7 +211,9 @@ class _Judge:
             yield from self._remote_deletion(path, version)
 
     def _local_deletion(self, remote: str, version: Version) -> Iterator[Finding]:
-        proofs = [one for one in self._listings if one.answered < version.moment and one.proves_absent(remote)]
+        proofs = [
+            listing for listing in self._listings if listing.answered < version.moment and listing.proves_absent(remote)
+        ]
         prefix = self._operation.prefix
         if not proofs:
             yield Finding(kind=Kind.UNPROVED_DELETION, path=remote, text="here")
@@ -226,7 +228,7 @@ class _Judge:
             yield Finding(kind=Kind.UNPROVED_DELETION, path=path, text="it is here")
         if not self._operation.consent and not self._ever_a_source():
             yield Finding(kind=Kind.EMPTY_SOURCE, path=path, text="the local folder is empty")
-        known = [one for one in self._listings if one.answered < version.moment and path in one.files]
+        known = [listing for listing in self._listings if listing.answered < version.moment and path in listing.files]
         if not known:
             yield Finding(kind=Kind.UNPROVED_DELETION, path=path, text="no listing showed it")
             return
@@ -243,8 +245,8 @@ class _Judge:
         earlier = [one for one in self._history.all_of("remote", path) if one.moment < version.moment][-1]
         if earlier.data == seen.files[path]:
             return
-        last = [one for one in self._listings if one.answered < version.moment][-1]
-        moved = [one.moment for one in self._requests if one.endpoint.endswith("uplink")]
+        last = [listing for listing in self._listings if listing.answered < version.moment][-1]
+        moved = [request.moment for request in self._requests if request.endpoint.endswith("uplink")]
         if earlier.moment > last.made and not any(last.made < one < version.moment for one in moved):
             self.raced += 1
         else:
@@ -293,7 +295,7 @@ class _Judge:
     def _called_deleted(self, outcome: Outcome) -> Iterator[Finding]:
         target, path = self._operation.target, outcome.path
         versions = self._history.during(target, self._own(target, path), self._begin, self._end)
-        if all(one.data is not None for one in versions):
+        if all(version.data is not None for version in versions):
             yield Finding(kind=Kind.FALSE_DELETED, path=path, text="it is still there")
         elif target == "remote" and not self._deletion_answered(path):
             yield Finding(kind=Kind.FALSE_DELETED, path=path, text="the answer was lost, and no listing lacks it")
@@ -301,17 +303,19 @@ class _Judge:
     def _deletion_answered(self, path: str) -> bool:
         """Whether an answer said that `path` is gone: that of the deletion, or a listing. One made before any deletion
         counts too: a client that sees it gone has nothing to delete."""
-        asked = [one for one in self._requests if one.endpoint.endswith("delete") and one.subject == path]
+        asked = [
+            request for request in self._requests if request.endpoint.endswith("delete") and request.subject == path
+        ]
         if any(_settled(one) for one in asked):
             return True
-        return any(one.proves_absent(path) for one in self._listings)
+        return any(listing.proves_absent(path) for listing in self._listings)
 
     def missing(self) -> Iterator[Finding]:
         """Files without an end, or with two. Only files that were there all the time, in every listing, are missed."""
         report, operation = self._ended.report, self._operation
         if report is None or operation.dry_run:
             return
-        times = Counter(str(one.path) for one in report.outcomes)
+        times = Counter(str(outcome.path) for outcome in report.outcomes)
         for path, count in times.items():
             if count > 1:
                 yield Finding(kind=Kind.NO_OUTCOME, path=path, text=f"{count} outcomes")
@@ -325,9 +329,11 @@ class _Judge:
         for path in self._history.paths(side):
             remote = path if side == "remote" else joined(self._operation.prefix, path)
             versions = self._history.during(side, path, self._begin, self._end)
-            if not below(remote, self._operation.prefix) or any(one.data is None for one in versions):
+            if not below(remote, self._operation.prefix) or any(version.data is None for version in versions):
                 continue
-            listed = all(one.knows(remote) and (side == "local" or remote in one.files) for one in self._listings)
+            listed = all(
+                listing.knows(remote) and (side == "local" or remote in listing.files) for listing in self._listings
+            )
             if listed:
                 yield remote
 

@@ -61,13 +61,18 @@ class Sum:
         self.outcomes += result.outcomes
         self.deletions += result.deletions
         self.raced_deletions += result.raced_deletions
-        self.found += [(schedule.label, one) for one in result.found]
+        self.found += [(schedule.label, finding) for finding in result.found]
         self.lagging += result.lagging
         self.apart += result.apart
-        for one in result.found:
-            self.first.setdefault(one.kind, self.tries)
+        for finding in result.found:
+            self.first.setdefault(finding.kind, self.tries)
         if result.found and len(self.traces) < _TRACES:
-            lines = [str(schedule), *result.trace, *(f"FOUND {one}" for one in result.found), repeat(schedule.label)]
+            lines = [
+                str(schedule),
+                *result.trace,
+                *(f"FOUND {finding}" for finding in result.found),
+                repeat(schedule.label),
+            ]
             self.traces.append("\n".join(lines))
 
     def kinds(self) -> Counter[Kind]:
@@ -214,9 +219,9 @@ class _Case:
             self._history.note(f"  raised {ended.error!r}" if ended.error else "  was cancelled")
             return
         self._result.outcomes += len(ended.report.outcomes)
-        for one in ended.report.outcomes:
-            why = one.error or one.reason or ""
-            self._history.note(f"  => {one.path}: {one.state} {one.verified} {why}")
+        for outcome in ended.report.outcomes:
+            why = outcome.error or outcome.reason or ""
+            self._history.note(f"  => {outcome.path}: {outcome.state} {outcome.verified} {why}")
 
     def _around(self, ended: Ended) -> list[Finding]:
         """What is neither in a report nor a version of a file."""
@@ -283,12 +288,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--only", type=int, help="this schedule alone, with its trace")
     parser.add_argument("--count", type=int, default=625)
-    wish = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="schedules-") as name:
-        if wish.only is not None:
-            return anyio.run(_one, wish.seed, wish.only, Path(name))
+        if args.only is not None:
+            return anyio.run(_one, args.seed, args.only, Path(name))
         total = Sum()
-        anyio.run(series, wish.seed, range(wish.count), Path(name), total)
+        anyio.run(series, args.seed, range(args.count), Path(name), total)
     sys.stdout.writelines(f"{trace}\n\n" for trace in total.traces)
     sys.stdout.writelines(f"{label}: {one}\n" for label, one in total.found)
     sys.stdout.write(f"{describe(total)}\n")

@@ -17,10 +17,10 @@ from typing import Any, Final, Literal
 from unittest.mock import patch
 
 from emasync import Client, Outcome, RetryPolicy, Settings, TransferReport
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, FaultKind, LoggedRequest, Simulator
 from emasync.transfer.events import Event, Retrying, Settled
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.faults.checker import Run, changed, sha256, snapshot, storm, tree, violations
 
 Way = Literal["up", "down"]
@@ -53,14 +53,14 @@ class Schedule:
     tame: bool
     files: Mapping[str, bytes] = field(repr=False)
     faults: tuple[Fault, ...]
-    knobs: Mapping[str, Any]
+    options: Mapping[str, Any]
     workers: int
     journal: bool
 
     def __str__(self) -> str:
         """Enough to see what it is about; `drawn` of its number makes it again."""
-        faults = ", ".join(f"{one.kind} at {one.endpoint}" for one in self.faults) or "no faults"
-        return f"tests.faults.schedules.drawn({self.seed}), {self.way}, {dict(self.knobs)}, {faults}"
+        faults = ", ".join(f"{fault.kind} at {fault.endpoint}" for fault in self.faults) or "no faults"
+        return f"tests.faults.schedules.drawn({self.seed}), {self.way}, {dict(self.options)}, {faults}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +81,13 @@ def drawn(seed: int) -> Schedule:
     tame = rng.random() < 0.7
     raw = rng.random() < 0.4
     generation = "seed" if not raw else rng.choice(("pods", "pvc"))
-    knobs: dict[str, Any] = {"generation": generation, "buffering": rng.random() < 0.2}
+    options: dict[str, Any] = {"generation": generation, "buffering": rng.random() < 0.2}
     if rng.random() < 0.3:
-        knobs |= {"exclusive": True, "hold": rng.choice((0.0, 0.002))}
+        options |= {"exclusive": True, "hold": rng.choice((0.0, 0.002))}
     if way == "up" and rng.random() < 0.25:
-        knobs["list_lag"] = rng.choice((0.01, 0.03))
+        options["list_lag"] = rng.choice((0.01, 0.03))
     if not raw and rng.random() < 0.5:
-        knobs["envelope"] = tuple(rng.sample(("filename", "content", "size", "hash"), 4))
+        options["envelope"] = tuple(rng.sample(("filename", "content", "size", "hash"), 4))
     files = {
         f"{rng.choice(('', 'a/', 'b c/'))}f{number}.bin": rng.randbytes(rng.choice((0, 1, 100, 5_000, 70_000)))
         for number in range(rng.randrange(1, 10))
@@ -98,7 +98,7 @@ def drawn(seed: int) -> Schedule:
         tame=tame,
         files=files,
         faults=tuple(_tame(rng, way) if tame else _wild(rng, way, raw=raw)),
-        knobs=knobs,
+        options=options,
         workers=rng.choice((1, 2, 8)),
         journal=rng.random() < 0.4,
     )
@@ -112,8 +112,8 @@ def _tame(rng: random.Random, way: Way) -> Iterator[Fault]:
     lied = failed = False
     for endpoint in (moving, LIST):
         for _ in range(rng.randrange(3)):
-            # twice the same lie is no lie any more (see Fetch._same_again), and raw bytes have but a listing to vouch
-            # for them: where both are false, a file fails honestly
+            # The same wrong value twice is believed (see FileDownlink._entry_again), and raw bytes are compared with a
+            # listing only: where both are wrong, a file may fail.
             kind = rng.choice([one for one in _BREAKS[endpoint] if not lied or one not in false])
             lied = lied or kind in false
             if (endpoint, kind) == (UP, "error_500"):
@@ -177,10 +177,10 @@ def _fault(
 @contextmanager
 def swift(*, looks_s: tuple[float, ...] = (0.0, 0.02, 0.1)) -> Iterator[None]:
     """Look at listings, and ask a busy EM again, after milliseconds: the order of things stays as it is."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
+    limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02, ramp_s=0.002))
     with ExitStack() as stack:
-        stack.enter_context(patch("emasync.transfer.uplink._LOOKS_S", looks_s))
-        stack.enter_context(patch("emasync.client.Lane", lane))
+        stack.enter_context(patch("emasync.transfer.uplink._LISTING_DELAYS_S", looks_s))
+        stack.enter_context(patch("emasync.client.ConcurrencyLimiter", limiter))
         yield
 
 
@@ -190,7 +190,7 @@ async def carry_out(schedule: Schedule, folder: Path) -> Verdict:
     into.mkdir(parents=True)
     settings = _SWIFT
     async with Simulator(
-        _USERS, faults=schedule.faults, seed=schedule.seed, root=folder / "em", **schedule.knobs
+        _USERS, faults=schedule.faults, seed=schedule.seed, root=folder / "em", **schedule.options
     ) as sim:
         volume = sim.volume("client1")
         _write(source if schedule.way == "up" else volume / "d", schedule.files)
@@ -202,13 +202,13 @@ async def carry_out(schedule: Schedule, folder: Path) -> Verdict:
             if report is None or not report.ok:
                 await case.again(em)
         spare = _spare(log, schedule)
-        struck = sum(one.fault is not None for one in log)
+        struck = sum(request.fault is not None for request in log)
         if schedule.tame and report is not None:
             allowed = _doubtful(schedule)
             case.found += [f"moved {n} times more than needed: {name}" for name, n in spare.items() if n > allowed]
             case.found += _stormy(log, report, schedule, struck)
         lost, wrong = case.harm()
-    told = tuple(f"{schedule}: {one}" for one in case.found)
+    told = tuple(f"{schedule}: {finding}" for finding in case.found)
     return Verdict(found=told, faults=struck, lost=lost, wrong=wrong, spare=sum(spare.values()))
 
 
@@ -237,7 +237,7 @@ class _Case:
             return None
         self._check(report)
         if self._schedule.tame and len(report.done) != len(self._wanted):
-            ends = [f"{one.path}: {one.state} {one.error or one.reason}" for one in report.outcomes]
+            ends = [f"{outcome.path}: {outcome.state} {outcome.error or outcome.reason}" for outcome in report.outcomes]
             self.found.append(f"not all done: {'; '.join(ends)}")
         return report
 
@@ -250,7 +250,10 @@ class _Case:
             return
         self._check(report)
         if not report.ok:
-            ends = [f"{one.path}: {one.state} {one.error or one.reason}" for one in (*report.failed, *report.unknown)]
+            ends = [
+                f"{outcome.path}: {outcome.state} {outcome.error or outcome.reason}"
+                for outcome in (*report.failed, *report.unknown)
+            ]
             self.found.append(f"the EM was well again, and not all was done: {'; '.join(ends)}")
 
     def harm(self) -> tuple[int, int]:
@@ -263,7 +266,7 @@ class _Case:
         run = Run(
             direction=self._schedule.way,
             wanted=self._wanted,
-            landed=self._landed,
+            destination=self._landed,
             report=report,
             rows=self._journal,
             ended_ok=report.ok,
@@ -303,9 +306,9 @@ def _ours(error: Exception) -> bool:
 def _stormy(log: list[LoggedRequest], report: TransferReport, schedule: Schedule, struck: int) -> list[str]:
     """I7, but for the pace of probes, which `swift` has changed."""
     items = len(report.outcomes) if schedule.way == "down" else max(1, len({_folder(name) for name in schedule.files}))
-    moving = log if schedule.way == "down" else [one for one in log if one.path != DOWN]
-    found = [one for one in storm(moving, items=items, budget=struck + 1) if "probes" not in one]
-    reads, lists = len(log) - len(moving), sum(one.path == LIST for one in log)
+    moving = log if schedule.way == "down" else [request for request in log if request.path != DOWN]
+    found = [item for item in storm(moving, items=items, budget=struck + 1) if "probes" not in item]
+    reads, lists = len(log) - len(moving), sum(request.path == LIST for request in log)
     if reads > _READ_FOR_PROOF * lists + struck:
         found.append(f"I7 {reads} files were read for proof, with {lists} listings")
     return found
@@ -313,7 +316,9 @@ def _stormy(log: list[LoggedRequest], report: TransferReport, schedule: Schedule
 
 def _doubtful(schedule: Schedule) -> bool:
     """Whether a listing lies or lags: then, and only then, a file may be moved once in vain."""
-    return "list_lag" in schedule.knobs or any(one.kind in _LIES and one.endpoint == LIST for one in schedule.faults)
+    return "list_lag" in schedule.options or any(
+        fault.kind in _LIES and fault.endpoint == LIST for fault in schedule.faults
+    )
 
 
 def _folder(name: str) -> str:
@@ -324,11 +329,11 @@ def _spare(log: list[LoggedRequest], schedule: Schedule) -> Counter[str]:
     """How often each file was moved beyond need: once is needed, and once more for each time it came to nothing."""
     moved: Counter[str] = Counter()
     needed: Counter[str] = Counter(dict.fromkeys(schedule.files, 1))
-    for one in log:
-        for name in _sent(one) if schedule.way == "up" else _asked(one):
+    for request in log:
+        for name in _sent(request) if schedule.way == "up" else _asked(request):
             moved[name] += 1
-            needed[name] += _in_vain(one, name)
-        if schedule.way == "down" and one.path == LIST and one.fault in _LIES:
+            needed[name] += _in_vain(request, name)
+        if schedule.way == "down" and request.path == LIST and request.fault in _LIES:
             needed.update(list(schedule.files))  # what came is not what was listed: asked for once more
     return Counter({name: moved[name] - needed[name] for name in moved if moved[name] > needed[name]})
 

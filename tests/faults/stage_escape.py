@@ -158,8 +158,12 @@ async def told_trial(names: Sequence[Hostile], ground: Ground, form: Told) -> li
     async with lying(liar) as em:
         report = await em.downlink([""], into=ground.dest)
     broken = {path for path, name in paths.items() if form == "envelope" and not _is_text(name)}
-    found = [f"told {paths[one.path]!r}: {one.error}" for one in report.failed if one.path not in broken]
-    found += [f"accepted {paths[one.path]!r}, which is no JSON" for one in report.done if one.path in broken]
+    found = [
+        f"told {paths[outcome.path]!r}: {outcome.error}" for outcome in report.failed if outcome.path not in broken
+    ]
+    found += [
+        f"accepted {paths[outcome.path]!r}, which is no JSON" for outcome in report.done if outcome.path in broken
+    ]
     right = {path: sha256(bytes_of(path)) for path in paths if path not in broken}
     if tree(ground.dest) != right:
         found.append(f"I1 the destination differs: {sorted(tree(ground.dest).items() ^ right.items())[:5]!r}")

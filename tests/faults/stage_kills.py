@@ -1,6 +1,6 @@
 """kill -9 of the command line at a random moment of its transfer, the same command again, and what the checker says.
 
-Owns: one kill with its world, moment and verdict. May import the stage, the checker and the simulator's log.
+Owns: one kill: its files, its moment and the verdict. May import the stage, the checker and the simulator's log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import anyio
 
-from emasync.disk.save import SMALL
+from emasync.disk.writer import SMALL
 from emasync.simulator import LoggedRequest, Simulator
 from tests.faults.checker import Run, read_journal, sha256, tree, violations
 from tests.faults.stage_local import USER, Ended, an_em, emasync, journals, some_files, started
@@ -48,20 +48,20 @@ async def kill_once(folder: Path, *, way: Way, seed: int) -> Kill:
         files[name] = rng.randbytes(SMALL + rng.randrange(1, 200_000))
     home = folder / "home"
     async with an_em(folder / "em", files if way == "down" else None, **SLOWLY) as sim:
-        landed = sim.volume(USER) if way == "up" else home / "out"
+        destination = sim.volume(USER) if way == "up" else home / "out"
         if way == "up":
             _write(home / "src", files)
-        before = _plant_old(landed, files, rng)
+        before = _plant_old(destination, files, rng)
         words = ("up", "src/") if way == "up" else ("down", "/", "--into", "out")
         killed = await _strike(sim, home, words, rng, calls=7 if way == "up" else FILES - 5)
         asked = len(sim.requests)
         done, over = _journalled(home), _over(home)
-        wrong = _judge(way, files, landed, before, rows=next(iter(journals(home)), None), ended_ok=False)
-        there = tree(landed)
+        wrong = _judge(way, files, destination, before, rows=next(iter(journals(home)), None), ended_ok=False)
+        there = tree(destination)
         again = await emasync(sim.url, home, *words, "--workers", str(WORKERS), "-q")
-        wrong += _judge(way, files, landed, before, rows=None, ended_ok=again.code == 0)
+        wrong += _judge(way, files, destination, before, rows=None, ended_ok=again.code == 0)
         wrong += again.ugly() + _second_run(again, home)
-        begun, later = any(one.path in MOVING for one in sim.requests[:asked]), _moved(sim.requests[asked:])
+        begun, later = any(request.path in MOVING for request in sim.requests[:asked]), _moved(sim.requests[asked:])
         if not over:
             wrong += _twice(way, files, there=there, done=done, later=later)
     lost = sum("ended well without" in one or "old file is gone" in one for one in wrong)
@@ -76,7 +76,7 @@ async def _strike(sim: Simulator, home: Path, words: Sequence[str], rng: random.
     async with started(sim.url, home, *words, "--workers", str(WORKERS), "-q") as process:
         over = asyncio.ensure_future(process.wait())
         with anyio.fail_after(40):
-            while not over.done() and sum(one.path in MOVING for one in sim.requests) <= at:
+            while not over.done() and sum(request.path in MOVING for request in sim.requests) <= at:
                 await anyio.sleep(0.002)  # the simulator's log has no bell
             await asyncio.wait([over], timeout=delay_s)
         alive = not over.done()
@@ -84,7 +84,9 @@ async def _strike(sim: Simulator, home: Path, words: Sequence[str], rng: random.
             process.kill()
         await over
     with anyio.fail_after(10):
-        while any(not one.seconds for one in sim.requests):  # until the simulator knows that nobody is there any more
+        while any(
+            not request.seconds for request in sim.requests
+        ):  # until the simulator knows that nobody is there any more
             await anyio.sleep(0.005)
     return alive
 
@@ -95,17 +97,23 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
-def _plant_old(landed: Path, files: Mapping[str, bytes], rng: random.Random) -> dict[str, str]:
+def _plant_old(destination: Path, files: Mapping[str, bytes], rng: random.Random) -> dict[str, str]:
     """A third of the files exist already, with other bytes."""
     old = {name: rng.randbytes(rng.randrange(1, 5000)) for name in rng.sample(sorted(files), len(files) // 3)}
-    _write(landed, old)
+    _write(destination, old)
     return {name: sha256(data) for name, data in old.items()}
 
 
 def _judge(
-    way: Way, files: Mapping[str, bytes], landed: Path, before: Mapping[str, str], *, rows: Path | None, ended_ok: bool
+    way: Way,
+    files: Mapping[str, bytes],
+    destination: Path,
+    before: Mapping[str, str],
+    *,
+    rows: Path | None,
+    ended_ok: bool,
 ) -> list[str]:
-    run = Run(direction=way, wanted=files, landed=landed, before=before, rows=rows, ended_ok=ended_ok)
+    run = Run(direction=way, wanted=files, destination=destination, before=before, rows=rows, ended_ok=ended_ok)
     return violations(run)
 
 
@@ -130,11 +138,13 @@ def _second_run(again: Ended, home: Path) -> list[str]:
 def _moved(requests: Sequence[LoggedRequest]) -> list[str]:
     """Every file that a request was about, as often as it was."""
     names: list[str] = []
-    for one in requests:
-        if one.path == "em/files/uplink":
-            names += [f"{one.detail.get('dest_path', '')}/{name}".strip("/") for name in one.detail.get("files", [])]
-        elif one.path == "em/files/downlink":
-            names.append(str(one.detail.get("filepath", "")).strip("/"))
+    for request in requests:
+        if request.path == "em/files/uplink":
+            names += [
+                f"{request.detail.get('dest_path', '')}/{name}".strip("/") for name in request.detail.get("files", [])
+            ]
+        elif request.path == "em/files/downlink":
+            names.append(str(request.detail.get("filepath", "")).strip("/"))
     return names
 
 

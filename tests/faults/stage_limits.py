@@ -37,14 +37,14 @@ def the_files(seed: int) -> dict[str, bytes]:
 
 
 def judge_down(
-    end: Ended, files: Mapping[str, bytes], landed: Path, *, before: Mapping[str, str], rows: Path | None = None
+    end: Ended, files: Mapping[str, bytes], destination: Path, *, before: Mapping[str, str], rows: Path | None = None
 ) -> list[str]:
     """The checker's word on a downlink by the command line, and what the exit code has to say."""
     report = end.report
     run = Run(
         direction="down",
         wanted=files,
-        landed=landed,
+        destination=destination,
         before=before,
         report=report,
         rows=rows,
@@ -62,7 +62,7 @@ def _code(end: Ended) -> list[str]:
 
 def _failed(end: Ended, *wanted: str, words: str) -> list[str]:
     """Exactly the `wanted` files failed, each for the reason that holds `words`."""
-    found = {str(one.path): str(one.error) for one in end.report.failed}
+    found = {str(outcome.path): str(outcome.error) for outcome in end.report.failed}
     wrong = [] if sorted(found) == sorted(wanted) else [f"failed: {sorted(found)}, not {sorted(wanted)}: {end.err}"]
     return wrong + [f"{path} failed without its reason: {why}" for path, why in found.items() if words not in why]
 
@@ -88,7 +88,9 @@ async def a_disk_that_lies_about_its_room(folder: Path, *, seed: int) -> list[st
     wrap = on_tiny_disk(home / "out", size=3_500_000, copy=copy)
     async with an_em(folder / "em", files, bandwidth=8e6) as sim:
         end = await emasync(sim.url, home, *DOWN, "--workers", "8", wrap=wrap)
-    reasons = [str(one.error) for one in end.report.failed]  # of all, by chance: room that comes free comes too late
+    reasons = [
+        str(outcome.error) for outcome in end.report.failed
+    ]  # of all, by chance: room that comes free comes too late
     wrong = [] if reasons and all("space" in why for why in reasons) else [f"not for want of room: {end.out}"]
     return wrong + judge_down(_moved(end, copy), files, copy, before={})
 
@@ -107,7 +109,7 @@ async def a_full_state_disk(folder: Path, *, seed: int) -> list[str]:
     state = ("env", f"EMASYNC_STATE_DIR={home / 'emasync'}")
     async with an_em(folder / "em", files) as sim:
         end = await emasync(sim.url, home, *DOWN, wrap=(*wrap, *state))
-    run = Run(direction="down", wanted=files, landed=home / "out", ended_ok=end.code == 0)
+    run = Run(direction="down", wanted=files, destination=home / "out", ended_ok=end.code == 0)
     told = [] if "no journal is kept" in end.err else [f"the full disk is not told of: {end.err}"]
     return told + ([f"exit {end.code}"] if end.code else []) + violations(run) + end.ugly()
 
@@ -135,14 +137,16 @@ async def few_open_files(folder: Path, *, seed: int, limit: int, way: str) -> li
     words = (*(UP if way == "up" else DOWN), "--workers", "16")
     async with an_em(folder / "em", {} if way == "up" else files) as sim:
         end = await emasync(sim.url, home, *words, wrap=("prlimit", f"--nofile={limit}"))
-        landed = sim.volume(USER) if way == "up" else home / "out"
+        destination = sim.volume(USER) if way == "up" else home / "out"
         struck = [] if end.code or "no more files can be opened" in end.err else ["the limit struck nothing"]
         if not end.report.outcomes:  # it never came to the files: only the truth of its end is left to ask for
-            late = Run(direction="up" if way == "up" else "down", wanted=files, landed=landed, ended_ok=end.code == 0)
+            late = Run(
+                direction="up" if way == "up" else "down", wanted=files, destination=destination, ended_ok=end.code == 0
+            )
             return struck + violations(late) + end.ugly()
         if way == "down":
-            return struck + judge_down(_moved(end, home / "out"), files, landed, before={})
-        run = Run(direction="up", wanted=files, landed=landed, report=end.report, ended_ok=end.code == 0)
+            return struck + judge_down(_moved(end, home / "out"), files, destination, before={})
+        run = Run(direction="up", wanted=files, destination=destination, report=end.report, ended_ok=end.code == 0)
         return struck + violations(run) + end.ugly() + _code(end)
 
 

@@ -63,7 +63,7 @@ async def at_the_temporary_name(ground: Ground) -> list[str]:
     planted = ground.dest / "results" / "run" / f".emasync-{'0' * 16}.part"
     planted.parent.mkdir(parents=True)
     planted.symlink_to(ground.out / "canary")
-    with patch("emasync.disk.temp.secrets.token_hex", return_value="0" * 16):
+    with patch("emasync.disk.atomic_file.secrets.token_hex", return_value="0" * 16):
         async with lying(_liar()) as em:
             report = await em.downlink(["results"], into=ground.dest)
     wrong = [] if planted.is_symlink() else ["the planted link is gone"]
@@ -116,7 +116,11 @@ async def deleting_through(ground: Ground, *, at: str, points_to: str) -> list[s
     link.symlink_to(points_to)
     async with lying(_liar("box/out.bin")) as em:
         report = await em.sync_down("box", ground.dest, delete=True)
-    wrong = [f"lied: {one!r}" for one in report.done if one.local != ground.dest / "out.bin" and one.local.exists()]
+    wrong = [
+        f"lied: {outcome!r}"
+        for outcome in report.done
+        if outcome.local != ground.dest / "out.bin" and outcome.local.exists()
+    ]
     return wrong + ground.outside()
 
 
@@ -137,7 +141,7 @@ async def deleting_swapped(ground: Ground, *, at: str, points_to: str) -> list[s
         victim.symlink_to(points_to)
         ground.settle()
         liar.go.set()
-        ended = {str(one.path): one async for one in transfer}
+        ended = {str(outcome.path): outcome async for outcome in transfer}
     doomed = ended.get("box/old/run/canary")
     wrong = [] if doomed is not None and doomed.state is not OutcomeState.DONE else [f"ended {ended!r}"]
     gone = re.compile(r"I4 'moved/.*\.part' was removed")  # our temporary file

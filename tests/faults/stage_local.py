@@ -155,9 +155,9 @@ def on_tiny_disk(folder: Path, *, size: int, copy: Path) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def an_em(root: Path, files: Mapping[str, bytes] | None = None, **knobs: Any) -> AsyncIterator[Simulator]:
+async def an_em(root: Path, files: Mapping[str, bytes] | None = None, **options: Any) -> AsyncIterator[Simulator]:
     """A simulator at `root` whose volume holds `files`."""
-    async with Simulator(USERS, root=root, **knobs) as sim:
+    async with Simulator(USERS, root=root, **options) as sim:
         for name, data in (files or {}).items():
             path = sim.volume(USER) / name
             path.parent.mkdir(parents=True, exist_ok=True)

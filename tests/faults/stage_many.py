@@ -54,7 +54,7 @@ async def many_files(folder: Path, *, way: Way, count: int, limit_s: float) -> C
             sim.url, folder / "home", sim.url, PASSWORD, way, str(local), str(WORKERS), script=(_CHILD,)
         ) as child:
             end = await ended(child, limit_s=limit_s)
-        landed = sim.volume(USER) if way == "up" else local
+        destination = sim.volume(USER) if way == "up" else local
         wrong = [*end.ugly(), *([f"exit {end.code}: {end.err[-500:]}"] if end.code else [])]
         told = json.loads(end.out or "{}")
         if told.get("done") != count or told.get("files") != count:
@@ -62,7 +62,7 @@ async def many_files(folder: Path, *, way: Way, count: int, limit_s: float) -> C
         rows = folder / f"home/{way}.journal"
         if len(read_journal(rows)) != count:
             wrong.append(f"I2 the journal has not {count} rows")
-        wrong += violations(Run(direction=way, wanted=files, landed=landed, rows=rows, ended_ok=not end.code))
+        wrong += violations(Run(direction=way, wanted=files, destination=destination, rows=rows, ended_ok=not end.code))
     shutil.rmtree(folder, ignore_errors=True)
     peak, most = int(told.get("peak_kib", 0)), int(told.get("open", 0))
     if not 0 < peak <= _PEAK_KIB:

@@ -1,7 +1,6 @@
-"""A simulator with canaries and links around it, and the trial that sends it malformed requests.
+"""A simulator with canary files and symbolic links around its folder, and the trial that sends it malformed requests.
 
-Owns: the furniture, sending, and what went wrong. The simulator is seen from outside only: bytes on a socket, files on
-a disk.
+The simulator is seen from outside only: bytes on a socket, files on a disk.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ GENERATIONS: Final[tuple[Generation, ...]] = ("seed", "pods", "pvc")
 
 
 @dataclass(slots=True)
-class Box:
-    """A simulator's folder, and around it what must stay as it is."""
+class Surroundings:
+    """A simulator's root folder, and files around it that must neither be read nor changed."""
 
     folder: Path
     root: Path = field(init=False)
@@ -40,7 +39,7 @@ class Box:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(CANARY)
 
-    def furnish(self, sim: Simulator) -> None:
+    def add_files(self, sim: Simulator) -> None:
         """Give the users files, and links that lead out of the volume."""
         if not (private := sim.volume("client2") / "private").exists():
             private.write_text(CANARY)
@@ -73,8 +72,8 @@ class Box:
             (volume / name).write_bytes(data)
         sim.add_image("client1", "ready")
 
-    def surroundings(self) -> dict[str, tuple[object, ...]]:
-        """All that is not the volumes of `client1` or the staging area."""
+    def snapshot(self) -> dict[str, tuple[object, ...]]:
+        """The state of every file but those in the volumes of `client1` and in the staging folder."""
         mine = ("root/users/client1", "root/staging")
         return {path: fact for path, fact in snapshot(self.folder).items() if not path.startswith(mine)}
 
@@ -87,17 +86,17 @@ def _clear(path: Path) -> None:
 
 
 def image_tar(manifest: bytes) -> bytes:
-    """A tar with nothing but a manifest."""
+    """A tar that holds only a manifest."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        about = tarfile.TarInfo("manifest.json")
-        about.size = len(manifest)
-        tar.addfile(about, io.BytesIO(manifest))
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(manifest)
+        tar.addfile(info, io.BytesIO(manifest))
     return out.getvalue()
 
 
-class Caller:
-    """Sends asks to one simulator, each on a connection of its own."""
+class RawSender:
+    """Sends raw requests to one simulator, each on its own connection."""
 
     def __init__(self, sim: Simulator) -> None:
         host, _, port = sim.url.removeprefix("http://").rstrip("/").partition(":")
@@ -143,27 +142,27 @@ class Caller:
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace")
 
 
-async def trial(generation: Generation, asks: Sequence[Ask], folder: Path, *, again: int = 150) -> list[str]:
-    """Send `asks`; the furniture is put back every `again` of them. What was not answered as it should be."""
-    box = Box(folder)
+async def trial(generation: Generation, asks: Sequence[Ask], folder: Path, *, restore_every: int = 150) -> list[str]:
+    """Send `asks`, restoring the files before every `restore_every`-th; returns each wrong answer and changed file."""
+    surroundings = Surroundings(folder)
     found: list[str] = []
-    async with Simulator(USERS, generation=generation, root=box.root, pod_start=0.0, pod_run=0.0) as sim:
-        box.furnish(sim)
-        before = box.surroundings()
-        caller = Caller(sim)
+    async with Simulator(USERS, generation=generation, root=surroundings.root, pod_start=0.0, pod_run=0.0) as sim:
+        surroundings.add_files(sim)
+        at_start = surroundings.snapshot()
+        sender = RawSender(sim)
         for number, ask in enumerate(asks):
-            if number % again == 0:
-                box.furnish(sim)
-                await caller.log_in()
+            if number % restore_every == 0:
+                surroundings.add_files(sim)
+                await sender.log_in()
             async with asyncio.timeout(20):
-                status, answer = await caller.send(ask)
+                status, answer = await sender.send(ask)
             if CANARY.encode() in answer or base64.b64encode(CANARY.encode())[:30] in answer:
                 found.append(f"I4 outside was read by {ask}")
             if status >= 500 or (status == 0 and ask.raw is None) or (ask.refused and not 400 <= status < 500):
                 found.append(f"answered {status}: {ask} -> {answer[:300]!r}")
-        found += changed(before, box.surroundings())
-        await caller.log_in()
-        status, _ = await caller.send(Ask(method="GET"))
+        found += changed(at_start, surroundings.snapshot())
+        await sender.log_in()
+        status, _ = await sender.send(Ask(method="GET"))
         if status != 200:
             found.append(f"after all that, a listing is answered {status}")
     return found

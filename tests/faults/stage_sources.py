@@ -110,13 +110,13 @@ async def changed_meanwhile(folder: Path, *, change: Change, early: bool, seed: 
     async with an_em(folder / "em", {"changing.bin": old}) as sim, _client(sim.url) as em:
         report = await em.uplink(f"{source}/", on_event=changing.take)
         wrong = [] if changing.made else ["the change was never made"]
-        failed = [str(one.path) for one in report.failed]
+        failed = [str(outcome.path) for outcome in report.failed]
         wrong += [] if failed == ["changing.bin"] else [f"failed: {failed}: {report!r}"]
         run = Run(
             direction="up",
             wanted=files,
             before={"changing.bin": sha256(old)},
-            landed=sim.volume(USER),
+            destination=sim.volume(USER),
             report=report,
         )
         return wrong + violations(run)
@@ -153,9 +153,11 @@ async def deep_folders(folder: Path, *, seed: int) -> list[str]:
     source = _write(folder / "src", files)
     async with an_em(folder / "em") as sim, _client(sim.url) as em:
         up = await em.uplink(f"{source}/")
-        wrong = violations(Run(direction="up", wanted=files, landed=sim.volume(USER), report=up, ended_ok=up.ok))
+        wrong = violations(Run(direction="up", wanted=files, destination=sim.volume(USER), report=up, ended_ok=up.ok))
         down = await em.downlink("/", into=folder / "out")
-        wrong += violations(Run(direction="down", wanted=files, landed=folder / "out", report=down, ended_ok=down.ok))
+        wrong += violations(
+            Run(direction="down", wanted=files, destination=folder / "out", report=down, ended_ok=down.ok)
+        )
     return wrong + ([] if up.ok and down.ok else [f"up {up.failed!r}, down {down.failed!r}"])
 
 
@@ -175,14 +177,14 @@ async def folders_too_deep(folder: Path, *, seed: int) -> list[str]:
         report = await em.uplink(f"{source}/")
         there = tree(sim.volume(USER))
     wrong = [] if there == {name: sha256(data) for name, data in files.items()} else [f"on the EM: {sorted(there)}"]
-    said = [str(one.error) for one in report.failed]
+    said = [str(outcome.error) for outcome in report.failed]
     return wrong + ([] if len(said) == 1 and "too long" in said[0] else [f"the deep folder: {said}"])
 
 
 def _refused(report: TransferReport, wanted: list[str]) -> list[str]:
-    found = sorted(str(one.path) for one in report.failed)
+    found = sorted(str(outcome.path) for outcome in report.failed)
     wrong = [] if found == sorted(wanted) else [f"refused: {found}, not {sorted(wanted)}"]
-    return wrong + [f"{one.path} without a reason" for one in report.failed if not str(one.error)]
+    return wrong + [f"{outcome.path} without a reason" for outcome in report.failed if not str(outcome.error)]
 
 
 def _bind(path: Path) -> None:

@@ -120,11 +120,11 @@ async def inject(folder: Path, injection: Injection, *, seed: int) -> Tried:
     async with _attached(folder, seed=seed, log=log, injection=injection, kept=injection.kept) as (sim, end):
         rows = next(iter(journals(folder / "home")), None)
         # Residue is asked for after the next run: the call that fails may be the one that removes it.
-        first = Run(direction="down", wanted=files, landed=out, before=before, rows=rows)
+        first = Run(direction="down", wanted=files, destination=out, before=before, rows=rows)
         wrong = violations(first) + end.ugly() + _lies(end, files, out)
         again = await emasync(sim.url, folder / "home", *_words(kept=injection.kept))
         wrong += [f"the next run ended with {again.code}: {again.err[-300:]}"] if again.code else []
-        wrong += violations(Run(direction="down", wanted=files, landed=out, before=before, ended_ok=True))
+        wrong += violations(Run(direction="down", wanted=files, destination=out, before=before, ended_ok=True))
     struck = log.read_text().count("(INJECTED)")
     if struck and end.code == 0 and injection.costly:
         wrong.append("I2 exit 0 although it failed")
@@ -138,9 +138,9 @@ def _words(*, kept: bool) -> tuple[str, ...]:
 def _lies(end: Ended, files: dict[str, bytes], out: Path) -> list[str]:
     report = end.report
     wrong = [
-        f"I2 {one.path} is called done and holds other bytes"
-        for one in report.done
-        if (out / one.path).read_bytes() != files[one.path]
+        f"I2 {outcome.path} is called done and holds other bytes"
+        for outcome in report.done
+        if (out / outcome.path).read_bytes() != files[outcome.path]
     ]
     if end.code == 0 and (not report.ok or len(report.outcomes) != len(files)):
         wrong.append(f"I2 exit 0 with {len(report.failed)} failed of {len(report.outcomes)}")
@@ -157,12 +157,12 @@ async def _attached(
         (folder / "home/out/over").write_bytes(_OLD)
     cut = Fault("cut_body", endpoint="em/files/downlink")  # one answer, so that a temporary file is removed, too
     async with an_em(folder / "em", the_files(seed), faults=[cut]) as sim:
-        gate = sim.gate("em/files/downlink", at="start")
+        paused = sim.breakpoint("em/files/downlink", at="start")
         async with started(sim.url, folder / "home", *_words(kept=kept), script=(_CHILD,)) as process:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             tracer = await _trace(process.pid, log, injection)
-            gate.open()
+            paused.release()
             try:
                 end = await ended(process)
             finally:

@@ -17,8 +17,8 @@ from typing import TypeAlias
 from unittest import mock
 
 from emasync import Client, EMError, Limits, RetryPolicy, Settings, Timeouts, TransferReport
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from tests.faults.checker import Run, residue, sha256, tree, violations
 from tests.faults.raw_server import RawEM, Target
 from tests.faults.scripts import Script
@@ -43,10 +43,10 @@ Task: TypeAlias = "asyncio.Task[object]"
 @contextlib.contextmanager
 def hasty() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would: looks at a lagging listing, probes of a locked EM."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.004, backoff_cap_s=0.02))
+    limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.004, backoff_cap_s=0.02))
     with (
-        mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.001)),
-        mock.patch("emasync.client.Lane", lane),
+        mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.001)),
+        mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield
 
@@ -136,8 +136,8 @@ async def _call(on: Stage, target: Target, wanted: dict[str, bytes]) -> tuple[fr
     if target == "list":
         return await _list(on)
     up = target == "up"
-    landed = on.em.volume if up else on.into
-    before = tree(landed)
+    destination = on.em.volume if up else on.into
+    before = tree(destination)
     wanted_hashes = {name: sha256(data) for name, data in wanted.items()}
     try:
         if up:
@@ -145,12 +145,12 @@ async def _call(on: Stage, target: Target, wanted: dict[str, bytes]) -> tuple[fr
         else:
             report = await on.client.downlink(list(wanted), into=on.into)
     except EMError as error:
-        return frozenset({type(error).__name__}), [*residue(landed), f"the whole transfer failed: {error}"]
+        return frozenset({type(error).__name__}), [*residue(destination), f"the whole transfer failed: {error}"]
     run = Run(
         direction="up" if up else "down",
         wanted=wanted_hashes,
         before=before,
-        landed=landed,
+        destination=destination,
         report=report,
         ended_ok=report.ok,
     )
@@ -184,7 +184,9 @@ def _hits(on: Stage, target: Target) -> int:
 
 
 def _ends(report: TransferReport) -> frozenset[str]:
-    return frozenset(type(one.error).__name__ if one.error else str(one.state) for one in report.outcomes)
+    return frozenset(
+        type(outcome.error).__name__ if outcome.error else str(outcome.state) for outcome in report.outcomes
+    )
 
 
 def _said(ends: frozenset[str]) -> str:

@@ -16,14 +16,14 @@ from typing import Any, Final, Literal
 from unittest import mock
 
 from emasync import Client, Limits, RetryPolicy, Settings, TransferReport
+from emasync.http.limiter.aimd import LimiterConfig
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, Simulator
 from emasync.transfer.events import Progress, Started
-from emasync.transfer.lane import Lane
-from emasync.transfer.lane_width import LanePolicy
 from tests.faults.checker import Run, sha256, storm, tree, violations
 
 UP, DOWN, LIST = "em/files/uplink", "em/files/downlink", "em/files/list"
-_HURRIED_PROBES: Final = 2500  # in five seconds: `quick_waits` takes hundredths of the lane's own pauses
+_HURRIED_PROBES: Final = 2500  # in five seconds: `quick_waits` takes hundredths of the limiter's own pauses
 USERS: Final = {"client1": "canary"}
 
 Deed = Callable[[Simulator], None]
@@ -31,14 +31,14 @@ Deed = Callable[[Simulator], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What goes wrong in one transfer. `faults` are made anew for each case, `knobs` are the simulator's. `deed` is
-    done to the simulator when the first bytes move, `turn` before every file. `ends`: how files may end (``done``,
-    ``unknown`` or the name of an error class). `resends`: requests that no fault explains and that are right."""
+    """What goes wrong in one transfer. `faults` are made anew for each case, `options` are keywords of the simulator.
+    `deed` is done to the simulator when the first bytes move, `turn` before every file. `ends`: how files may end
+    (``done``, ``unknown`` or the name of an error class). `resends`: correct requests that no fault explains."""
 
     name: str
     direction: Literal["up", "down"]
     faults: Callable[[random.Random], Sequence[Fault]] = lambda rng: ()
-    knobs: Callable[[random.Random], Mapping[str, Any]] = lambda rng: {}
+    options: Callable[[random.Random], Mapping[str, Any]] = lambda rng: {}
     deed: Deed | None = None
     turn: Deed | None = None
     ends: frozenset[str] = field(default_factory=lambda: frozenset({"done"}))
@@ -57,10 +57,10 @@ class Result:
 @contextlib.contextmanager
 def quick_waits() -> Iterator[None]:
     """Do not wait seconds where emasync's own constants would."""
-    lane = partial(Lane, policy=LanePolicy(backoff_base_s=0.002, backoff_cap_s=0.02))
+    limiter = partial(ConcurrencyLimiter, config=LimiterConfig(backoff_base_s=0.002, backoff_cap_s=0.02))
     with (
-        mock.patch("emasync.transfer.uplink._LOOKS_S", (0.0, 0.005, 0.05, 0.3)),
-        mock.patch("emasync.client.Lane", lane),
+        mock.patch("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0, 0.005, 0.05, 0.3)),
+        mock.patch("emasync.client.ConcurrencyLimiter", limiter),
     ):
         yield
 
@@ -74,13 +74,13 @@ async def suffer(trouble: Trouble, folder: Path, *, rng: random.Random) -> Resul
     """Move some files through `trouble`, inside `quick_waits`; `folder` is empty."""
     files = _some_files(rng)
     faults = trouble.faults(rng)
-    knobs: dict[str, Any] = dict(trouble.knobs(rng))
-    async with Simulator(USERS, faults=faults, seed=rng.randrange(2**32), root=folder / "em", **knobs) as sim:
+    options: dict[str, Any] = dict(trouble.options(rng))
+    async with Simulator(USERS, faults=faults, seed=rng.randrange(2**32), root=folder / "em", **options) as sim:
         async with Client(sim.url, username="client1", password="canary", settings=_settings(trouble)) as em:
             run = await _move(trouble, sim, em, folder, files)
             wrong = violations(run) + _judge(trouble, sim, run)
     struck = sum(request.fault is not None for request in sim.requests)
-    return Result(faults=struck if faults else 1, wrong=tuple(wrong))  # else the trouble is in the EM's rules
+    return Result(faults=struck if faults else 1, wrong=tuple(wrong))  # else the trouble is in the EM's configuration
 
 
 def _some_files(rng: random.Random) -> dict[str, bytes]:
@@ -92,13 +92,13 @@ def _some_files(rng: random.Random) -> dict[str, bytes]:
 async def _move(trouble: Trouble, sim: Simulator, em: Client, folder: Path, files: Mapping[str, bytes]) -> Run:
     up = trouble.direction == "up"
     volume, local = sim.volume("client1"), folder / "local"
-    landed = volume if up else local
+    destination = volume if up else local
     for name, data in files.items():
         _write(local / name if up else volume / name, data)
         if len(data) % 2:  # some are there already, in another version of the same size
-            _write(landed / name, bytes(byte ^ 0x55 for byte in data))
-    landed.mkdir(exist_ok=True)
-    before = tree(landed)
+            _write(destination / name, bytes(byte ^ 0x55 for byte in data))
+    destination.mkdir(exist_ok=True)
+    before = tree(destination)
     did = False
 
     def on_event(event: object) -> None:
@@ -114,7 +114,12 @@ async def _move(trouble: Trouble, sim: Simulator, em: Client, folder: Path, file
     assert did or trouble.deed is None, f"{trouble.name}: nothing was done"
     wanted = {name: sha256(data) for name, data in files.items()}
     return Run(
-        direction=trouble.direction, wanted=wanted, before=before, landed=landed, report=report, ended_ok=report.ok
+        direction=trouble.direction,
+        wanted=wanted,
+        before=before,
+        destination=destination,
+        report=report,
+        ended_ok=report.ok,
     )
 
 
@@ -134,7 +139,9 @@ def _judge(trouble: Trouble, sim: Simulator, run: Run) -> list[str]:
 
 
 def _ends(report: TransferReport) -> frozenset[str]:
-    return frozenset(type(one.error).__name__ if one.error else str(one.state) for one in report.outcomes)
+    return frozenset(
+        type(outcome.error).__name__ if outcome.error else str(outcome.state) for outcome in report.outcomes
+    )
 
 
 def _revoke(sim: Simulator) -> None:
@@ -142,8 +149,8 @@ def _revoke(sim: Simulator) -> None:
 
 
 def _other_form(sim: Simulator) -> None:
-    # The rules are frozen for everybody else; a real EM that is upgraded under us does not ask either.
-    object.__setattr__(sim.rules, "downlink_form", "raw" if sim.rules.downlink_form == "json" else "json")
+    # The config is frozen; a real EM may be upgraded while a client runs.
+    object.__setattr__(sim.config, "downlink_form", "raw" if sim.config.downlink_form == "json" else "json")
 
 
 def _form(rng: random.Random) -> Mapping[str, Any]:
@@ -180,7 +187,7 @@ def _up(name: str, faults: Callable[[random.Random], Sequence[Fault]] = lambda r
 
 
 def _down(name: str, faults: Callable[[random.Random], Sequence[Fault]], **more: Any) -> Trouble:
-    return Trouble(name=name, direction="down", faults=faults, **{"knobs": _form, **more})
+    return Trouble(name=name, direction="down", faults=faults, **{"options": _form, **more})
 
 
 _AT = {"at": lambda rng: rng.randrange(5000)}
@@ -191,13 +198,13 @@ _FAR = frozenset({"AuthError"})
 TROUBLES: Final[tuple[Trouble, ...]] = (
     _up("fewer-files-stored-than-sent", _rarely("drop_files", UP, **_COUNT), resends=20),
     _up("a-file-stored-cut-short", _rarely("truncate_store", UP, times=1), resends=20),
-    _up("a-listing-that-lags", knobs=lambda rng: {"list_lag": rng.uniform(0.0, 0.2)}, resends=60),
+    _up("a-listing-that-lags", options=lambda rng: {"list_lag": rng.uniform(0.0, 0.2)}, resends=60),
     _up(
         "more-files-than-a-call-may-have",
-        knobs=lambda rng: {"uplink_files": rng.randrange(1, 5)},
+        options=lambda rng: {"uplink_files": rng.randrange(1, 5)},
         limits=Limits(uplink_files=100),
     ),
-    _up("more-bytes-than-a-call-may-have", knobs=lambda rng: {"uplink_limit": rng.randrange(100_000, 150_000)}),
+    _up("more-bytes-than-a-call-may-have", options=lambda rng: {"uplink_limit": rng.randrange(100_000, 150_000)}),
     _up("done-and-the-answer-lost", _rarely("commit_then_drop", UP, **_HARD)),
     _up("reset-in-the-body", _rarely("reset", UP, times=1, **_AT)),
     _up("locked-before-the-body", _storm_of("busy_before", endpoint=UP)),
@@ -212,14 +219,14 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
         ends=frozenset({"done", "AuthError"}),
         resends=20,
     ),
-    _up("the-token-is-shorter-than-the-upload", knobs=lambda rng: {"buffering": True}, deed=_revoke, resends=20),
+    _up("the-token-is-shorter-than-the-upload", options=lambda rng: {"buffering": True}, deed=_revoke, resends=20),
     _up("every-fresh-token-refused", _always("unauthorized_before", UP), ends=_FAR),
-    _up("an-exclusive-lock", knobs=lambda rng: {"exclusive": True, "hold": 0.001}),
+    _up("an-exclusive-lock", options=lambda rng: {"exclusive": True, "hold": 0.001}),
     _up("a-listing-that-fails", _rarely("error_500", LIST, times=1)),
     _down("cut", _rarely("cut_body", DOWN, **_AT)),
     _down("a-wrong-byte", _rarely("corrupt_body", DOWN, times=1)),
-    _down("a-wrong-hash", _rarely("wrong_hash", DOWN, times=1), knobs=lambda rng: {"downlink_form": "json"}),
-    _down("a-wrong-size", _rarely("wrong_size", DOWN, times=1), knobs=lambda rng: {"downlink_form": "json"}),
+    _down("a-wrong-hash", _rarely("wrong_hash", DOWN, times=1), options=lambda rng: {"downlink_form": "json"}),
+    _down("a-wrong-size", _rarely("wrong_size", DOWN, times=1), options=lambda rng: {"downlink_form": "json"}),
     _down(
         "a-listing-with-wrong-sizes",
         _rarely("wrong_size", LIST, times=1, probability=1.0),
@@ -233,5 +240,5 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     _down("both-forms-in-turn", lambda rng: (), turn=_other_form),
     _down("the-token-is-revoked", lambda rng: (), deed=_revoke),
     _down("every-fresh-token-refused", _always("unauthorized_before", DOWN), ends=_FAR),
-    _down("an-exclusive-lock", lambda rng: (), knobs=lambda rng: {"exclusive": True, "hold": 0.001}),
+    _down("an-exclusive-lock", lambda rng: (), options=lambda rng: {"exclusive": True, "hold": 0.001}),
 )

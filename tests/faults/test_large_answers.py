@@ -33,7 +33,8 @@ def _started(flood: Flood, home: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-# sabotage: the bound in `Reply.json` is `listing_reply` (status: 1.5 GB); the reader takes its pieces in `finish` only.
+# sabotage: the bound in `Response.json` is `listing_reply` (status: 1.5 GB); the reader takes its pieces in `finish`
+# only.
 @pytest.mark.parametrize(("path", "words"), [("/em/pod/status", ("pod", "status")), ("/em/files/list", ("ls",))])
 def test_64_mib_of_lists_are_an_error_at_once_in_bounded_memory(
     tmp_path: Path, path: str, words: tuple[str, ...]
@@ -71,7 +72,7 @@ def test_a_signal_ends_the_command_while_a_large_listing_is_parsed(
 
 
 # sabotage (each tried): keep a list beside what is packed: of found files in `_Walk` (up), of entries in `_Listing`
-# (plan down), of entries with their paths in `_There` (sync down).
+# (plan down), of entries with their paths in `_ListedFiles` (sync down).
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_plans_and_dry_syncs_of_very_many_files_are_bounded_in_memory(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from tests.faults.checker import Run, violations
 from tests.faults.stage_local import PASSWORD, USER, an_em
 
 
-# sabotage: leave `any(sent.whole ...)` out of `Uplink._look`; leave `unsent=after` out of `Sender._failed`.
+# sabotage: leave `may_appear` out of `Uplink._confirm_by_listing`; leave `unsent=after` out of
+# `UplinkRequestSender._failed`.
 async def test_neighbours_of_a_file_that_cannot_be_read_are_sent_again_after_one_look(tmp_path: Path) -> None:
     rng = random.Random(6)
     files = {f"f{index}": rng.randbytes(2000 - index) for index in range(6)}
@@ -24,9 +25,9 @@ async def test_neighbours_of_a_file_that_cannot_be_read_are_sent_again_after_one
             plan = await em.plan_uplink(f"{tmp_path}/src/")
             culprit.unlink()
             report = await em.apply(plan)
-        run = Run(direction="up", wanted=files, landed=sim.volume(USER), report=report)
-        looks = [one for one in sim.requests if one.path == "em/files/list"]
+        run = Run(direction="up", wanted=files, destination=sim.volume(USER), report=report)
+        looks = [request for request in sim.requests if request.path == "em/files/list"]
 
     assert violations(run) == []
-    assert [str(one.path) for one in report.failed] == ["f3"]
+    assert [str(outcome.path) for outcome in report.failed] == ["f3"]
     assert len(looks) <= 3

@@ -12,7 +12,7 @@ from tests.faults.stage_local import missing
 CASES = cases(3)
 
 
-# sabotage: let `TempFile.write` swallow OSError; leave the `os.unlink` out of `TempFile.discard`; let
+# sabotage: let `AtomicFile.write` swallow OSError; leave the `os.unlink` out of `AtomicFile.discard`; let
 # `worst` of the exit codes return DONE.
 @pytest.mark.parametrize("name", CASES)
 async def test_what_the_machine_refuses_fails_truthfully_and_leaves_nothing(tmp_path: Path, name: str) -> None:

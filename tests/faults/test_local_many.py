@@ -10,7 +10,7 @@ from tests.faults.stage_kills import Way
 from tests.faults.stage_many import many_files
 
 
-# sabotage: start a task per item (a call up, a file down) in `run_pool` instead of one per worker.
+# sabotage: start a task per item (a call up, a file down) in `WorkerPool.run` instead of one per worker.
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(("way", "count"), [("up", 5000), ("down", 2000)])

@@ -18,7 +18,8 @@ _LARGE = 1_100_000  # more than may wait in memory until it is whole
 
 
 # Sabotage: leave out `force_close` in DownlinkConnector and the bound in its `_release`, `_IDLE_S = 600` (up, a
-# connection stays open for each call); or `saving` without its `leave` (down, the temporary file and folder stay open).
+# connection stays open for each call); or `open_writer` without its `leave` (down, the temporary file and folder stay
+# open).
 @pytest.mark.parametrize("workers", [1, 16])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, way: Way, workers: int) -> None:
@@ -33,14 +34,14 @@ async def test_open_files_stay_within_64_and_4_for_each_worker(tmp_path: Path, w
         words = (sim.url, PASSWORD, way, str(local), str(workers))
         async with started(sim.url, tmp_path / "home", *words, script=(_CHILD,)) as child:
             end = await ended(child)
-        landed = sim.volume(USER) if way == "up" else local
+        destination = sim.volume(USER) if way == "up" else local
     assert (end.code, end.ugly()) == (0, []), end.err
     assert 0 < json.loads(end.out)["open"] <= 64 + 4 * workers
-    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+    assert violations(Run(direction=way, wanted=files, destination=destination, ended_ok=True)) == []
 
 
-# Sabotage: `Fetch.run` without `places.run` (down), or leave `short` out of `Sender._failed` (up): hundreds of files
-# fail.
+# Sabotage: `FileDownlink.run` without `open_files.run` (down), or leave `short` out of
+# `UplinkRequestSender._failed` (up): hundreds of files fail.
 @pytest.mark.parametrize("limit", [64, 24])
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_is_slow(
@@ -56,10 +57,10 @@ async def test_with_too_few_open_files_all_files_arrive_and_a_note_says_why_it_i
     # the latency keeps all workers' connections open at once, so that the limit strikes whatever the machine does
     async with an_em(tmp_path / "em", files if way == "down" else None, latency=0.05) as sim:
         end = await emasync(sim.url, home, *words, "--workers", "64", wrap=("prlimit", f"--nofile={limit}"))
-        landed = sim.volume(USER) if way == "up" else home / "out"
-        moving = sum(one.path == f"em/files/{way}link" for one in sim.requests)
+        destination = sim.volume(USER) if way == "up" else home / "out"
+        moving = sum(request.path == f"em/files/{way}link" for request in sim.requests)
     assert (end.code, end.ugly()) == (0, []), end.err
     told = end.err.count("no more files can be opened")
     assert told == 1 or (told == 0 and (way, limit) == ("up", 64))  # few calls may be over before so many are under way
-    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+    assert violations(Run(direction=way, wanted=files, destination=destination, ended_ok=True)) == []
     assert moving <= (400 if way == "down" else 60) + 64 * 4

@@ -43,8 +43,10 @@ async def moved(folder: Path, way: str, *wrap: str) -> tuple[Ended, list[str]]:
             "sync": ("sync", "down", "/", str(out)),
         }[way]
         end = await emasync(sim.url, home, *words, wrap=wrap)
-        landed = sim.volume(USER) if way == "up" else out
-        run = Run(direction="up" if way == "up" else "down", wanted=FILES, landed=landed, ended_ok=end.code == 0)
+        destination = sim.volume(USER) if way == "up" else out
+        run = Run(
+            direction="up" if way == "up" else "down", wanted=FILES, destination=destination, ended_ok=end.code == 0
+        )
         return end, violations(run) + end.ugly()
 
 
@@ -76,8 +78,8 @@ async def test_a_state_folder_that_is_a_file_costs_one_line(tmp_path: Path, way:
     assert file.read_text() == "mine"
 
 
-# sabotage: no `except OSError` in `engine._ledger` (the journal cannot be made); `optional = None` there (it cannot be
-# written).
+# sabotage: no `except OSError` in `open_transfer_journal` (the journal cannot be made); `optional = None` there (it
+# cannot be written).
 @pytest.mark.parametrize("size", [8192, 20480])
 async def test_a_full_state_disk_costs_one_line_whenever_it_is_full(tmp_path: Path, size: int) -> None:
     if why := missing("unshare"):

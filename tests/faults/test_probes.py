@@ -1,6 +1,6 @@
 """While another user holds the EM's lock it is asked now and then, however many workers wait (I7), on a real wire.
 
-The lane's clock runs fifty times as fast as the world's, with its own pauses; the request log is read by that clock.
+The limiter's clock runs fifty times as fast as wall time; the times of the request log are converted to it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import anyio
 import pytest
 
 from emasync import Client, RetryPolicy, Settings
+from emasync.http.limiter.limiter import ConcurrencyLimiter
 from emasync.simulator import Fault, LoggedRequest, Simulator
-from emasync.transfer.lane import Lane
 from tests.faults.checker import Run, storm, violations
 from tests.faults.stage_local import PASSWORD, USER, an_em, some_files
 
 PROBE = "em/pod/status"
-_OPENING = 20  # requests that may be on their way before the lane knows: see LanePolicy.ramp_to
+_OPENING = 20  # requests that may be on their way before the limiter knows: see LimiterConfig.ramp_to
 _FASTER = 50.0
-_LOCKED_S = 40.0  # by the lane's clock
+_LOCKED_S = 40.0  # by the limiter's clock
 _SETTINGS = Settings(
     workers=16, retry=RetryPolicy(base_s=0.001, cap_s=0.01, busy_timeout_s=1e6), durable=False, state_dir=None
 )
@@ -32,7 +32,7 @@ _SETTINGS = Settings(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request by the lane's clock."""
+    """A request by the limiter's clock."""
 
     at: float
     path: str
@@ -44,14 +44,15 @@ async def _sleep(seconds: float) -> None:
 
 
 @pytest.fixture
-def _fast_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = partial(Lane, clock=lambda: time.monotonic() * _FASTER, sleep=_sleep)
-    monkeypatch.setattr("emasync.client.Lane", lane)
+def _fast_limiter(monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = partial(ConcurrencyLimiter, clock=lambda: time.monotonic() * _FASTER, sleep=_sleep)
+    monkeypatch.setattr("emasync.client.ConcurrencyLimiter", limiter)
 
 
-# Sabotage (all tried): no `self._level += 1` in LaneCore._wait; `_grant_probe` gives a second turn while a probe is
-# under way (`self._prober is not None` left out); `Client` makes its Lane without a probe (bodies go into the lock).
-@pytest.mark.usefixtures("_fast_lane")
+# Sabotage (all tried): no `self._backoff_level += 1` in LimiterScheduler; `_grant_probe` grants a second probe while
+# one is under way (`self._probe_id is None` left out); `Client` makes its ConcurrencyLimiter without a probe (bodies
+# go into the lock).
+@pytest.mark.usefixtures("_fast_limiter")
 async def test_a_lock_of_another_user_is_probed_at_most_eight_times_in_five_seconds_by_16_workers(
     tmp_path: Path,
 ) -> None:
@@ -70,24 +71,26 @@ async def test_a_lock_of_another_user_is_probed_at_most_eight_times_in_five_seco
                 tasks.start_soon(_await, up)
                 tasks.start_soon(_await, down)
                 await asyncio.sleep(_LOCKED_S / _FASTER)
-                refused = [one for one in _by_the_lane(sim) if one.status == 423]
+                refused = [one for one in _by_the_limiters_clock(sim) if one.status == 423]
                 sim.faults.clear()
-    burst = [one for one in refused if one.path != PROBE]
+    burst = [file for file in refused if file.path != PROBE]
     assert len(burst) <= _OPENING
-    assert max(one.at for one in burst) < min(one.at for one in refused if one.path == PROBE)  # no body as a probe
-    probes = [one for one in _by_the_lane(sim) if one not in burst]
+    assert max(one.at for one in burst) < min(file.at for file in refused if file.path == PROBE)  # no body as a probe
+    probes = [one for one in _by_the_limiters_clock(sim) if one not in burst]
     assert sum(one.status == 423 for one in probes) >= 8  # it was asked again and again, and not only once
     assert storm(probes, items=2 * len(files), budget=0) == []
-    landed = sim.volume(USER) / "new"
-    assert violations(Run(direction="down", wanted=files, landed=tmp_path / "into", report=None, ended_ok=True)) == []
-    assert violations(Run(direction="down", wanted=files, landed=landed, report=None, ended_ok=True)) == []
+    destination = sim.volume(USER) / "new"
+    assert (
+        violations(Run(direction="down", wanted=files, destination=tmp_path / "into", report=None, ended_ok=True)) == []
+    )
+    assert violations(Run(direction="down", wanted=files, destination=destination, report=None, ended_ok=True)) == []
     assert up.report.ok
     assert down.report.ok
 
 
-def _by_the_lane(sim: Simulator) -> list[_Asked]:
+def _by_the_limiters_clock(sim: Simulator) -> list[_Asked]:
     first: LoggedRequest = sim.requests[0]
-    return [_Asked((one.at - first.at) * _FASTER, one.path, one.status) for one in sim.requests]
+    return [_Asked((request.at - first.at) * _FASTER, request.path, request.status) for request in sim.requests]
 
 
 async def _await(transfer: object) -> None:

@@ -15,7 +15,7 @@ from tests.faults.stage_kills import Way, kill_once
 SEED = int(os.environ.get("EMASYNC_SEED", "20"))
 
 
-# sabotage: let `sweep` return 0; let `resume_uplink` return `plan.calls` at once; let `TempFile.publish` skip `_move`
+# sabotage: let `sweep` return 0; let `resume_uplink` return `plan.calls` at once; let `AtomicFile.publish` skip `_move`
 # and write to the final name.
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("number", range(3))

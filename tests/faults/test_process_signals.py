@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from emasync.cli.job import _GRACE_S
+from emasync.cli.runner import _GRACE_S
 from emasync.simulator import Fault, FaultKind
 from tests.cli.child import environment, login
 from tests.faults.checker import Run, read_journal, residue, violations
@@ -29,8 +29,9 @@ _CHILD = str(Path(__file__).with_name("process_child.py"))
 
 
 # sabotage: leave `at.resume` unset in `_begin_job`; return `ExitCode.INTERRUPTED` for every signal in `_CODES` of job;
-# leave out `await roster.settle([ending])` in `Run.fetch`; let `_Job.__exit__` always say "done"; leave SIGHUP out of
-# `_CODES` in cli/signals.
+# leave out `await run.tracker.record([result])` in `_DownlinkWorker.download`; let `_Job.__exit__` always
+# say "done"; leave SIGHUP out of
+# `_CODES` in cli/exit_codes.
 @pytest.mark.parametrize("number", _CODES)
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_the_job(
@@ -38,7 +39,7 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
 ) -> None:
     files, home = some_files(random.Random(1), 24, folders=6), tmp_path / "home"
     async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
-        landed = sim.volume(USER) if way == "up" else home / "out"
+        destination = sim.volume(USER) if way == "up" else home / "out"
         for name, data in files.items() if way == "up" else ():
             (home / "src" / name).parent.mkdir(parents=True, exist_ok=True)
             (home / "src" / name).write_bytes(data)
@@ -46,20 +47,20 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
         path = f"em/files/{way}link"
         async with started(sim.url, home, *words, "--workers", "2", "-q") as process:
             with anyio.fail_after(40):
-                while sum(one.path == path and one.status == 200 for one in sim.requests) < 3:
+                while sum(request.path == path and request.status == 200 for request in sim.requests) < 3:
                     await anyio.sleep(0.001)
-                gate = sim.gate(path, at="answer")  # from here on nothing is answered: it cannot get through
-                await gate.arrived()
+                paused = sim.breakpoint(path, at="answer")  # from here on nothing is answered: it cannot get through
+                await paused.wait_until_hit()
             process.send_signal(number)
             stopped = await ended(process, limit_s=_PROMISED_S)
-        gate.open()
+        paused.release()
 
         rows = journals(home)
-        run = Run(direction=way, wanted=files, landed=landed, rows=rows[0])
+        run = Run(direction=way, wanted=files, destination=destination, rows=rows[0])
         assert violations(run) == []
         assert stopped.code == _CODES[number]
         assert stopped.ugly() == []
-        assert [path.name for path in landed.rglob(".emasync-*")] == []
+        assert [path.name for path in destination.rglob(".emasync-*")] == []
         if way == "down":
             assert len([row for row in read_journal(rows[0]) if row.state == "done"]) >= 2
         command = re.search(r"go on with: emasync (jobs resume \w+)", stopped.err)
@@ -67,16 +68,17 @@ async def test_a_signal_ends_it_with_its_code_and_the_printed_command_finishes_t
         finished = await emasync(sim.url, home, *command[1].split(), "-q")
 
         assert (finished.code, finished.ugly()) == (0, [])
-        assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+        assert violations(Run(direction=way, wanted=files, destination=destination, ended_ok=True)) == []
         assert journals(home) == []
 
 
-# sabotage: `_GRACE_S = 60.0` in cli/job, which the tests of a disk call that never returns set for themselves.
+# sabotage: `_GRACE_S = 60.0` in cli/runner, which the tests of a disk call that never returns set for themselves.
 def test_the_grace_is_no_longer_than_promised() -> None:
     assert 0 < _GRACE_S <= _PROMISED_S
 
 
-# sabotage: shield what `Lane._wait` waits for from cancellation: it ends when the grace is over, and not well.
+# sabotage: shield what `ConcurrencyLimiter._wait` waits for from cancellation: it ends when the grace is over, and not
+# well.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("kind", "refusals"), [("busy_before", 4), ("retry_after", 1)])
 async def test_a_signal_ends_the_wait_for_an_em_that_is_busy_however_long_that_asks_for(
@@ -88,18 +90,18 @@ async def test_a_signal_ends_the_wait_for_an_em_that_is_busy_however_long_that_a
         words = ("down", "/", "--into", "out", "--workers", "3", "-q")
         async with started(sim.url, home, *words) as process:
             with anyio.fail_after(40):
-                while sum(one.fault == kind for one in sim.requests) < refusals:
+                while sum(request.fault == kind for request in sim.requests) < refusals:
                     await anyio.sleep(0.005)
             process.send_signal(number)
             stopped = await ended(process, limit_s=_PROMISED_S)
         assert stopped.code == _CODES[number]
         assert stopped.ugly() == []
-        assert violations(Run(direction="down", wanted=files, landed=home / "out")) == []
+        assert violations(Run(direction="down", wanted=files, destination=home / "out")) == []
         assert residue(home) == []
         sim.faults.clear()
         finished = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
     assert (finished.code, finished.ugly()) == (0, [])
-    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+    assert violations(Run(direction="down", wanted=files, destination=home / "out", ended_ok=True)) == []
 
 
 # sabotage: replace `os._exit` by `scope.cancel()` in `_watch_signals`.
@@ -123,7 +125,7 @@ async def test_a_second_signal_ends_it_at_once_although_a_disk_call_never_return
         assert stopped.ugly() == []
         finished = await emasync(sim.url, home, "down", "/", "--into", "out", "-q")
         assert finished.code == 0, finished.err
-        run = Run(direction="down", wanted={"a": b"one", "b": b"two"}, landed=home / "out", ended_ok=True)
+        run = Run(direction="down", wanted={"a": b"one", "b": b"two"}, destination=home / "out", ended_ok=True)
         assert violations(run) == []
 
 
@@ -141,8 +143,8 @@ async def test_one_signal_is_enough_when_the_grace_is_over(tmp_path: Path) -> No
     assert not (home / "out/a").exists()
 
 
-# sabotage: let `retry.decide` give STOP for RETRY. Up: `Sender.send` settles what an UnknownOutcomeError leaves open as
-# failed.
+# sabotage: let `retry.decide` give STOP for RETRY. Up: `UplinkRequestSender.send` settles what an UnknownOutcomeError
+# leaves open as failed.
 @pytest.mark.parametrize("way", ["up", "down"])
 async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_continued(
     tmp_path: Path, way: Way
@@ -155,36 +157,36 @@ async def test_a_process_stopped_while_the_server_restarts_goes_on_when_it_is_co
     async with AsyncExitStack() as stack:
         async with an_em(tmp_path / "em", files if way == "down" else None) as sim:
             port = int(sim.url.rstrip("/").rpartition(":")[2])
-            gate = sim.gate(path, at="body")
+            paused = sim.breakpoint(path, at="body")
             process = await stack.enter_async_context(started(sim.url, home, *words, "--workers", "3", "-q"))
             with anyio.fail_after(40):
-                await gate.arrived(3)
+                await paused.wait_until_hit(3)
             process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         async with an_em(tmp_path / "em", port=port) as again:  # new tokens, too: the old one is refused
             process.send_signal(signal.SIGCONT)
             finished = await ended(process)
-            moved = [one for one in again.requests if one.path == path]
-            landed = again.volume(USER) if way == "up" else home / "out"
+            moved = [request for request in again.requests if request.path == path]
+            destination = again.volume(USER) if way == "up" else home / "out"
     assert (finished.code, finished.ugly()) == (0, [])
     assert len(moved) >= (len(files) if way == "down" else 6)
-    assert violations(Run(direction=way, wanted=files, landed=landed, ended_ok=True)) == []
+    assert violations(Run(direction=way, wanted=files, destination=destination, ended_ok=True)) == []
 
 
 # sabotage: `ignored = False` in `ending_signals`.
 async def test_a_job_under_nohup_goes_on_when_the_terminal_hangs_up(tmp_path: Path) -> None:
     files, home = some_files(random.Random(4), 12), tmp_path / "home"
     async with an_em(tmp_path / "em", files) as sim:
-        gate = sim.gate("em/files/downlink", at="answer")
+        paused = sim.breakpoint("em/files/downlink", at="answer")
         words = ("down", "/", "--into", "out", "-q")
         async with started(sim.url, home, *words, wrap=_NOHUP) as process:
             with anyio.fail_after(40):
-                await gate.arrived()
+                await paused.wait_until_hit()
             process.send_signal(signal.SIGHUP)
-            gate.open()
+            paused.release()
             finished = await ended(process)
     assert (finished.code, finished.ugly()) == (0, [])
-    assert violations(Run(direction="down", wanted=files, landed=home / "out", ended_ok=True)) == []
+    assert violations(Run(direction="down", wanted=files, destination=home / "out", ended_ok=True)) == []
 
 
 # sabotage: let `Out.warn` raise OSError: a stderr that is gone breaks the ending off; or leave `discard(sys.stderr)`
@@ -203,7 +205,7 @@ async def test_a_terminal_that_is_closed_ends_it_with_129_and_leaves_nothing(tmp
         os.close(theirs)
         try:
             with anyio.fail_after(40):
-                while sum(one.path == "em/files/downlink" for one in sim.requests) < 4:
+                while sum(request.path == "em/files/downlink" for request in sim.requests) < 4:
                     await anyio.sleep(0.005)
                 os.close(ours)  # first, so that all that it writes from here on fails
                 process.send_signal(signal.SIGHUP)
@@ -214,7 +216,7 @@ async def test_a_terminal_that_is_closed_ends_it_with_129_and_leaves_nothing(tmp
                 await process.wait()
     assert code == 129
     assert residue(home / "out") == []
-    assert violations(Run(direction="down", wanted=files, landed=home / "out", rows=journals(home)[0])) == []
+    assert violations(Run(direction="down", wanted=files, destination=home / "out", rows=journals(home)[0])) == []
 
 
 # sabotage: leave `raise_on_signals()` out of `finish`: the signal itself ends it, with -1 or -15.

@@ -67,7 +67,7 @@ class Scene:
         """What the oracle finds."""
         report = TransferReport(outcomes=tuple(self.outcomes), plan=tuple(self.plan))
         ended = Ended(operation=self.operation, begin=self.begin, end=self.history.tick(), report=report)
-        return [(one.kind, one.path) for one in judge(ended, self.history).findings]
+        return [(finding.kind, finding.path) for finding in judge(ended, self.history).findings]
 
 
 def down(operation: Operation = DOWN) -> Scene:

@@ -17,7 +17,7 @@ from tests.faults.random_schedules import Sum, series
 
 
 # Sabotage, each alone: `_FILES_TO_REFUTE = 1`; an empty source needs no consent (`agree`); `unchanged=` left out of
-# `_items_down`; no look at the fresh listing in `_delete_one_there`; `check_success` returns at once. Deletions in
+# `_items_down`; no look at the fresh listing in `_delete_one_remote`; `check_success` returns at once. Deletions in
 # folders that are not listed are guarded twice (`compare`, and a folder that cannot be fetched fails): it takes both.
 @pytest.mark.parametrize("seed", range(8))
 async def test_a_schedule_of_changes_and_false_answers_ends_without_a_lie_a_loss_or_a_guess(

@@ -12,9 +12,10 @@ import pytest
 from tests.faults.schedules import carry_out, drawn, swift
 
 
-# sabotage (all tried): in Sender.send return the files of an UnknownOutcomeError as `unsent` (moved in vain); in
-# Uplink._judge take every file for arrived (I2); in Fetch._fetch commit before `_judge` (I1); no `_send_again`, one
-# send a file, or a first 401 that is final (not all done); Roster.settle tells no event, or each twice (I2).
+# sabotage (all tried): in UplinkRequestSender.send return the files of an UnknownOutcomeError as `unsent` (moved in
+# vain); in UplinkState.compare take every file for arrived (I2); in FileDownlink._fetch commit before `_verify` (I1);
+# no `take_missing`, one send a file, or a first 401 that is final (not all done); ResultTracker.record emits no event,
+# or each twice (I2).
 @pytest.mark.parametrize("first", range(0, 120, 20))
 async def test_a_schedule_of_faults_ends_with_every_file_in_place_and_the_truth_told(
     first: int, tmp_path: Path

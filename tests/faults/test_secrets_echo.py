@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emasync.transport.secrets import Secrets
-from emasync.wire import calls
+from emasync.http.redaction import Redactor
+from emasync.wire import requests
 from tests.faults.checker import leaks
 from tests.faults.origins import ACCESS, AUTH_MODES, MODES, NETRC, PASSWORD, Echo, forbidden, proxies
 from tests.faults.stage_secrets import SECRETS, call_trial
@@ -38,11 +38,11 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     (home / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("NETRC", str(home / ".netrc"))
-    monkeypatch.setattr("emasync.transfer.uplink._LOOKS_S", (0.0,))
+    monkeypatch.setattr("emasync.transfer.uplink._LISTING_DELAYS_S", (0.0,))
 
 
-# Sabotage: `Secrets.strike` or `Secrets.clean` returns at once; Caller.run catches the reader's errors inside
-# the stack; `parse_json` raises in its handlers (200 html: the parser's error has the whole answer);
+# Sabotage: `Redactor.redact_error` or `Redactor.redact` returns at once; `Attempt.__aexit__` judges before it closes
+# the response; `parse_json` raises in its handlers (200 html: the parser's error has the whole answer);
 # allow_redirects=True or trust_env=True in Transport.
 @pytest.mark.parametrize("mode", [*MODES, *(f"auth {mode}" for mode in AUTH_MODES[::3])])
 @pytest.mark.usefixtures("everything", "_home")
@@ -63,9 +63,9 @@ async def test_what_a_server_says_back_is_seen_nowhere(
 
 
 def test_a_password_that_is_a_word_changes_no_name() -> None:
-    # Sabotage: _TELLING = 1.
-    secrets = Secrets()
-    secrets.of(calls.log_in("client1", "downlink"), None)
+    # Sabotage: _SECRET_LENGTH = 1.
+    redactor = Redactor()
+    redactor.register(requests.log_in("client1", "downlink"), None)
     listing = {"data": [{"type": "file", "name": "downlink.txt"}]}
-    assert not secrets.repeated_in(calls.list_files(calls.Volume()), json.dumps(listing))
-    assert secrets.clean(listing) == listing
+    assert not redactor.is_repeated_in(requests.list_files(requests.Volume()), json.dumps(listing))
+    assert redactor.redact(listing) == listing

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from emasync import Client, Settings
-from tests.unit.transport.peer import Line, serving
+from tests.unit.http.peer import Line, serving
 
 _NAMES = "abcdefgh"
 _EVIL = b"EVIL" * 25
@@ -66,7 +66,7 @@ class _TooTalkative:
 
 
 # Sabotage (each tried): `force_close` is left out in DownlinkConnector (after the log-in, after the listing);
-# `StaleAnswers.check` returns at once (after each, later); `connector.trust()`
+# `StaleResponses.check` returns at once (after each, later); `connector.trust()`
 # whatever the two answers claim (after each, later, all of one name).
 @pytest.mark.parametrize("named", [None, "a"])
 @pytest.mark.parametrize("delay_s", [0.0, 0.003, 0.02])
@@ -78,7 +78,7 @@ async def test_an_answer_too_many_is_never_taken_for_a_file(
         settings = Settings(state_dir=None, durable=False)
         async with Client(peer.url, username="u", password="p", settings=settings) as em:
             report = await em.downlink([""], into=tmp_path / "out", workers=1)
-    assert report.ok, [str(one.error) for one in report.failed]
+    assert report.ok, [str(outcome.error) for outcome in report.failed]
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         name: name.encode() * 100 for name in _NAMES
     }

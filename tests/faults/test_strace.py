@@ -26,7 +26,7 @@ SOME = [
 ]
 
 
-# sabotage: let `TempFile.write` or `publish` swallow OSError; let `sweep` return 0; let `TempFile._move` take every
+# sabotage: let `AtomicFile.write` or `publish` swallow OSError; let `sweep` return 0; let `AtomicFile._move` take every
 # error of `os.link` for a file system without hard links, or none for a failure (kept).
 @pytest.mark.parametrize("injection", SOME, ids=str)
 async def test_a_system_call_that_fails_costs_its_file_at_most_and_the_next_run_mends_it(

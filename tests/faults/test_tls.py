@@ -134,7 +134,7 @@ async def ls(em: Https, *flags: str, home: Path) -> tuple[int, str, str]:
     return await anyio.to_thread.run_sync(child)
 
 
-# Sabotage: leave `ssl_context=tls(...)` out of `cli/job._client`.
+# Sabotage: leave `ssl_context=tls(...)` out of `cli/runner._client`.
 async def test_the_command_says_what_to_do_about_a_certificate(ca: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
     async with https(ca.issue_cert("127.0.0.1")) as em:
         bare = await ls(em, home=tmp_path)
@@ -155,7 +155,7 @@ async def test_the_command_says_what_to_do_about_a_certificate(ca: trustme.CA, c
 
 @pytest.mark.parametrize("flags", [(), ("-q",)])
 async def test_insecure_works_and_warns(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    # Sabotage: leave out the warning in cli/job._client; or `say`, which -q silences, in place of `warn`.
+    # Sabotage: leave out the warning in cli/runner._client; or `say`, which -q silences, in place of `warn`.
     async with https(_self_signed()) as em:
         code, _, told = await ls(em, "--insecure", *flags, home=tmp_path)
     assert code == 0, told

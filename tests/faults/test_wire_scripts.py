@@ -23,12 +23,12 @@ def test_every_script_has_a_name_of_its_own() -> None:
 
 
 # sabotage (each was tried), and the scripts that then fail:
-# - transport.connector: `_quiet` always True: a-second-answer-late (the next call gets a false answer)
+# - transport.connector: `_is_silent` always True: a-second-answer-late (the next call gets a false answer)
 # - transport.reply: no timeout around `readany`: those that make a call wait
 # - transport.session: `allow_redirects=True`: 302-elsewhere, 307-elsewhere
 # - transport.session: leave out the check of `upload.sent < upload.size`: 200-early
 # - wire.downlink: `_same` never raises: cut-by-close, hash-of-other-bytes, another-file-well-sealed and others
-# - wire.json_reply: no `_unique`, no `_no_constant`: json-key-twice, json-nan, json-infinity
+# - wire.json_parser: no `_object_with_unique_keys`, no `_refuse_constant`: json-key-twice, json-nan, json-infinity
 # - transfer.send: take a lost answer for a good one (`counted = True`): rst-before-headers, 500
 # - endpoints.files: no `_check_bound`: endless
 _WAITING = [script for script in SCRIPTS if any(LATE in end for end in script.ends.values())]

@@ -35,25 +35,25 @@ _TAIL: Final = 12  # lines of a dead row's own words
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the rows that were asked for; prints the table to stdout and progress to stderr."""
-    wish = _parser().parse_args(argv)
-    seed = secrets.randbits(32) if wish.seed is None else wish.seed
-    there = sorted(path.stem.removeprefix("rows_") for path in wish.rows.glob("rows_*.py"))
-    if unknown := sorted({*wish.only} - {*there}):
+    args = _parser().parse_args(argv)
+    seed = secrets.randbits(32) if args.seed is None else args.seed
+    there = sorted(path.stem.removeprefix("rows_") for path in args.rows.glob("rows_*.py"))
+    if unknown := sorted({*args.only} - {*there}):
         _parser().error(f"no such row: {', '.join(unknown)}; there are {', '.join(there)}")
-    chosen = wish.only or [name for name in there if name != _SOAK]
-    if wish.soak is not None and _SOAK not in chosen:
+    chosen = args.only or [name for name in there if name != _SOAK]
+    if args.soak is not None and _SOAK not in chosen:
         chosen = [_SOAK, *chosen]  # first: it takes longest
-    _say(f"torture: {len(chosen)} rows, seed {seed}, scale {wish.scale:g}")
-    lines = _lines(chosen, wish, seed=seed)
-    whole = wish.scale >= 1.0 and not wish.only
+    _say(f"torture: {len(chosen)} rows, seed {seed}, scale {args.scale:g}")
+    lines = _lines(chosen, args, seed=seed)
+    whole = args.scale >= 1.0 and not args.only
     found = complaints(lines, floors=FLOORS if whole else {})
-    sys.stdout.write(f"{drawn(lines)}\n\nseed {seed}, scale {wish.scale:g}\n")
+    sys.stdout.write(f"{drawn(lines)}\n\nseed {seed}, scale {args.scale:g}\n")
     if not whole:
         sys.stdout.write("(not all rows at full scale: the floors of a full run were not asked for)\n")
-    sys.stdout.writelines(f"NOT GOOD: {one}\n" for one in found)
-    if wish.json is not None:
-        table = as_json(lines, seed=seed, scale=wish.scale, found=found)
-        wish.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    sys.stdout.writelines(f"NOT GOOD: {finding}\n" for finding in found)
+    if args.json is not None:
+        table = as_json(lines, seed=seed, scale=args.scale, found=found)
+        args.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     return 1 if found else 0
 
 
@@ -72,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lines(chosen: Sequence[str], wish: argparse.Namespace, *, seed: int) -> list[Line]:
+def _lines(chosen: Sequence[str], args: argparse.Namespace, *, seed: int) -> list[Line]:
     """All rows, `--jobs` at a time; when this is interrupted their processes end with it."""
     running: set[subprocess.Popen[bytes]] = set()
-    with ThreadPoolExecutor(wish.jobs) as pool:
-        lines = [pool.submit(_line, name, wish, running, seed=seed) for name in chosen]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        lines = [pool.submit(_line, name, args, running, seed=seed) for name in chosen]
         try:
             return [line.result() for line in lines]
         except BaseException:
@@ -86,12 +86,12 @@ def _lines(chosen: Sequence[str], wish: argparse.Namespace, *, seed: int) -> lis
             raise
 
 
-def _line(name: str, wish: argparse.Namespace, running: set[subprocess.Popen[bytes]], *, seed: int) -> Line:
+def _line(name: str, args: argparse.Namespace, running: set[subprocess.Popen[bytes]], *, seed: int) -> Line:
     """One row, whatever becomes of it."""
-    scale, limit = wish.scale, wish.limit
+    scale, limit = args.scale, args.limit
     repeat = f"python -m tests.torture --seed {seed} --scale {scale:g} --only {name}"
     if name == _SOAK:
-        minutes = _SOAK_MINUTES * scale if wish.soak is None else wish.soak
+        minutes = _SOAK_MINUTES * scale if args.soak is None else args.soak
         scale, limit = minutes / _SOAK_MINUTES, limit + minutes * 60
         repeat = f"python -m tests.torture --seed {seed} --only {name} --soak {minutes:g}"
     _say(f"{name} ...")
@@ -99,7 +99,7 @@ def _line(name: str, wish: argparse.Namespace, running: set[subprocess.Popen[byt
     with _scratch(name) as scratch:
         options = ["--seed", str(seed), "--scale", str(scale), "--folder", str(scratch / "work")]
         ended = _child(
-            name, wish.rows, [*options, "--result", str(scratch / "result.json")], scratch, running, limit_s=limit
+            name, args.rows, [*options, "--result", str(scratch / "result.json")], scratch, running, limit_s=limit
         )
         row = _row(name, scratch / "result.json", ended)
     line = Line(row=row, seconds=time.monotonic() - begun, repeat=repeat)

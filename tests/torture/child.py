@@ -24,17 +24,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--result", type=Path, required=True)
-    wish = parser.parse_args(argv)
-    wish.folder.mkdir(parents=True, exist_ok=True)
+    args = parser.parse_args(argv)
+    args.folder.mkdir(parents=True, exist_ok=True)
     try:
-        module = importlib.import_module(wish.module)
-        row = module.run(Order(seed=wish.seed, scale=wish.scale, folder=wish.folder))
-        assert isinstance(row, Row), f"{wish.module}.run gave {type(row).__name__}"
+        module = importlib.import_module(args.module)
+        row = module.run(Order(seed=args.seed, scale=args.scale, folder=args.folder))
+        assert isinstance(row, Row), f"{args.module}.run gave {type(row).__name__}"
     except Exception as error:  # noqa: BLE001 -- a broken row is a line of the table too
         traceback.print_exc()
         last = "; ".join(line.strip() for line in traceback.format_exception(error)[-2:])
-        row = Row(name=wish.module.rpartition("rows_")[2], tries=0, failures=(f"the row itself broke: {last}",))
-    wish.result.write_text(json.dumps(asdict(row)), encoding="utf-8")
+        row = Row(name=args.module.rpartition("rows_")[2], tries=0, failures=(f"the row itself broke: {last}",))
+    args.result.write_text(json.dumps(asdict(row)), encoding="utf-8")
     return 0
 
 

@@ -1,7 +1,7 @@
 """One row of the torture table: what it is asked to do, and what it has counted when it is done.
 
 Owns the two values that the program and its rows exchange. Knows neither how a row works nor how the table is drawn.
-Every number in a Row was counted while the row ran; none is a wish.
+Every number in a Row was counted while the row ran; none is an estimate.
 """
 
 from __future__ import annotations

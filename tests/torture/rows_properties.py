@@ -21,7 +21,7 @@ def run(order: Order) -> Row:
     """Every property; one that fails does not stop the others."""
     rng = random.Random(order.seed)
     examples = max(20, round(_EXAMPLES * order.scale))
-    tallies = [run_property(one, examples=examples, seeded=rng.getrandbits(32)) for one in (*WIRE, *NAMES)]
+    tallies = [run_property(name, examples=examples, seeded=rng.getrandbits(32)) for name in (*WIRE, *NAMES)]
     return Row(
         name=NAME,
         tries=sum(tally.tries for tally in tallies),

@@ -1,6 +1,6 @@
 """The torture row of the simulator as a server: malformed requests, fixed and random, against all its generations.
 
-Owns: the batches and their count. The requests and the trial are those of `tests/faults`.
+The requests and the trial are those of `tests/faults`.
 """
 
 from __future__ import annotations

@@ -113,10 +113,10 @@ async def _round(course: _Course, em: Client) -> None:
     up = Run(
         direction="up",
         wanted={f"{name}/{path}": fact for path, fact in sent.items()},
-        landed=course.volume,
+        destination=course.volume,
         before=course.there,
     )
-    down = Run(direction="down", wanted=course.kept, landed=into, rows=journal)
+    down = Run(direction="down", wanted=course.kept, destination=into, rows=journal)
     async with anyio.create_task_group() as both:
         both.start_soon(_until_done, course, up, lambda: em.uplink(f"{source}/", dest=name))
         both.start_soon(_until_done, course, down, lambda: em.downlink("keep/", into=into, journal=journal))
@@ -136,11 +136,11 @@ async def _until_done(course: _Course, run: Run, make: Callable[[], Transfer]) -
         except EMError:
             continue  # the listing, or the log-in, failed for good: a user calls again
         found = violations(replace(run, report=report, ended_ok=report.ok))
-        course.wrong += sum(one.startswith(("I1", "I2")) for one in found)
-        course.failures += [f"round {course.rounds}, {run.direction}: {one}" for one in found]
+        course.wrong += sum(finding.startswith(("I1", "I2")) for finding in found)
+        course.failures += [f"round {course.rounds}, {run.direction}: {finding}" for finding in found]
         if report.ok:
             return
-    there = tree(run.landed)
+    there = tree(run.destination)
     lost = [path for path, fact in run.wanted.items() if there.get(path) != fact]
     course.lost += len(lost)
     course.failures.append(f"round {course.rounds}, {run.direction}: not done after {_AGAIN} calls: {lost[:5]}")

@@ -1,6 +1,6 @@
 """The EM of the soak, in a process of its own: ``python -m tests.torture.soak_em ROOT SEED``; serves until stdin ends.
 
-Owns: which faults strike for how long it serves. Says URL and volume in its first line, what it did in its last.
+Owns: which faults are injected. Says URL and volume in its first line, what it did in its last.
 May import the simulator. Knows nothing of the client.
 """
 

@@ -1,4 +1,4 @@
-"""A transport and a gate that do what a test tells them: the request path without a socket, a clock or luck."""
+"""A transport and a limiter that do what a test tells them: the request path without a socket, a clock or luck."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from emasync.caller import Caller
 from emasync.config import RetryPolicy
 from emasync.errors import BusyError, EMError
-from emasync.gate import Priority
+from emasync.http import Body, Transport
+from emasync.http.limiter.limiter import ConcurrencyLimiter
+from emasync.http.limiter.scheduler import Priority
+from emasync.http.pipeline import RequestPipeline
 from emasync.model import FileTree
-from emasync.transport import Body, Transport
-from emasync.wire.calls import Call
-from emasync.wire.replies import check_success
+from emasync.wire.requests import ApiRequest
+from emasync.wire.responses import check_success
 from tests.unit.wire.listings import read_listing
 
 Answer = Any
 """A JSON value, bytes of a body, or the EMError that sending raises."""
 
 
-class FakeReply:
+class FakeResponse:
     """What `Transport.send` yields, made of a JSON value or of raw bytes."""
 
-    def __init__(self, call: Call, answer: Answer, headers: Mapping[str, str]) -> None:
-        self.call = call
+    def __init__(self, request: ApiRequest, answer: Answer, headers: Mapping[str, str]) -> None:
+        self.request = request
         self.headers = headers
         self._answer = answer
         self._chunks = [answer[i : i + 7] for i in range(0, len(answer), 7)] if isinstance(answer, bytes) else []
@@ -57,25 +58,27 @@ class FakeEM:
     tokens: list[str | None] = field(default_factory=list)
     bodies: list[Body | None] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
-    gate: FakeGate = field(default_factory=lambda: FakeGate())
-    open_replies: int = 0
+    limiter: FakeLimiter = field(default_factory=lambda: FakeLimiter())
+    open_responses: int = 0
     logged_in: int = 0
 
     @asynccontextmanager
-    async def send(self, call: Call, *, token: str | None = None, body: Body | None = None) -> AsyncIterator[FakeReply]:
+    async def send(
+        self, call: ApiRequest, *, token: str | None = None, body: Body | None = None
+    ) -> AsyncIterator[FakeResponse]:
         self.sent.append(call.path)
         self.tokens.append(token)
         self.bodies.append(body)
         answer = self._next(call)
         if isinstance(answer, EMError):
             raise answer
-        self.open_replies += 1
+        self.open_responses += 1
         try:
-            yield FakeReply(call, answer, self.headers)
+            yield FakeResponse(call, answer, self.headers)
         finally:
-            self.open_replies -= 1
+            self.open_responses -= 1
 
-    def _next(self, call: Call) -> Answer:
+    def _next(self, call: ApiRequest) -> Answer:
         planned = self.answers.get(call.path)
         if planned is not None:
             return planned.pop(0) if len(planned) > 1 else planned[0]
@@ -85,16 +88,16 @@ class FakeEM:
         return {"data": None}
 
     async def _sleep(self, seconds: float) -> None:
-        assert self.gate.inside == 0, "sleeping holds no place in the gate"
-        assert self.open_replies == 0, "sleeping holds no connection"
+        assert self.limiter.inside == 0, "sleeping holds no permit"
+        assert self.open_responses == 0, "sleeping holds no connection"
         self.slept.append(seconds)
 
-    def caller(self, *, rand: Callable[[], float] = lambda: 0.5) -> Caller:
-        return Caller(
+    def pipeline(self, *, rand: Callable[[], float] = lambda: 0.5) -> RequestPipeline:
+        return RequestPipeline(
             cast(Transport, self),
             username="client1",
             password="canary",
-            gate=self.gate,
+            limiter=cast(ConcurrencyLimiter, self.limiter),
             policy=self.policy,
             sleep=self._sleep,
             rand=rand,
@@ -106,36 +109,43 @@ class FakeEM:
 
 
 @dataclass
-class FakePass:
-    gate: FakeGate
+class FakePermit:
+    limiter: FakeLimiter
     waited_s: float
 
-    def passed(self) -> None:
-        self.gate.said.append("passed")
+    def on_success(self) -> None:
+        self.limiter.reports.append("success")
 
-    def refused(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
-        self.gate.said.append(f"refused {retry_after_s}{' overloaded' if overloaded else ''}")
+    def on_ignore(self) -> None:
+        self.limiter.reports.append("ignore")
+
+    def on_busy(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        self.limiter.reports.append(f"busy {retry_after_s}{' overloaded' if overloaded else ''}")
 
 
 @dataclass
-class FakeGate:
+class FakeLimiter:
     """Each entry waits (on paper) for the next of `waits` seconds, and gives up when that is beyond the budget."""
 
     waits: list[float] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     priorities: list[Priority] = field(default_factory=list)
     budgets: list[float] = field(default_factory=list)
     inside: int = 0
+    backoff_s: float = 0.0
+
+    def on_busy_without_permit(self, retry_after_s: float | None, *, overloaded: bool = False) -> None:
+        self.reports.append(f"busy without permit {retry_after_s}{' overloaded' if overloaded else ''}")
 
     @asynccontextmanager
-    async def enter(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePass]:
+    async def acquire(self, priority: Priority, *, busy_budget_s: float) -> AsyncIterator[FakePermit]:
         self.priorities.append(priority)
         self.budgets.append(busy_budget_s)
         waited = self.waits.pop(0) if self.waits else 0.0
         if waited > busy_budget_s:
-            raise BusyError("the EM is busy: no turn", waited_s=busy_budget_s)
+            raise BusyError("the EM is busy: no permit", waited_s=busy_budget_s)
         self.inside += 1
         try:
-            yield FakePass(self, waited)
+            yield FakePermit(self, waited)
         finally:
             self.inside -= 1

@@ -60,7 +60,7 @@ def test_every_name_comes_from_where_the_type_checker_is_told() -> None:
         for alias in line.names
     }
 
-    assert told == emasync._HOMES
+    assert told == emasync._MODULE_OF_NAME
     assert set(emasync.__all__) == {*told, "__version__"}
 
 

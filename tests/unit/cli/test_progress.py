@@ -1,4 +1,4 @@
-"""What a person is told while a transfer runs: the sums, the speed, and what the EM is doing."""
+"""What a person is told while a transfer runs: the summary, the speed, and what the EM is doing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 
 from rich.console import Console
 
-from emasync.cli.progress import Bars, Lines, clock_text
-from emasync.cli.tally import Tally
+from emasync.cli.progress import LiveProgress, PlainProgress, clock_text
+from emasync.cli.progress_stats import ProgressStats
+from emasync.http.limiter.scheduler import LimiterWaiting
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
 from emasync.transfer.events import Forwarding, Planned, Progress, Settled, Started
-from emasync.transfer.lane_core import LaneWaiting
 
 UP = Direction.UPLINK
 A, B = RemotePath("a.bin"), RemotePath("b.bin")
@@ -30,45 +30,45 @@ def _settled(path: RemotePath, *, size: int = 0) -> Settled:
     return Settled(outcome=Outcome(path=path, place="x", direction=UP, state=state, bytes=size))
 
 
-def _drawn(bars: Bars) -> str:
+def _drawn(bars: LiveProgress) -> str:
     console = Console(file=io.StringIO(), width=100, record=True)
-    console.print(bars.picture())
+    console.print(bars.render())
     return console.export_text()
 
 
 def test_files_that_settled_before_the_plan_count_among_all() -> None:
-    # Sabotage: leave self.settled out of Tally.take.
-    tally = Tally(clock=_Time())
-    tally.take(_settled(RemotePath("kept")))
-    tally.take(PLAN)
+    # Sabotage: leave self.settled out of ProgressStats.handle.
+    stats = ProgressStats(clock=_Time())
+    stats.handle(_settled(RemotePath("kept")))
+    stats.handle(PLAN)
 
-    assert (tally.settled, tally.files) == (1, 3)
+    assert (stats.settled, stats.files) == (1, 3)
 
 
 def test_the_speed_is_that_of_the_last_seconds_and_tells_how_long_the_rest_takes() -> None:
     time = _Time()
-    tally = Tally(clock=time)
-    tally.take(PLAN)
+    stats = ProgressStats(clock=time)
+    stats.handle(PLAN)
     for moved in (500, 1000, 1500):
         time.now += 1.0
-        tally.take(Progress(direction=UP, path=A, bytes=moved, size=3000))
-        speed = tally.sample()
+        stats.handle(Progress(direction=UP, path=A, bytes=moved, size=3000))
+        speed = stats.sample()
 
     assert speed == 500.0
-    assert tally.eta_s(speed) == 3.0
-    assert tally.eta_s(0.0) is None
+    assert stats.eta_s(speed) == 3.0
+    assert stats.eta_s(0.0) is None
 
 
 def test_plain_lines_come_every_thirty_seconds_and_at_once_when_the_em_is_busy() -> None:
-    # Sabotage: drop `newly_busy or` from Lines.tick.
+    # Sabotage: drop `newly_busy or` from PlainProgress.tick.
     time, out = _Time(), io.StringIO()
-    lines = Lines("uplink", out, clock=time)
-    lines.take(PLAN)
-    lines.take(Progress(direction=UP, path=A, bytes=1000, size=1000))
+    lines = PlainProgress("uplink", out, clock=time)
+    lines.handle(PLAN)
+    lines.handle(Progress(direction=UP, path=A, bytes=1000, size=1000))
     for _ in range(31):
         time.now += 1.0
         lines.tick()
-    lines.take(LaneWaiting(since=time.now - 5.0, next_probe_at=time.now + 1.0))
+    lines.handle(LimiterWaiting(since=time.now - 5.0, next_probe_at=time.now + 1.0))
     lines.tick()
     lines.tick()
 
@@ -84,7 +84,7 @@ def test_a_closed_stderr_ends_nothing() -> None:
             raise BrokenPipeError
 
     time = _Time()
-    lines = Lines("uplink", Closed(), clock=time)
+    lines = PlainProgress("uplink", Closed(), clock=time)
     time.now += 60.0
 
     lines.tick()
@@ -92,33 +92,33 @@ def test_a_closed_stderr_ends_nothing() -> None:
 
 def test_bars_show_both_phases_of_an_uplink_and_how_long_the_em_is_busy() -> None:
     time = _Time()
-    bars = Bars("uplink", Console(width=100), clock=time)
+    bars = LiveProgress("uplink", Console(width=100), clock=time)
     empty = _drawn(bars)
-    bars.take(PLAN)
+    bars.handle(PLAN)
     for path in (A, B):
-        bars.take(Started(direction=UP, path=path, size=1500, attempt=1))
-        bars.take(Progress(direction=UP, path=path, bytes=1500, size=1500))
+        bars.handle(Started(direction=UP, path=path, size=1500, attempt=1))
+        bars.handle(Progress(direction=UP, path=path, bytes=1500, size=1500))
     sending = _drawn(bars)
-    bars.take(Forwarding(paths=(A, B), bytes=3000))
+    bars.handle(Forwarding(paths=(A, B), bytes=3000))
     time.now += 14.0
     forwarding = _drawn(bars)
-    bars.take(LaneWaiting(since=time.now - 40.0, next_probe_at=time.now))
+    bars.handle(LimiterWaiting(since=time.now - 40.0, next_probe_at=time.now))
 
     assert "looking at both sides" in empty
     assert "1.5 kB of 1.5 kB" in sending
     assert "2 under way" in sending
-    assert "2 files on the ground, going to the EM for 14 s" in forwarding
-    assert forwarding.count("on the ground, to the EM") == 2
+    assert "2 files sent, the EM is storing them (14 s)" in forwarding
+    assert forwarding.count("sent, being stored") == 2
     assert "EM busy for 40 s" in _drawn(bars)
 
 
 def test_no_more_than_eight_files_are_drawn_and_their_names_are_harmless() -> None:
     # Sabotage: drop safe() in progress._tail.
-    bars = Bars("down", Console(width=100))
-    bars.take(PLAN)
+    bars = LiveProgress("down", Console(width=100))
+    bars.handle(PLAN)
     for index in range(11):
         path = RemotePath(f"\x1b]0;own\x07[red]{index:02}")
-        bars.take(Progress(direction=UP, path=path, bytes=1, size=2))
+        bars.handle(Progress(direction=UP, path=path, bytes=1, size=2))
     shown = _drawn(bars)
 
     assert shown.count("[red]") == 8

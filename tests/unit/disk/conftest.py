@@ -1,4 +1,4 @@
-"""What the tests of this room share: threads, a destination, and an eye on open files."""
+"""What the tests of disk share: a file executor, a destination, and an eye on open files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from emasync.disk import FileThreads, SmallSave, saving
+from emasync.disk import BufferedFileWriter, FileExecutor, WriteTarget, open_writer
 from emasync.model import RemotePath
 
 
 @pytest.fixture
-async def threads() -> AsyncIterator[FileThreads]:
-    async with FileThreads(size=2) as running:
+async def threads() -> AsyncIterator[FileExecutor]:
+    async with FileExecutor(size=2) as running:
         yield running
 
 
@@ -65,21 +65,20 @@ PATH = RemotePath("results/run/out.bin")
 DATA = bytes(range(256)) * 40
 
 
-async def save(threads: FileThreads, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
+async def save(threads: FileExecutor, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
     """A save in three writes, so that every test of it goes through the streaming way."""
     how = {"overwrite": "replace", "durable": False, **how}
-    async with saving(threads, root, RemotePath(path), **how) as out:
+    async with open_writer(threads, WriteTarget(root=root, path=RemotePath(path), **how)) as out:
         for start in range(0, len(data), len(data) // 3 or 1):
             await out.write(data[start : start + (len(data) // 3 or 1)])
         return await out.commit()
 
 
-async def small(threads: FileThreads, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
+async def small(threads: FileExecutor, root: Path, path: str = PATH, data: bytes = DATA, **how: Any) -> Path:
     how = {"overwrite": "replace", "durable": False, **how}
-    flush_folder = how.pop("flush_folder", True)
-    out = SmallSave(threads, root, RemotePath(path), **how)
+    out = BufferedFileWriter(threads, WriteTarget(root=root, path=RemotePath(path), **how))
     await out.write(data)
-    return await out.commit(flush_folder=flush_folder)
+    return await out.commit()
 
 
 both_ways = pytest.mark.parametrize("way", [save, small])

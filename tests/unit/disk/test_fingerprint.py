@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emasync.disk import Fingerprint, fingerprint
+from emasync.disk.fingerprint import Hashes
+from emasync.wire.content_tag import content_tag
 
 TIMES = st.integers(-(2**79), 2**79 - 1)
 FACTS = st.fixed_dictionaries(
@@ -58,3 +61,14 @@ def test_a_number_that_no_file_has_is_refused(fact: str) -> None:
     numbers = {"size": 1, "mtime_ns": 1, "ctime_ns": 1, "inode": 1, "device": 1}
     with pytest.raises(ValueError, match="no file has"):
         Fingerprint(**{**numbers, fact: 2**90})
+
+
+# Sabotage: compute both whatever was asked for.
+def test_a_hash_that_is_left_out_is_not_computed() -> None:
+    for with_sha256 in (True, False):
+        for with_tag in (True, False):
+            hashes = Hashes(with_sha256=with_sha256, with_tag=with_tag)
+            hashes.update(b"abc")
+            assert hashes.sha256 == (hashlib.sha256(b"abc").hexdigest() if with_sha256 else None)
+            assert hashes.tag == (content_tag(b"abc") if with_tag else None)
+            assert len(hashes.updates()) == with_sha256 + with_tag

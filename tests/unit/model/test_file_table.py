@@ -29,16 +29,16 @@ _ENTRIES = st.lists(
 @pytest.fixture(params=[0, 16_384], ids=["packed", "few"])
 def _few(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whether a table of few files keeps their entries, too."""
-    with mock.patch.object(file_table, "_FEW", request.param):
+    with mock.patch.object(file_table, "_CACHED_FILES", request.param):
         yield
 
 
-# Sabotage (each tried): the first of two entries of one path counts; `_whole` is left out of `entry`; 32 bits of the
+# Sabotage (each tried): the first of two entries of one path counts; `_unpacked` is left out of `entry`; 32 bits of the
 # hash are taken for the path; `below` of a folder takes its name for a beginning.
 @pytest.mark.usefixtures("_few")
 @given(entries=_ENTRIES, folder=_PATHS | st.just(RemotePath()))
 def test_a_table_holds_what_a_dict_of_its_entries_holds(entries: list[FileEntry], folder: RemotePath) -> None:
-    table = FileTable.of(entries)
+    table = FileTable.from_entries(entries)
     known = {entry.path: entry for entry in entries}
     assert list(table) == list(known.values())
     assert list(table.paths()) == list(known)
@@ -56,14 +56,14 @@ def test_a_table_holds_what_a_dict_of_its_entries_holds(entries: list[FileEntry]
 @given(entries=_ENTRIES)
 def test_files_of_some_folders_come_in_their_order(entries: list[FileEntry]) -> None:
     # Sabotage: leave out the last `sorted` in `in_folders`.
-    table = FileTable.of(entries)
+    table = FileTable.from_entries(entries)
     for numbers in ({0}, {0, 1}, {1, 2, 3}):
         texts = {table.folders[number] for number in numbers if number < len(table.folders)}
         expected = [at for at, path in enumerate(table.paths()) if path.rpartition("/")[0] in texts]
         assert table.in_folders(number for number in numbers if number < len(table.folders)) == expected
 
 
-# Sabotage: keep an entry of each (`_FEW = 10**9`).
+# Sabotage: keep an entry of each (`_CACHED_FILES = 10**9`).
 def test_a_file_takes_about_sixty_bytes_and_its_name() -> None:
     count = 50_000
     tracemalloc.start()

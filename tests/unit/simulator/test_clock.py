@@ -18,16 +18,16 @@ async def test_a_virtual_clock_stands_still_until_it_is_moved() -> None:
 async def test_each_sleeper_wakes_at_its_own_time() -> None:
     clock, woken = VirtualClock(start=0.0), list[tuple[str, float]]()
 
-    async def sleeper(name: str, *naps: float) -> None:
-        for nap in naps:
-            await clock.sleep(nap)
+    async def sleeper(name: str, *delays: float) -> None:
+        for delay in delays:
+            await clock.sleep(delay)
             woken.append((name, clock.now()))
 
     async with anyio.create_task_group() as group:
         group.start_soon(sleeper, "a", 1.0, 1.0, 1.0)
         group.start_soon(sleeper, "b", 2.5)
         await clock.advance(10.0)
-    # Sabotage: jump straight to the target in `advance`, and a's second nap begins at 10.
+    # Sabotage: jump straight to the target in `advance`, and a's second sleep begins at 10.
     assert woken == [("a", 1.0), ("a", 2.0), ("b", 2.5), ("a", 3.0)]
     assert clock.now() == 10.0
 

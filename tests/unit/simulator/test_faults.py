@@ -13,7 +13,7 @@ def hits(fault: Fault, *, requests: int = 12, seed: int = 0) -> list[int]:
     return [number for number in range(requests) if faults.decide("em/files/list") is fault]
 
 
-def test_a_fault_strikes_once_unless_told_otherwise() -> None:
+def test_a_fault_hits_one_request_by_default() -> None:
     assert hits(Fault("busy_before")) == [0]
 
 
@@ -54,7 +54,7 @@ def test_the_first_fault_that_is_due_wins() -> None:
     assert kinds == ["busy_before", "error_500", "html_502", None]
 
 
-def test_a_cleared_list_hurts_nobody() -> None:
+def test_a_cleared_list_hits_no_request() -> None:
     faults = FaultList([Fault("busy_before", times=None)], rng=random.Random(0))
     assert len(list(faults)) == 1
     faults.clear()
@@ -62,7 +62,7 @@ def test_a_cleared_list_hurts_nobody() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"after": -1}, {"probability": 2.0}, {"rate": 0.0}])
-def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_a_senseless_fault_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="every"):
         Fault("stall", **wrong)
 

@@ -13,10 +13,10 @@ from emasync.simulator.multipart import (
     PartData,
     PartEnd,
     boundary_of,
-    kept_name,
+    stored_name,
 )
 
-from .raw import BOUNDARY, multipart
+from .raw_client import BOUNDARY, multipart
 
 Part = tuple[str, str | None, bytes, bool]
 
@@ -83,7 +83,7 @@ def test_a_part_ends_only_with_its_mark() -> None:
     ],
 )
 def test_names_are_kept_as_django_keeps_them(sent: str, kept: str) -> None:
-    assert kept_name(sent) == kept
+    assert stored_name(sent) == kept
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from emasync.simulator import Generation, Simulator, VirtualClock
 
-from .raw import BOUNDARY, box, exchange_bytes, inside, multipart
+from .raw_client import BOUNDARY, exchange_bytes, inside, multipart, simulator
 
 GENERATIONS: list[Generation] = ["seed", "pods", "pvc"]
 LATER: list[Generation] = ["pods", "pvc"]
@@ -17,7 +17,7 @@ every_generation = pytest.mark.parametrize("generation", GENERATIONS)
 
 @every_generation
 async def test_a_log_in_gives_tokens_and_a_wrong_password_none(generation: Generation) -> None:
-    async with box(None, generation=generation) as (_, raw):
+    async with simulator(None, generation=generation) as (_, raw):
         reply = await raw.post("auth/", username="client1", password="secret")
         assert reply.status == 200
         assert set(reply.data) == {"access", "refresh"}
@@ -30,7 +30,7 @@ async def test_a_log_in_gives_tokens_and_a_wrong_password_none(generation: Gener
 
 async def test_a_refresh_token_gives_access_until_it_is_spent() -> None:
     clock = VirtualClock()
-    async with box(None, clock=clock, refresh_lifetime=1000.0) as (sim, raw):
+    async with simulator(None, clock=clock, refresh_lifetime=1000.0) as (sim, raw):
         tokens = (await raw.post("auth/", username="client1", password="secret")).data
         raw.token = (await raw.json("auth/refresh", refresh=tokens["refresh"])).data["access"]
         assert (await raw.get("em/files/list")).status == 200
@@ -44,13 +44,13 @@ async def test_a_refresh_token_gives_access_until_it_is_spent() -> None:
 
 
 async def test_refresh_tokens_can_be_left_out() -> None:
-    async with box(None, refresh_tokens=False) as (_, raw):
+    async with simulator(None, refresh_tokens=False) as (_, raw):
         assert set((await raw.post("auth/", username="client1", password="secret")).data) == {"access"}
 
 
 async def test_a_token_expires_on_the_clock() -> None:
     clock = VirtualClock()
-    async with box(clock=clock, token_lifetime=60.0) as (_, raw):
+    async with simulator(clock=clock, token_lifetime=60.0) as (_, raw):
         await clock.advance(59.0)
         assert (await raw.get("em/files/list")).status == 200
         await clock.advance(1.0)
@@ -58,7 +58,7 @@ async def test_a_token_expires_on_the_clock() -> None:
 
 
 async def test_nothing_is_done_without_a_token() -> None:
-    async with box(None) as (sim, raw):
+    async with simulator(None) as (sim, raw):
         for token in (None, "x", "a.b.c"):
             raw.token = token
             assert (await raw.uplink({"a": b"x"})).status == 401
@@ -66,7 +66,7 @@ async def test_nothing_is_done_without_a_token() -> None:
 
 
 async def test_both_spellings_of_an_address_are_served() -> None:
-    async with box() as (sim, raw):
+    async with simulator() as (sim, raw):
         assert (await raw.get(sim.url + "/em/files/list")).status == 200
         assert (await raw.get("em/files/list")).status == 200
         assert [entry.path for entry in sim.requests] == ["auth/", "em/files/list", "em/files/list"]
@@ -78,7 +78,7 @@ async def test_both_spellings_of_an_address_are_served() -> None:
 
 
 async def test_a_prefix_stands_before_every_address() -> None:
-    async with box(prefix="/api/v1") as (sim, raw):
+    async with simulator(prefix="/api/v1") as (sim, raw):
         assert sim.url.endswith("/api/v1/")
         assert (await raw.get("em/files/list")).status == 200
         assert (await raw.get(sim.url + "/em/files/list")).status == 200
@@ -86,14 +86,14 @@ async def test_a_prefix_stands_before_every_address() -> None:
 
 
 async def test_an_octet_stream_is_not_acceptable() -> None:
-    async with box() as (_, raw):
+    async with simulator() as (_, raw):
         reply = await raw.call("GET", "em/files/list", headers={"Accept": "application/octet-stream"})
         assert reply.status == 406
 
 
 @every_generation
 async def test_images_are_built_and_listed(generation: Generation) -> None:
-    async with box(generation=generation) as (_, raw):
+    async with simulator(generation=generation) as (_, raw):
         await raw.uplink({"Dockerfile": b"FROM alpine\nCOPY run.sh /\n", "run.sh": b"x"}, dest_path="echo-test")
         fields = {"dockerfile": "./echo-test/Dockerfile", "image": "echo-test", "context": "./echo-test"}
         assert (await raw.post("em/pod/image/build", **fields)).status == 200
@@ -111,7 +111,7 @@ async def test_images_are_built_and_listed(generation: Generation) -> None:
 
 @pytest.mark.parametrize("generation", LATER)
 async def test_later_generations_tell_volumes_apart_by_name(generation: Generation) -> None:
-    async with box(generation=generation) as (sim, raw):
+    async with simulator(generation=generation) as (sim, raw):
         await raw.uplink({"a": b"1"}, pod_name="pod-a")
         assert await raw.names() == []
         named = await raw.get("em/files/list", pod_name="pod-a")
@@ -129,14 +129,14 @@ async def test_later_generations_tell_volumes_apart_by_name(generation: Generati
 
 
 async def test_the_seed_generation_ignores_names() -> None:
-    async with box() as (_, raw):
+    async with simulator() as (_, raw):
         await raw.uplink({"a": b"1"}, pod_name="pod-a")
         assert await raw.names() == ["a"]
         assert (await raw.json("em/files/delete", filepath="a")).status == 415
 
 
 async def test_a_body_that_is_no_json_is_refused() -> None:
-    async with box(generation="pods") as (_, raw):
+    async with simulator(generation="pods") as (_, raw):
         headers = {"Content-Type": "application/json"}
         for body in (b"{", b"[1]", b"\xff"):
             assert (await raw.call("POST", "em/files/delete", data=body, headers=headers)).status == 400
@@ -147,7 +147,7 @@ async def test_a_body_that_is_no_json_is_refused() -> None:
 
 
 async def test_users_do_not_see_each_other() -> None:
-    async with box() as (sim, raw):
+    async with simulator() as (sim, raw):
         other = await raw.log_in("client2")
         await raw.uplink({"a": b"1"})
         assert await other.names() == []
@@ -155,7 +155,7 @@ async def test_users_do_not_see_each_other() -> None:
 
 
 async def test_a_body_waits_for_permission_when_it_asks() -> None:
-    async with box() as (sim, raw):
+    async with simulator() as (sim, raw):
         reply = await raw.call("POST", "em/files/delete", data={"filepath": "x"}, expect100=True)
         assert reply.data["error"] == "FILE_NOT_FOUND"
         head = "POST /em/files/uplink HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
@@ -164,7 +164,7 @@ async def test_a_body_waits_for_permission_when_it_asks() -> None:
 
 async def test_latency_and_bandwidth_pass_on_the_clock() -> None:
     clock = VirtualClock(auto=True)
-    async with box(clock=clock, latency=2.0, bandwidth=1000.0) as (sim, raw):
+    async with simulator(clock=clock, latency=2.0, bandwidth=1000.0) as (sim, raw):
         await raw.uplink({"a": bytes(5000)})
         assert 7.0 < sim.requests[-1].seconds < 7.5
         await raw.get("em/files/downlink", filepath="a")
@@ -205,11 +205,11 @@ async def test_a_port_can_be_chosen_and_must_be_free() -> None:
 
 
 def test_the_log_shows_no_secret() -> None:
-    async def story() -> str:
-        async with box() as (sim, raw):
+    async def calls() -> str:
+        async with simulator() as (sim, raw):
             token = (await raw.post("auth/", username="client1", password="secret")).data["refresh"]
             await raw.json("auth/refresh", refresh=token)
             assert token not in repr(sim.requests)
             return json.dumps([str(entry) for entry in sim.requests])
 
-    assert "secret" not in asyncio.run(story())
+    assert "secret" not in asyncio.run(calls())

@@ -12,22 +12,22 @@ import pytest
 from emasync.simulator import Fault, FaultKind, VirtualClock
 from emasync.wire.content_tag import content_tag
 
-from .raw import Raw, box, exchange_bytes, inside
+from .raw_client import RawClient, exchange_bytes, inside, simulator
 
 CUT = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 
 
 async def fault(kind: FaultKind, **fields: Any) -> Any:
     """What an uplink of two files, hit by that fault, gets; and what is in the volume then."""
-    async with box(faults=[Fault(kind, endpoint="em/files/uplink", **fields)]) as (sim, raw):
+    async with simulator(faults=[Fault(kind, endpoint="em/files/uplink", **fields)]) as (sim, raw):
         try:
             reply: Any = await raw.uplink({"a": bytes(100_000), "b": bytes(100_001)}, dest_path="")
         except CUT as broken:
             reply = broken
         stored = {item.name: item.stat().st_size for item in sim.volume("client1").iterdir()}
         assert sim.requests[-1].fault == kind
-        assert inside(sim.world.staging) == []
-        assert sim.world.lock.held == 0
+        assert inside(sim.state.staging) == []
+        assert sim.state.lock.held == 0
         assert (await raw.uplink({"again": b"1"})).status == 200
         return reply, stored
 
@@ -49,7 +49,7 @@ async def fault(kind: FaultKind, **fields: Any) -> Any:
     ],
 )
 async def test_a_refused_uplink_stores_nothing(kind: FaultKind, status: int) -> None:
-    # Sabotage: strike `busy_after` and `unauthorized_after_body` behind `_store` instead of before it.
+    # Sabotage: inject `busy_after` and `unauthorized_after_body` behind `_store` instead of before it.
     reply, stored = await fault(kind)
     assert (reply.status, stored) == (status, {})
 
@@ -90,14 +90,14 @@ async def test_a_file_can_be_stored_short() -> None:
 
 
 async def test_busy_in_the_middle_leaves_the_rest_unread() -> None:
-    async with box(faults=[Fault("busy_during", at=100_000)]) as (sim, raw):
+    async with simulator(faults=[Fault("busy_during", at=100_000)]) as (sim, raw):
         reply = await raw.uplink({"big": bytes(20_000_000)})
         assert reply.status == 423
         assert 100_000 <= sim.requests[-1].bytes_in < 3_000_000
 
 
 async def test_a_hard_refusal_closes_at_once() -> None:
-    async with box(faults=[Fault("busy_before", hard=True)]) as (sim, raw):
+    async with simulator(faults=[Fault("busy_before", hard=True)]) as (sim, raw):
         head = f"POST /em/files/uplink HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw.token}\r\n"
         answer = await exchange_bytes(sim, f"{head}Content-Length: 100\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 423")
@@ -106,7 +106,10 @@ async def test_a_hard_refusal_closes_at_once() -> None:
 async def downlink(generation: str, kind: FaultKind, **fields: Any) -> tuple[Any, bytes]:
     """What a downlink of half a megabyte gets when that fault hits it; and the file's bytes."""
     data = os.urandom(500_000)
-    async with box(generation=generation, faults=[Fault(kind, endpoint="em/files/downlink", **fields)]) as (sim, raw):
+    async with simulator(generation=generation, faults=[Fault(kind, endpoint="em/files/downlink", **fields)]) as (
+        sim,
+        raw,
+    ):
         (sim.volume("client1") / "f").write_bytes(data)
         try:
             return await raw.get("em/files/downlink", filepath="f"), data
@@ -143,7 +146,7 @@ async def test_content_can_be_corrupted_in_one_byte() -> None:
 
 async def test_a_listing_can_lie() -> None:
     faults = [Fault("wrong_hash", endpoint="em/files/list"), Fault("wrong_size", endpoint="em/files/list")]
-    async with box(faults=faults) as (_, raw):
+    async with simulator(faults=faults) as (_, raw):
         await raw.uplink({"a": b"123"}, dest_path="x")
         entries = [(await raw.get("em/files/list")).data["data"][0]["contents"][0] for _ in range(3)]
         assert [entry["hash"] == content_tag(b"123") for entry in entries] == [False, True, True]
@@ -152,7 +155,7 @@ async def test_a_listing_can_lie() -> None:
 
 async def test_a_drip_is_slow_on_the_clock_both_ways() -> None:
     clock = VirtualClock(auto=True)
-    async with box(clock=clock, faults=[Fault("slow_drip", times=2, rate=100.0)]) as (sim, raw):
+    async with simulator(clock=clock, faults=[Fault("slow_drip", times=2, rate=100.0)]) as (sim, raw):
         assert (await raw.uplink({"a": bytes(1000)})).status == 200
         assert (await raw.get("em/files/downlink", filepath="a")).status == 200
         assert [entry.seconds > 10.0 for entry in sim.requests] == [False, True, True]
@@ -160,10 +163,13 @@ async def test_a_drip_is_slow_on_the_clock_both_ways() -> None:
 
 @pytest.mark.parametrize("at", [None, 1000])
 async def test_a_stall_ends_when_the_client_goes(at: int | None) -> None:
-    async with box(exclusive=True, faults=[Fault("stall", endpoint="em/files/*", times=2, at=at)]) as (sim, raw):
+    async with simulator(exclusive=True, faults=[Fault("stall", endpoint="em/files/*", times=2, at=at)]) as (
+        sim,
+        raw,
+    ):
         (sim.volume("client1") / "f").write_bytes(bytes(100_000))
 
-        async def give_up(raw: Raw) -> None:
+        async def give_up(raw: RawClient) -> None:
             with anyio.move_on_after(0.05):
                 if at is None:
                     await raw.get("em/files/downlink", filepath="f")
@@ -172,7 +178,7 @@ async def test_a_stall_ends_when_the_client_goes(at: int | None) -> None:
                 raise AssertionError("it answered")
 
         await give_up(raw)
-        while sim.world.lock.held:
+        while sim.state.lock.held:
             await asyncio.sleep(0.005)
         assert sim.requests[-1].status == 0
         assert not (sim.volume("client1") / "a").exists()
@@ -183,16 +189,16 @@ async def test_leaving_ends_what_is_stalled_gated_or_asleep() -> None:
     clock = VirtualClock()
     faults = [Fault("stall", endpoint="em/files/list"), Fault("slow_drip", endpoint="em/files/delete")]
     async with anyio.create_task_group() as group:
-        async with box(clock=clock, faults=faults) as (sim, raw):
+        async with simulator(clock=clock, faults=faults) as (sim, raw):
 
             async def call(path: str) -> None:
                 with pytest.raises(CUT):
                     await (raw.post(path, filepath="x" * 100) if path.endswith("delete") else raw.get(path))
 
-            gate = sim.gate("em/pod/status")
+            paused = sim.breakpoint("em/pod/status")
             for path in ("em/files/list", "em/files/delete", "em/pod/status"):
                 group.start_soon(call, path)
-            await gate.arrived()
+            await paused.wait_until_hit()
             while len(sim.requests) < 4 or clock.sleeping == 0:
                 await asyncio.sleep(0)
             before = asyncio.get_running_loop().time()
@@ -202,7 +208,7 @@ async def test_leaving_ends_what_is_stalled_gated_or_asleep() -> None:
 
 
 async def test_faults_can_be_added_while_it_runs() -> None:
-    async with box() as (sim, raw):
+    async with simulator() as (sim, raw):
         sim.faults.add(Fault("busy_before", endpoint="em/files/list", times=2))
         assert [(await raw.get("em/files/list")).status for _ in range(3)] == [423, 423, 200]
         sim.faults.add(Fault("unauthorized_before", endpoint="auth/"))

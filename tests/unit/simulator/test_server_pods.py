@@ -7,25 +7,25 @@ import pytest
 
 from emasync.simulator import Fault, PodContext, Simulator, VirtualClock
 
-from .raw import Raw, box
+from .raw_client import RawClient, simulator
 
 RUN = {"image": "echo", "node": "FPGA", "max_duration": "1"}
 
 
-async def state(raw: Raw, **names: str) -> dict[str, Any]:
+async def state(raw: RawClient, **names: str) -> dict[str, Any]:
     data = (await raw.get("em/pod/status", **names)).data["data"]["state"]
     assert isinstance(data, dict)
     return data
 
 
 async def test_without_a_pod_there_is_no_state() -> None:
-    async with box() as (_, raw):
+    async with simulator() as (_, raw):
         assert await state(raw) == {}
 
 
 async def test_a_pod_lives_on_the_clock_and_leaves_a_file() -> None:
     clock = VirtualClock()
-    async with box(clock=clock, pod_start=5.0, pod_run=20.0) as (sim, raw):
+    async with simulator(clock=clock, pod_start=5.0, pod_run=20.0) as (sim, raw):
         sim.add_image("client1", "echo")
         assert "scheduled" in (await raw.post("em/pod/run", **RUN, command="ls")).data["message"]
         await clock.advance(4.0)
@@ -41,14 +41,14 @@ async def test_a_pod_lives_on_the_clock_and_leaves_a_file() -> None:
 
 
 async def test_an_unknown_image_backs_off() -> None:
-    async with box() as (_, raw):
+    async with simulator() as (_, raw):
         await raw.post("em/pod/run", **(RUN | {"image": "nope"}))
         waiting = (await state(raw))["waiting"]
         assert waiting == {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "client1-nope"'}
 
 
 async def test_images_of_others_cannot_run() -> None:
-    async with box() as (sim, raw):
+    async with simulator() as (sim, raw):
         sim.add_image("client2", "echo")
         await raw.post("em/pod/run", **(RUN | {"image": "client2-echo"}))
         assert (await state(raw))["waiting"]["reason"] == "ImagePullBackOff"
@@ -56,7 +56,7 @@ async def test_images_of_others_cannot_run() -> None:
 
 async def test_a_pod_that_outlives_its_duration_is_stopped() -> None:
     clock = VirtualClock()
-    async with box(clock=clock, pod_start=0.0, pod_run=3600.0) as (sim, raw):
+    async with simulator(clock=clock, pod_start=0.0, pod_run=3600.0) as (sim, raw):
         sim.add_image("client1", "echo")
         await raw.post("em/pod/run", **(RUN | {"max_duration": "2"}))
         await clock.advance(119.0)
@@ -69,7 +69,7 @@ async def test_a_pod_that_outlives_its_duration_is_stopped() -> None:
 
 async def test_a_new_pod_stops_the_old_one() -> None:
     clock = VirtualClock()
-    async with box(clock=clock, pod_start=1.0) as (sim, raw):
+    async with simulator(clock=clock, pod_start=1.0) as (sim, raw):
         stopped = list[str]()
 
         async def forever(context: PodContext) -> None:
@@ -87,7 +87,7 @@ async def test_a_new_pod_stops_the_old_one() -> None:
         assert "running" in await state(raw)
         await raw.post("em/pod/run", **(RUN | {"image": "client1-two"}))
         await clock.advance(1.0)
-        # Sabotage: do not call `stop` in pod_calls.run.
+        # Sabotage: do not call `stop_pod` in handle_run.
         assert stopped == ["client1-one"]
         assert "running" in await state(raw)
         await raw.post("em/pod/run", **(RUN | {"image": "one"}))  # replaced before it ever began
@@ -98,9 +98,9 @@ async def test_a_new_pod_stops_the_old_one() -> None:
 
 
 async def test_a_pod_that_is_replaced_ends_with_143_and_may_still_be_shown() -> None:
-    # Sabotage: do not call Pod.replace in pod_calls.run.
+    # Sabotage: do not call Pod.replace in handle_run.
     clock = VirtualClock()
-    async with box(clock=clock, pod_start=0.0, pod_run=600.0) as (sim, raw):
+    async with simulator(clock=clock, pod_start=0.0, pod_run=600.0) as (sim, raw):
         sim.add_image("client1", "echo")
         await raw.post("em/pod/run", **RUN)
         await clock.advance(5.0)
@@ -116,7 +116,7 @@ async def test_a_pod_that_is_replaced_ends_with_143_and_may_still_be_shown() -> 
 async def test_no_pod_starts_in_the_same_second_as_the_one_before_it() -> None:
     # Sabotage: begin at `now` in Pod.begin.
     clock = VirtualClock(auto=True)
-    async with box(clock=clock, pod_start=0.01, pod_run=0.01) as (sim, raw):
+    async with simulator(clock=clock, pod_start=0.01, pod_run=0.01) as (sim, raw):
         sim.add_image("client1", "echo")
         starts = set()
         for _ in range(3):
@@ -130,7 +130,7 @@ async def test_no_pod_starts_in_the_same_second_as_the_one_before_it() -> None:
 
 async def test_a_status_may_come_without_times() -> None:
     clock = VirtualClock()
-    async with box(clock=clock, pod_start=0.0, pod_run=1.0, pod_times=False) as (sim, raw):
+    async with simulator(clock=clock, pod_start=0.0, pod_run=1.0, pod_times=False) as (sim, raw):
         sim.add_image("client1", "echo")
         await raw.post("em/pod/run", **RUN)
         await clock.advance(0.5)
@@ -142,7 +142,7 @@ async def test_a_status_may_come_without_times() -> None:
 async def test_a_scheduled_pod_keeps_its_time() -> None:
     clock = VirtualClock()
     when = datetime.fromtimestamp(clock.now() + 7200, UTC).isoformat()
-    async with box(clock=clock, pod_start=1.0, token_lifetime=1e5) as (sim, raw):
+    async with simulator(clock=clock, pod_start=1.0, token_lifetime=1e5) as (sim, raw):
         sim.add_image("client1", "echo")
         await raw.post("em/pod/run", **RUN, scheduled_time=when)
         assert "scheduled for" in (await state(raw))["waiting"]["message"]
@@ -154,7 +154,7 @@ async def test_a_scheduled_pod_keeps_its_time() -> None:
 
 async def test_a_behaviour_decides_how_its_pod_ends() -> None:
     clock = VirtualClock(auto=True)
-    async with box(clock=clock, generation="pods") as (sim, raw):
+    async with simulator(clock=clock, generation="pods") as (sim, raw):
         seen = list[PodContext]()
 
         async def copy(context: PodContext) -> int:
@@ -195,7 +195,7 @@ async def test_a_behaviour_decides_how_its_pod_ends() -> None:
     ],
 )
 async def test_a_bad_run_says_what_is_wrong(fields: dict[str, Any], answer: dict[str, Any]) -> None:
-    async with box(generation="pods") as (_, raw):
+    async with simulator(generation="pods") as (_, raw):
         reply = await raw.json("em/pod/run", **(RUN | fields))
         assert (reply.status, reply.data) == (400, answer)
         wrong = await raw.post("em/pod/run", **RUN, scheduled_time="tomorrow")
@@ -203,14 +203,14 @@ async def test_a_bad_run_says_what_is_wrong(fields: dict[str, Any], answer: dict
 
 
 async def test_what_a_form_cannot_carry_is_ignored() -> None:
-    async with box(generation="pods") as (sim, raw):
+    async with simulator(generation="pods") as (sim, raw):
         sim.add_image("client1", "echo")
         assert (await raw.post("em/pod/run", **RUN, args="a b", ports="x")).status == 200
 
 
 @pytest.fixture
 async def in_a_fixture() -> Any:
-    """A fixture may be set up in one task and torn down in another; see `crew`."""
+    """A fixture may be set up in one task and torn down in another; see `pod_runner`."""
     async with Simulator({"client1": "secret"}) as sim:
         yield sim
 

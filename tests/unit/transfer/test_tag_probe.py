@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 import pytest
 
-from emasync.caller import Account
-from emasync.endpoints.files import ReadFile
+from emasync.api.files import Files, ReadFile
 from emasync.errors import AuthError, NotFoundError
 from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
-from emasync.transfer.tag_probe import probe_tags
+from emasync.transfer.verification import TagCompatibility, TagState, probe_tags
 from emasync.wire.content_tag import content_tag
-from emasync.wire.downlink import DownlinkFacts
+from emasync.wire.downlink import ResponseMetadata
 
 A, B = b"content of a", b"content of file b"
-SHA = DownlinkFacts(sha256="0" * 64)
-NONE = DownlinkFacts()
+SHA = ResponseMetadata(sha256="0" * 64)
+NONE = ResponseMetadata()
 
 
 def entry(name: str, data: bytes, *, tag: int | None = None) -> FileEntry:
@@ -27,11 +24,11 @@ def entry(name: str, data: bytes, *, tag: int | None = None) -> FileEntry:
 
 
 class FakeFiles:
-    def __init__(self, bodies: Mapping[str, bytes | Exception], claims: DownlinkFacts) -> None:
+    def __init__(self, bodies: Mapping[str, bytes | Exception], claims: ResponseMetadata) -> None:
         self.bodies, self.claims = bodies, claims
         self.read: list[tuple[str, int | None]] = []
 
-    async def read_with_claims(self, path: str, *, account: Account, expected_size: int | None) -> ReadFile:
+    async def read_with_claims(self, path: str, *, expected_size: int | None) -> ReadFile:
         self.read.append((path, expected_size))
         body = self.bodies[path]
         if isinstance(body, Exception):
@@ -44,18 +41,17 @@ async def probe(
     before: list[FileEntry],
     after: list[FileEntry] | None,
     *,
-    claims: DownlinkFacts = SHA,
+    claims: ResponseMetadata = SHA,
     sent: Mapping[str, int] | None = None,
 ) -> tuple[TagState, FakeFiles]:
     files = FakeFiles(bodies, claims)
-    link: Any = SimpleNamespace(files=files, tags=TagCompatibility())
+    tags = TagCompatibility()
 
     async def relist() -> FileTree:
         return FileTree(after or ())
 
-    await probe_tags(link, before, account=Account(), sent=sent, relist=None if after is None else relist)
-    state: TagState = link.tags.state
-    return state, files
+    await probe_tags(cast(Files, files), tags, before, sent=sent, relist=None if after is None else relist)
+    return tags.state, files
 
 
 async def test_one_file_with_the_tag_of_its_bytes_confirms_and_no_more_are_read() -> None:
@@ -109,7 +105,7 @@ async def test_a_file_that_cannot_be_read_tells_nothing_and_the_next_one_is_read
 
 
 async def test_empty_large_and_untagged_files_are_not_read() -> None:
-    # Sabotage: leave `one.size` out of the choice: an empty file's tag is any server's.
+    # Sabotage: leave `entry.size` out of the choice: an empty file's tag is any server's.
     large = FileEntry(path=RemotePath("l"), size=5 * 1024 * 1024, content_tag=1)
     untagged = FileEntry(path=RemotePath("u"), size=3)
     state, files = await probe({}, [entry("e", b""), large, untagged], [])

@@ -9,10 +9,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from emasync.caller import Account
 from emasync.errors import AuthError
+from emasync.http.pipeline import RequestStats
 from emasync.model import Direction, Outcome, OutcomeState, RemotePath
-from emasync.transfer.transfer import Results, Transfer, Work
+from emasync.transfer.state.transfer_journal import FileResult
+from emasync.transfer.tracker import ResultTracker
+from emasync.transfer.transfer import Transfer, Work
 
 
 def outcome(number: int) -> Outcome:
@@ -25,11 +27,20 @@ def outcome(number: int) -> Outcome:
     )
 
 
+def tracker() -> ResultTracker:
+    return ResultTracker(direction=Direction.UPLINK)
+
+
+async def record(tracker: ResultTracker, outcome: Outcome, *, moved: int = 0) -> None:
+    tracker.add_moved(outcome.path, moved)
+    await tracker.record([FileResult(outcome=outcome)])
+
+
 def settling(count: int, *, fails: Exception | None = None) -> Work:
-    async def work(results: Results, account: Account) -> None:
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         for number in range(count):
-            account.charge(requests=1)
-            results.settle(outcome(number))
+            stats.add(requests=1)
+            await record(tracker, outcome(number))
         if fails is not None:
             raise fails
 
@@ -38,7 +49,7 @@ def settling(count: int, *, fails: Exception | None = None) -> Work:
 
 def transfer(work: Work) -> Transfer:
     ticks = iter(range(100))
-    return Transfer(work, busy_clock=lambda: 0.0, clock=lambda: float(next(ticks)))
+    return Transfer(work, tracker(), busy_clock=lambda: 0.0, clock=lambda: float(next(ticks)))
 
 
 async def test_awaiting_gives_the_report_of_all() -> None:
@@ -59,7 +70,7 @@ async def test_walking_gives_each_outcome_as_it_settles() -> None:
 
 async def test_busy_seconds_are_those_of_the_transfer_alone() -> None:
     busy = iter([10.0, 14.0])
-    report = await Transfer(settling(1), busy_clock=lambda: next(busy))
+    report = await Transfer(settling(1), tracker(), busy_clock=lambda: next(busy))
     assert report.busy_seconds == 4.0
 
 
@@ -91,10 +102,10 @@ async def test_two_readers_share_the_outcomes_and_neither_waits_for_ever() -> No
     # Sabotage: make a new Event at every wait: the first reader sleeps on one that nobody sets.
     go = anyio.Event()
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         await go.wait()
         for number in range(10):
-            results.settle(outcome(number))
+            await record(tracker, outcome(number))
             await anyio.lowlevel.checkpoint()
 
     seen: list[Outcome] = []
@@ -113,13 +124,13 @@ async def test_two_readers_share_the_outcomes_and_neither_waits_for_ever() -> No
     assert len(seen) == 10
 
 
-# Sabotage: count `moved` of each state as resent in `Results.settle`; or sum over all files instead of each.
+# Sabotage: count `moved` of each state as resent in `ResultTracker._add`; or sum over all files instead of each.
 async def test_bytes_of_files_that_are_done_and_of_others_are_counted_apart_file_by_file() -> None:
-    async def work(results: Results, account: Account) -> None:
-        results.settle(outcome(0), moved=10)  # of which 1 byte stays
-        results.settle(outcome(1))  # was there already: nothing moved, and nothing to set off against others
-        results.settle(replace(outcome(2), state=OutcomeState.FAILED, bytes=0), moved=5)
-        results.settle(replace(outcome(3), state=OutcomeState.UNKNOWN, bytes=0), moved=7)
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
+        await record(tracker, outcome(0), moved=10)  # of which 1 byte stays
+        await record(tracker, outcome(1))  # was there already: nothing moved, and nothing to set off against others
+        await record(tracker, replace(outcome(2), state=OutcomeState.FAILED, bytes=0), moved=5)
+        await record(tracker, replace(outcome(3), state=OutcomeState.UNKNOWN, bytes=0), moved=7)
 
     report = await transfer(work)
     assert (report.resent_bytes, report.failed_bytes, report.wasted_bytes) == (9, 12, 21)
@@ -129,9 +140,9 @@ async def test_leaving_early_cancels_what_is_under_way_and_waits_for_its_cleanup
     # Sabotage: drop the cancel in `_running`: leaving the block would wait for the whole transfer.
     cleaned = False
 
-    async def work(results: Results, account: Account) -> None:
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         nonlocal cleaned
-        results.settle(outcome(0))
+        await record(tracker, outcome(0))
         try:
             await anyio.sleep_forever()
         finally:
@@ -156,7 +167,7 @@ async def test_an_error_in_the_callers_block_comes_out_as_itself() -> None:
 
 
 async def test_cancelling_whoever_awaits_leaves_no_task() -> None:
-    async def work(results: Results, account: Account) -> None:
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
         await anyio.sleep_forever()
 
     before = asyncio.all_tasks()
@@ -184,16 +195,16 @@ async def test_a_transfer_that_is_never_begun_costs_nothing() -> None:
 
 # sabotage: leave `_cancelled` out of `_more`: the report of what had settled passes for that of a transfer that ended.
 async def test_a_transfer_that_is_cancelled_in_the_moment_in_which_a_file_settles_gives_no_report() -> None:
-    started: list[Results] = []
+    started: list[ResultTracker] = []
 
-    async def work(results: Results, account: Account) -> None:
-        started.append(results)
+    async def work(tracker: ResultTracker, stats: RequestStats) -> None:
+        started.append(tracker)
         await anyio.sleep_forever()
 
     async def settle_and_cancel() -> None:
         while not started:
             await anyio.lowlevel.checkpoint()
-        started[0].settle(outcome(0))
+        await record(started[0], outcome(0))
         scope.cancel()
 
     with anyio.CancelScope() as scope:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emasync.model import FileEntry, FileTree, RemotePath, Verified, Verify
-from emasync.transfer.tag_compatibility import TagCompatibility, TagState
-from emasync.transfer.verification import Verdict, verify_sent
+from emasync.transfer.verification import SentFile, TagCompatibility, TagState, Verdict, verify_sent
 
 UNKNOWN, CONFIRMED, INCOMPATIBLE = TagState.UNKNOWN, TagState.CONFIRMED, TagState.INCOMPATIBLE
 NO = None
@@ -39,7 +38,8 @@ def verdict(
 ) -> Verdict:
     tree = FileTree([] if listed is None else [listed], folders=["d"], unknown_folders=unknown_folders)
     tags = tags_of(state)
-    return verify_sent(PATH, tree, size=10, tag=tag, counted=counted, tags=tags, verify=verify, resent=resent)
+    sent = SentFile(path=PATH, size=10, tag=tag, acknowledged=counted, resent=resent)
+    return verify_sent(sent, tree, tags=tags, by_content=verify == "content")
 
 
 # Sent: 10 bytes with tag 7. `how` None: not arrived.
@@ -76,17 +76,19 @@ ROWS: list[tuple[FileEntry | None, TagState, Verify, bool, Verified | None]] = [
 def test_a_sent_file_is_judged_by_what_is_listed(
     listed: FileEntry | None, state: TagState, verify: Verify, counted: bool, how: Verified | None
 ) -> None:
-    # Sabotage: drop `or not counted`, or `if not counted`: an old file of that size passes for the lost one.
+    # Sabotage: drop `or not file.acknowledged`, or `if not file.acknowledged`: an old file of that size
+    # passes for the lost one.
     found = verdict(listed, state, verify=verify, counted=counted)
     assert found.arrived is (how is not None)
-    assert found.knows
+    assert found.listed
     if how is not None:
-        assert found.how is how
+        assert found.verified is how
     else:
-        assert found.why
+        assert found.mismatch_reason
 
 
-# Sabotage: leave `resent` out of `_compare_tags`: sent for ever; or `counted`: an older file passes for the lost one.
+# Sabotage: leave `resent` out of `_compare_tags`: sent for ever; or `acknowledged`: an older file passes for
+# the lost one.
 @pytest.mark.parametrize(
     ("state", "counted", "how"),
     [
@@ -100,17 +102,17 @@ def test_a_file_that_was_sent_again_is_there_by_size_while_the_rule_is_unknown(
     state: TagState, counted: bool, how: Verified | None
 ) -> None:
     found = verdict(entry(10, 8), state, counted=counted, resent=True)
-    assert (found.how if found.arrived else None) == how
+    assert (found.verified if found.arrived else None) == how
 
 
 def test_where_the_sent_bytes_tag_is_not_known_the_size_has_to_do() -> None:
     found = verdict(entry(10, 8), CONFIRMED, tag=None)
-    assert (found.arrived, found.how) == (True, Verified.SIZE)
+    assert (found.arrived, found.verified) == (True, Verified.SIZE)
 
 
 # Sabotage: leave `unknown_above` out of `verify_sent`: what no listing tells of is called missing, and sent again.
 @pytest.mark.parametrize("unknown", ["d", ""])
 def test_a_folder_whose_contents_are_not_listed_tells_nothing_of_its_files(unknown: str) -> None:
     found = verdict(None, CONFIRMED, unknown_folders=(unknown,))
-    assert (found.arrived, found.knows) == (False, False)
-    assert (unknown or "the volume") in found.why
+    assert (found.arrived, found.listed) == (False, False)
+    assert (unknown or "the volume") in found.mismatch_reason

@@ -9,9 +9,9 @@ from typing import Any
 from emasync.config import Limits
 from emasync.errors import ProtocolError
 from emasync.model import FileEntry, FileTree, RemotePath
-from emasync.wire.json_reply import parse_text
-from emasync.wire.listing_reader import ListingReader
-from emasync.wire.replies import check_success, whole
+from emasync.wire.json_parser import parse_text
+from emasync.wire.listing import ListingParser
+from emasync.wire.responses import check_success, integer
 
 
 def read_listing(
@@ -19,7 +19,7 @@ def read_listing(
 ) -> FileTree:
     """The listing in `text`, fed to the reader in pieces that end at `cuts`."""
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    reader = ListingReader(limits or Limits(), only=only)
+    reader = ListingParser(limits or Limits(), only=only)
     begin = 0
     for end in [*cuts, len(data)]:
         reader.feed(data[begin:end])
@@ -66,7 +66,7 @@ def parsed_whole(text: str) -> FileTree:
 
 
 def _entry(path: str, raw: dict[str, Any]) -> FileEntry:
-    size, time, tag = whole(raw.get("size")), raw.get("time"), whole(raw.get("hash"))
+    size, time, tag = integer(raw.get("size")), raw.get("time"), integer(raw.get("hash"))
     return FileEntry(
         path=RemotePath(path),
         size=size if size is not None and 0 <= size < 2**63 else None,

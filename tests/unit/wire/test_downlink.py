@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from emasync.config import Limits
 from emasync.errors import IntegrityError, ProtocolError
 from emasync.model import Verified
-from emasync.wire.downlink import DownlinkFacts, EnvelopeReader, RawReader, open_reader, verify
+from emasync.wire.downlink import EnvelopeDecoder, RawDecoder, ResponseMetadata, open_decoder, verify
 
 SHA = hashlib.sha256(b"hello").hexdigest()
 OTHER = hashlib.sha256(b"other").hexdigest()
 
 
 def attached(disposition: str) -> str | None:
-    return open_reader({"Content-Disposition": disposition}, Limits()).finish().filename
+    return open_decoder({"Content-Disposition": disposition}, Limits()).finish().filename
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
 def test_json_is_the_envelope(content_type: str) -> None:
-    assert isinstance(open_reader({"content-TYPE": content_type}, Limits()), EnvelopeReader)
+    assert isinstance(open_decoder({"content-TYPE": content_type}, Limits()), EnvelopeDecoder)
     assert isinstance(
-        open_reader({"Content-Type": content_type, "Content-Disposition": "inline"}, Limits()), EnvelopeReader
+        open_decoder({"Content-Type": content_type, "Content-Disposition": "inline"}, Limits()), EnvelopeDecoder
     )
 
 
@@ -33,39 +33,39 @@ def test_json_is_the_envelope(content_type: str) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "text/html", "application/octet-stream"])
 def test_an_attachment_is_raw_whatever_its_type(content_type: str) -> None:
     headers = {"content-disposition": 'Attachment; filename="a.json"', "CONTENT-TYPE": content_type}
-    reader = open_reader(headers, Limits())
+    reader = open_decoder(headers, Limits())
     assert reader.feed(b'{"content":') + reader.feed(b'"QUJD"}') == b'{"content":"QUJD"}'
-    assert reader.finish() == DownlinkFacts(filename="a.json")
+    assert reader.finish() == ResponseMetadata(filename="a.json")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/octet-stream"}, {"Content-Type": "text/plain"}])
 def test_what_is_not_json_is_raw(headers: dict[str, str]) -> None:
-    assert isinstance(open_reader(headers, Limits()), RawReader)
+    assert isinstance(open_decoder(headers, Limits()), RawDecoder)
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "TEXT/HTML; charset=utf-8", "application/xhtml+xml"])
 def test_an_html_page_is_no_file(content_type: str) -> None:
     with pytest.raises(ProtocolError, match="HTML"):
-        open_reader({"Content-Type": content_type}, Limits())
+        open_decoder({"Content-Type": content_type}, Limits())
 
 
 def test_a_compressed_answer_is_refused() -> None:
-    assert isinstance(open_reader({"Content-Encoding": "Identity"}, Limits()), RawReader)
+    assert isinstance(open_decoder({"Content-Encoding": "Identity"}, Limits()), RawDecoder)
     for coding in ("gzip", "br", "identity, gzip"):
         with pytest.raises(ProtocolError, match="compressed"):
-            open_reader({"content-encoding": coding, "content-disposition": "attachment"}, Limits())
+            open_decoder({"content-encoding": coding, "content-disposition": "attachment"}, Limits())
 
 
 # Sabotage: do not count what passes through.
 def test_a_raw_body_of_another_length_is_an_integrity_error() -> None:
     headers = {"Content-Length": "5", "Content-Disposition": "attachment"}
     for body in (b"hell", b"hello!", b""):
-        reader = open_reader(headers, Limits())
+        reader = open_decoder(headers, Limits())
         reader.feed(body)
         with pytest.raises(IntegrityError) as caught:
             reader.finish()
         assert (caught.value.expected, caught.value.actual) == ("5", str(len(body)))
-    reader = open_reader(headers, Limits())
+    reader = open_decoder(headers, Limits())
     reader.feed(b"hello")
     assert reader.finish().size == 5
 
@@ -73,7 +73,7 @@ def test_a_raw_body_of_another_length_is_an_integrity_error() -> None:
 @pytest.mark.parametrize("length", ["-1", "5, 5", "", "0x5", "٣", "9" * 30])
 def test_a_content_length_that_is_no_number_is_refused(length: str) -> None:
     with pytest.raises(ProtocolError, match="Content-Length"):
-        open_reader({"Content-Length": length}, Limits())
+        open_decoder({"Content-Length": length}, Limits())
 
 
 @pytest.mark.parametrize(
@@ -118,18 +118,18 @@ def test_a_readable_plain_name_stands_in_for_an_unreadable_extended_one() -> Non
 @pytest.mark.parametrize(
     ("facts", "listed_size", "listed_tag", "tag", "proof"),
     [
-        (DownlinkFacts(), None, None, None, Verified.NONE),
-        (DownlinkFacts(), None, None, 7, Verified.NONE),
-        (DownlinkFacts(), None, 7, None, Verified.NONE),
-        (DownlinkFacts(size=5), None, None, None, Verified.SIZE),
-        (DownlinkFacts(), 5, None, 7, Verified.SIZE),
-        (DownlinkFacts(size=5), 5, 7, 7, Verified.TAG),
-        (DownlinkFacts(size=5, sha256=SHA), 5, 7, 7, Verified.SHA256),
-        (DownlinkFacts(sha256=SHA), None, None, None, Verified.SHA256),
+        (ResponseMetadata(), None, None, None, Verified.NONE),
+        (ResponseMetadata(), None, None, 7, Verified.NONE),
+        (ResponseMetadata(), None, 7, None, Verified.NONE),
+        (ResponseMetadata(size=5), None, None, None, Verified.SIZE),
+        (ResponseMetadata(), 5, None, 7, Verified.SIZE),
+        (ResponseMetadata(size=5), 5, 7, 7, Verified.TAG),
+        (ResponseMetadata(size=5, sha256=SHA), 5, 7, 7, Verified.SHA256),
+        (ResponseMetadata(sha256=SHA), None, None, None, Verified.SHA256),
     ],
 )
 def test_the_strongest_proof_is_named(
-    facts: DownlinkFacts, listed_size: int | None, listed_tag: int | None, tag: int | None, proof: Verified
+    facts: ResponseMetadata, listed_size: int | None, listed_tag: int | None, tag: int | None, proof: Verified
 ) -> None:
     assert verify(facts, size=5, sha256=SHA.upper(), listed_size=listed_size, listed_tag=listed_tag, tag=tag) is proof
 
@@ -138,16 +138,16 @@ def test_the_strongest_proof_is_named(
 @pytest.mark.parametrize(
     ("facts", "listed_size", "listed_tag", "expected", "actual"),
     [
-        (DownlinkFacts(size=6, sha256=SHA), 5, 7, "6", "5"),
-        (DownlinkFacts(size=0), None, None, "0", "5"),
-        (DownlinkFacts(size=5, sha256=SHA), 4, 7, "4", "5"),
-        (DownlinkFacts(size=5, sha256=OTHER), 5, 7, OTHER, SHA),
-        (DownlinkFacts(size=5, sha256=SHA), 5, 8, "8", "7"),
-        (DownlinkFacts(), None, 0, "0", "7"),
+        (ResponseMetadata(size=6, sha256=SHA), 5, 7, "6", "5"),
+        (ResponseMetadata(size=0), None, None, "0", "5"),
+        (ResponseMetadata(size=5, sha256=SHA), 4, 7, "4", "5"),
+        (ResponseMetadata(size=5, sha256=OTHER), 5, 7, OTHER, SHA),
+        (ResponseMetadata(size=5, sha256=SHA), 5, 8, "8", "7"),
+        (ResponseMetadata(), None, 0, "0", "7"),
     ],
 )
 def test_any_claim_that_differs_is_an_integrity_error(
-    facts: DownlinkFacts, listed_size: int | None, listed_tag: int | None, expected: str, actual: str
+    facts: ResponseMetadata, listed_size: int | None, listed_tag: int | None, expected: str, actual: str
 ) -> None:
     with pytest.raises(IntegrityError) as caught:
         verify(facts, size=5, sha256=SHA, listed_size=listed_size, listed_tag=listed_tag, tag=7)

@@ -54,7 +54,7 @@ def test_the_clock_counts_only_where_the_token_does_not_say_when_it_was_issued()
         "",
     ],
 )
-def test_a_payload_that_says_nothing_sensible_gives_none(payload: str) -> None:
+def test_a_payload_that_describes_no_pod_sensible_gives_none(payload: str) -> None:
     assert lifetime_s(jwt(payload), server_now=5.0) is None
 
 

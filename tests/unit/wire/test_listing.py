@@ -129,7 +129,7 @@ def test_a_listing_of_another_shape_is_a_protocol_error(reply: object) -> None:
         file_tree(reply)
 
 
-# Sabotage: `_DEEPEST = 10**9`.
+# Sabotage: `_MAX_DEPTH = 10**9`.
 def test_a_listing_2000_folders_deep_is_read_without_recursion_and_a_deeper_one_is_refused() -> None:
     def nested(depth: int) -> str:
         return '{"data":[' + '{"name":"d","contents":[' * depth + '{"name":"leaf"}' + "]}" * depth + "]}"
@@ -140,7 +140,7 @@ def test_a_listing_2000_folders_deep_is_read_without_recursion_and_a_deeper_one_
         read_listing(nested(3000))
 
 
-# Sabotage: leave out the comparison of `room` in `Listing.add` or in `open_folder`.
+# Sabotage: leave out the comparison of `remaining` in `_TreeBuilder.add` or in `open_folder`.
 @pytest.mark.parametrize(
     ("entry", "fits"), [({"name": "f"}, 40), ({"name": "d", "contents": []}, 10), ({"name": "d", "contents": None}, 10)]
 )
